@@ -1,0 +1,1 @@
+//! What a Verifier asserts: claims, names, provenance, token, authority, trust in a token

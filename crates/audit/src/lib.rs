@@ -1,0 +1,1 @@
+//! Append-only, tamper-evident log; makes Recorded

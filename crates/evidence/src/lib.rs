@@ -1,0 +1,1 @@
+//! Parses and verifies evidence of TEEs; no I/O, no clock

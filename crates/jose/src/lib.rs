@@ -1,0 +1,1 @@
+//! JWS, JWK, JWT compact forms and strict JSON; a closed list of algorithms

@@ -1,0 +1,1 @@
+//! Key material, algorithms, custody; the only exit of material

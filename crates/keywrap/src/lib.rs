@@ -1,0 +1,1 @@
+//! RSA-OAEP + AES-KWP, both directions; shared by vault and TEE

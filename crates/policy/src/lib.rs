@@ -1,0 +1,1 @@
+//! Release policies as pure functions over claims, each verdict with its explanation; makes Permit

@@ -1,0 +1,1 @@
+//! Development only: clocks, seeded randomness, vector runner

@@ -1,0 +1,1 @@
+//! Vaults, keys, versions; the release engine and the wire form of its answer

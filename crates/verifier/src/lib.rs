@@ -1,0 +1,1 @@
+//! Evidence in, attestation token out: verify, bind, claims, floor, policy, result
