@@ -1,0 +1,42 @@
+//! Names of claims, as Microsoft Azure Attestation spells them, and our own.
+//!
+//! `x-ms-*` names are the wire's; `x-skerry-*` are ours and appear only where Azure has nothing to say.
+
+/// Type of the TEE: `sevsnpvm`, `sgx`, `tdxvm`, `azurevm`.
+pub const ATTESTATION_TYPE: &str = "x-ms-attestation-type";
+/// `azure-compliant-uvm` or `azure-compliant-cvm`, when the platform is recognised; else absent.
+pub const COMPLIANCE_STATUS: &str = "x-ms-compliance-status";
+/// Hash of the appraisal policy.
+pub const POLICY_HASH: &str = "x-ms-policy-hash";
+/// Runtime data, as the object it is.
+pub const RUNTIME: &str = "x-ms-runtime";
+/// Init data, as the object it is.
+pub const INITTIME: &str = "x-ms-inittime";
+/// Version of the token's form.
+pub const VERSION: &str = "x-ms-ver";
+/// True iff some chain of the evidence ended at an anchor that is not a vendor's.
+pub const SIMULATED: &str = "x-skerry-simulated";
+
+/// SEV-SNP claims (offsets in the attestation report are in `skerry-verifier`'s table).
+pub mod snp {
+    #![allow(missing_docs)]
+    pub const AUTHOR_KEY_DIGEST: &str = "x-ms-sevsnpvm-authorkeydigest";
+    pub const BOOTLOADER_SVN: &str = "x-ms-sevsnpvm-bootloader-svn";
+    pub const FAMILY_ID: &str = "x-ms-sevsnpvm-familyId";
+    pub const GUEST_SVN: &str = "x-ms-sevsnpvm-guestsvn";
+    pub const HOST_DATA: &str = "x-ms-sevsnpvm-hostdata";
+    pub const ID_KEY_DIGEST: &str = "x-ms-sevsnpvm-idkeydigest";
+    pub const IMAGE_ID: &str = "x-ms-sevsnpvm-imageId";
+    pub const IS_DEBUGGABLE: &str = "x-ms-sevsnpvm-is-debuggable";
+    pub const LAUNCH_MEASUREMENT: &str = "x-ms-sevsnpvm-launchmeasurement";
+    pub const MICROCODE_SVN: &str = "x-ms-sevsnpvm-microcode-svn";
+    pub const MIGRATION_ALLOWED: &str = "x-ms-sevsnpvm-migration-allowed";
+    pub const REPORT_DATA: &str = "x-ms-sevsnpvm-reportdata";
+    pub const REPORT_ID: &str = "x-ms-sevsnpvm-reportid";
+    pub const SMT_ALLOWED: &str = "x-ms-sevsnpvm-smt-allowed";
+    pub const SNPFW_SVN: &str = "x-ms-sevsnpvm-snpfw-svn";
+    pub const TEE_SVN: &str = "x-ms-sevsnpvm-tee-svn";
+    pub const VMPL: &str = "x-ms-sevsnpvm-vmpl";
+    /// First TCB component of Turin, for which Azure has no name.
+    pub const FMC_SVN: &str = "x-skerry-sevsnpvm-fmc-svn";
+}

@@ -1,0 +1,111 @@
+//! The attestation token: an attestation result as a signed JWT, byte for byte in the form of Microsoft Azure Attestation.
+//!
+//! Header of exactly four members `alg, jku, kid, typ`; payload members sorted by byte order, compact; `exp - iat` is
+//! 28800 s, `nbf` equals `iat`, `jti` is 32 random bytes in lower-case hex; `kid` is base64 of
+//! SHA-256(PEM of the public key || 0x00) (observed on two keys of three instances).
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use aws_lc_rs::digest;
+use skerry_jose::json::{Object, Value};
+use skerry_jose::{JwkSet, ProtectedHeader, SigningError, SigningKey, VerifyingKey, b64};
+
+use crate::issuer::IssuerUrl;
+use crate::limits::TOKEN_LIFETIME_SECS;
+use crate::names;
+use crate::result::AttestationResult;
+
+/// A signed token in compact form, made by [`TokenSigner::sign`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttestationToken(String);
+
+impl AttestationToken {
+    /// The compact form.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The compact form, owned.
+    pub fn into_string(self) -> String {
+        self.0
+    }
+}
+
+/// An issuer's name and key, and what follows from them for every token.
+pub struct TokenSigner {
+    issuer: IssuerUrl,
+    key: SigningKey,
+    kid: String,
+    header: ProtectedHeader,
+}
+
+impl TokenSigner {
+    /// Binds a signing key to an issuer. `jku` is `<issuer>/certs`.
+    pub fn new(issuer: IssuerUrl, key: SigningKey) -> TokenSigner {
+        let kid = kid(key.spki_der());
+        let mut header = Object::new();
+        header.insert("alg", key.algorithm().name());
+        header.insert("jku", format!("{}/certs", issuer.as_str().trim_end_matches('/')));
+        header.insert("kid", kid.as_str());
+        header.insert("typ", "JWT");
+        let header = ProtectedHeader::new(&Value::Object(header).to_json());
+        TokenSigner { issuer, key, kid, header }
+    }
+
+    /// The issuer.
+    pub fn issuer(&self) -> &IssuerUrl {
+        &self.issuer
+    }
+
+    /// The key id in every token's header.
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+
+    /// The public half as a key set, for a Relying Party in the same process.
+    pub fn key_set(&self) -> Result<JwkSet, SigningError> {
+        let key: VerifyingKey = self.key.verifying_key(&self.kid)?;
+        Ok(JwkSet::of(vec![key]))
+    }
+
+    /// The public half as JWK with its kid.
+    pub fn public_jwk(&self) -> Object {
+        let mut jwk = self.key.public().to_jwk();
+        jwk.insert("kid", self.kid.as_str());
+        jwk
+    }
+
+    /// Signs a result. `jti` is 32 random bytes of the caller's.
+    pub fn sign(&self, result: &AttestationResult, jti: [u8; 32]) -> Result<AttestationToken, SigningError> {
+        let issued = unix_secs(result.issued());
+        let mut claims = result.claims().clone();
+        claims.insert("exp", issued.saturating_add(TOKEN_LIFETIME_SECS));
+        claims.insert("iat", issued);
+        claims.insert("iss", self.issuer.as_str());
+        claims.insert("jti", hex::encode(jti));
+        claims.insert("nbf", issued);
+        claims.insert(names::VERSION, "1.0");
+        let mut claims = Value::Object(claims);
+        claims.sort();
+        self.header.sign(claims.to_json().as_bytes(), &self.key).map(AttestationToken)
+    }
+}
+
+/// Seconds since the epoch; times before it count as the epoch itself.
+pub(crate) fn unix_secs(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
+}
+
+fn kid(spki_der: &[u8]) -> String {
+    let mut text = pem(spki_der).into_bytes();
+    text.push(0);
+    b64::encode_standard(digest::digest(&digest::SHA256, &text))
+}
+
+/// RFC 7468 with 64 columns, LF and a last LF: the form that is hashed.
+fn pem(spki_der: &[u8]) -> String {
+    let body = b64::encode_standard(spki_der);
+    let lines = body.as_bytes().chunks(64).map(String::from_utf8_lossy);
+    let lines = lines.fold(String::new(), |text, line| text + &line + "\n");
+    format!("-----BEGIN PUBLIC KEY-----\n{lines}-----END PUBLIC KEY-----\n")
+}
