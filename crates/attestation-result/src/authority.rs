@@ -98,17 +98,15 @@ impl Authority {
         &self.issuer
     }
 
-    /// The issuer a token claims to come from, to choose the authority by. Nobody vouches for it yet.
-    pub fn claimed_issuer(token: &str, limits: &TokenLimits) -> Result<IssuerUrl, TokenError> {
-        let token = parse(token, limits)?;
-        issuer(token.claims_nobody_vouches_for())
-    }
-
     /// Believes `token` iff one of this authority's keys signed it, `iss` is this authority, and `now` is within its times.
     /// `now` is the caller's clock.
     pub fn verify(&self, token: &str, now: SystemTime) -> Result<TrustedResult, TokenError> {
-        let unverified = parse(token, &self.limits)?;
-        let seen = issuer(unverified.claims_nobody_vouches_for())?;
+        self.verify_claimed(ClaimedToken::parse(token, &self.limits)?, now)
+    }
+
+    /// As [`verify`](Self::verify), for a token that was parsed to find its authority.
+    pub fn verify_claimed(&self, token: ClaimedToken<'_>, now: SystemTime) -> Result<TrustedResult, TokenError> {
+        let ClaimedToken { text, issuer: seen, unverified } = token;
         if seen != self.issuer {
             return Err(TokenError::Issuer { expected: self.issuer.to_string(), seen: seen.to_string() });
         }
@@ -124,7 +122,7 @@ impl Authority {
             claims,
             iat: times.iat,
             exp: times.exp,
-            digest: sha256(token),
+            digest: sha256(text),
         })
     }
 
@@ -159,6 +157,31 @@ impl Authority {
             _ => return Err(TokenError::WrongType("aud")),
         };
         named.then_some(()).ok_or_else(|| TokenError::Audience { expected: expected.clone() })
+    }
+}
+
+/// A token that was parsed and that nobody vouches for: good for finding the authority it claims to come from.
+#[derive(Debug)]
+pub struct ClaimedToken<'a> {
+    text: &'a str,
+    issuer: IssuerUrl,
+    unverified: Unverified<'a>,
+}
+
+impl<'a> ClaimedToken<'a> {
+    /// Reads the form and the claimed issuer.
+    pub fn parse(text: &'a str, limits: &TokenLimits) -> Result<ClaimedToken<'a>, TokenError> {
+        if text.is_empty() {
+            return Err(TokenError::Empty);
+        }
+        let unverified = Unverified::parse(text, &limits.jws)?;
+        let issuer = issuer(unverified.claims_nobody_vouches_for())?;
+        Ok(ClaimedToken { text, issuer, unverified })
+    }
+
+    /// The issuer, as the token claims.
+    pub fn issuer(&self) -> &IssuerUrl {
+        &self.issuer
     }
 }
 
@@ -214,13 +237,6 @@ impl TrustedResult {
 struct Times {
     iat: u64,
     exp: u64,
-}
-
-fn parse<'a>(token: &'a str, limits: &TokenLimits) -> Result<Unverified<'a>, TokenError> {
-    match token.is_empty() {
-        true => Err(TokenError::Empty),
-        false => Ok(Unverified::parse(token, &limits.jws)?),
-    }
 }
 
 fn issuer(claims: &Object) -> Result<IssuerUrl, TokenError> {

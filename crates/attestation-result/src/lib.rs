@@ -13,8 +13,8 @@ mod result;
 mod target;
 mod token;
 
-pub use authority::{Authority, TokenError, TrustedResult};
+pub use authority::{Authority, ClaimedToken, TokenError, TrustedResult};
 pub use issuer::{IssuerUrl, IssuerUrlError};
 pub use result::{AttestationResult, Provenance};
 pub use target::{TargetKey, TargetKeyError};
-pub use token::{AttestationToken, TokenSigner};
+pub use token::{AttestationToken, TokenSigner, key_id};

@@ -42,7 +42,7 @@ pub struct TokenSigner {
 impl TokenSigner {
     /// Binds a signing key to an issuer. `jku` is `<issuer>/certs`.
     pub fn new(issuer: IssuerUrl, key: SigningKey) -> TokenSigner {
-        let kid = kid(key.spki_der());
+        let kid = key_id(key.spki_der());
         let mut header = Object::new();
         header.insert("alg", key.algorithm().name());
         header.insert("jku", format!("{}/certs", issuer.as_str().trim_end_matches('/')));
@@ -96,7 +96,8 @@ pub(crate) fn unix_secs(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
 }
 
-fn kid(spki_der: &[u8]) -> String {
+/// Key id of a public key as the attestation service makes it: base64 of SHA-256(PEM of the SubjectPublicKeyInfo || 0x00).
+pub fn key_id(spki_der: &[u8]) -> String {
     let mut text = pem(spki_der).into_bytes();
     text.push(0);
     b64::encode_standard(digest::digest(&digest::SHA256, &text))

@@ -1,1 +1,26 @@
-//! Append-only, tamper-evident log; makes Recorded
+//! Append-only, tamper-evident log of what may not happen unrecorded; makes [`Recorded`].
+//!
+//! One file of hash-chained records ([`format`] draws the bytes), written with group commit: many threads share one
+//! write and one sync. [`Log::record`] answers only after the sync, and after the first failure of the disk it answers
+//! nothing but refusals, so what needs a [`Recorded`] stops when the log does.
+//!
+//! Evident is every change but one: a log cut at the end of a record is a shorter log. That shows only against a
+//! [`Head`] kept elsewhere ([`verify_against`]). Nobody holds a key here, so who can write the file can also forge it
+//! from some record on; a head kept elsewhere shows that too.
+//!
+//! Deliberately not here: signed checkpoints and the Merkle tree over the records (their hashes are RFC 9162 leaf
+//! hashes, so it can be built on top), queries, and the batched log of signatures and decryptions.
+
+mod entry;
+mod error;
+pub mod format;
+pub mod limits;
+mod log;
+mod reader;
+mod segment;
+
+pub use entry::{Entry, Event, Verdict};
+pub use error::{AuditError, Step};
+pub use limits::Limits;
+pub use log::{Log, Recorded};
+pub use reader::{Head, Leaf, Reader, Record, Report, read, verify, verify_against};

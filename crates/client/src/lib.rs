@@ -1,1 +1,14 @@
-//! The half of a release that runs in the TEE: verifies the release JWS and its receipt, unwraps the key
+//! The TEE's half of a release: believes the vault's answer only after checking all of it, then unwraps the key.
+//!
+//! Microsoft's own clients check less: one never looks at the signature, none at the key id, the nonce or the target key.
+//! Here the answer must be signed under a chain that ends at a configured root and names the vault, must be for the key
+//! and nonce that were asked for, and must carry a receipt for the very token that was sent. Requests over HTTP are not
+//! here yet.
+
+pub mod limits;
+
+mod receipt;
+mod release;
+
+pub use receipt::{Receipt, ReceiptError};
+pub use release::{Asked, ReleaseAnswerError, Roots, VerifiedRelease};

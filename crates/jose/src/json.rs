@@ -60,8 +60,7 @@ impl Value {
 
     /// The value reached by walking objects only, name by name; none when a step is missing or is no object.
     pub fn get(&self, path: &[&str]) -> Option<&Value> {
-        path.iter()
-            .try_fold(self, |value, name| value.as_object()?.get(name))
+        path.iter().try_fold(self, |value, name| value.as_object()?.get(name))
     }
 
     /// Whether this is `null`.
@@ -71,20 +70,12 @@ impl Value {
 
     /// The boolean, if it is one.
     pub fn as_bool(&self) -> Option<bool> {
-        if let Self::Bool(value) = self {
-            Some(*value)
-        } else {
-            None
-        }
+        if let Self::Bool(value) = self { Some(*value) } else { None }
     }
 
     /// The number, if it is one.
     pub fn as_number(&self) -> Option<&Number> {
-        if let Self::Number(number) = self {
-            Some(number)
-        } else {
-            None
-        }
+        if let Self::Number(number) = self { Some(number) } else { None }
     }
 
     /// The number as `u64`, if it is a canonical integer in range ([`Number::as_u64`]).
@@ -99,47 +90,27 @@ impl Value {
 
     /// The string, if it is one.
     pub fn as_str(&self) -> Option<&str> {
-        if let Self::String(text) = self {
-            Some(text)
-        } else {
-            None
-        }
+        if let Self::String(text) = self { Some(text) } else { None }
     }
 
     /// The items, if it is an array.
     pub fn as_array(&self) -> Option<&[Value]> {
-        if let Self::Array(items) = self {
-            Some(items)
-        } else {
-            None
-        }
+        if let Self::Array(items) = self { Some(items) } else { None }
     }
 
     /// The object, if it is one.
     pub fn as_object(&self) -> Option<&Object> {
-        if let Self::Object(object) = self {
-            Some(object)
-        } else {
-            None
-        }
+        if let Self::Object(object) = self { Some(object) } else { None }
     }
 
     /// The object to change, if it is one.
     pub fn as_object_mut(&mut self) -> Option<&mut Object> {
-        if let Self::Object(object) = self {
-            Some(object)
-        } else {
-            None
-        }
+        if let Self::Object(object) = self { Some(object) } else { None }
     }
 
     /// The object by value, if it is one.
     pub fn into_object(self) -> Option<Object> {
-        if let Self::Object(object) = self {
-            Some(object)
-        } else {
-            None
-        }
+        if let Self::Object(object) = self { Some(object) } else { None }
     }
 }
 
@@ -203,11 +174,7 @@ impl Number {
 
     /// Whether the text is a canonical integer of any size: no fraction, no exponent, not `-0`.
     pub fn is_integer(&self) -> bool {
-        self.0 != "-0"
-            && !self
-                .0
-                .bytes()
-                .any(|byte| matches!(byte, b'.' | b'e' | b'E'))
+        self.0 != "-0" && !self.0.bytes().any(|byte| matches!(byte, b'.' | b'e' | b'E'))
     }
 
     /// The value, iff the text is a canonical integer in range.
@@ -247,18 +214,12 @@ impl Object {
 
     /// The value under `name`, compared byte for byte.
     pub fn get(&self, name: &str) -> Option<&Value> {
-        self.0
-            .iter()
-            .find(|(own, _)| own == name)
-            .map(|(_, value)| value)
+        self.0.iter().find(|(own, _)| own == name).map(|(_, value)| value)
     }
 
     /// The value under `name`, to change.
     pub fn get_mut(&mut self, name: &str) -> Option<&mut Value> {
-        self.0
-            .iter_mut()
-            .find(|(own, _)| own == name)
-            .map(|(_, value)| value)
+        self.0.iter_mut().find(|(own, _)| own == name).map(|(_, value)| value)
     }
 
     /// Whether a member is called `name`.
@@ -359,12 +320,10 @@ impl Node {
             NodeValue::Bool(value) => Value::Bool(value),
             NodeValue::Number(number) => Value::Number(number),
             NodeValue::String(text) => Value::String(text),
-            NodeValue::Array(items) => {
-                Value::Array(items.into_iter().map(Self::into_value).collect())
+            NodeValue::Array(items) => Value::Array(items.into_iter().map(Self::into_value).collect()),
+            NodeValue::Object(members) => {
+                Value::Object(Object(members.into_iter().map(NodeMember::into_pair).collect()))
             }
-            NodeValue::Object(members) => Value::Object(Object(
-                members.into_iter().map(NodeMember::into_pair).collect(),
-            )),
         }
     }
 }
@@ -432,11 +391,7 @@ pub struct Position {
 
 impl Position {
     /// The first byte of a document.
-    pub const START: Self = Self {
-        line: 1,
-        column: 1,
-        offset: 0,
-    };
+    pub const START: Self = Self { line: 1, column: 1, offset: 0 };
 
     /// Moves over the bytes up to `offset`.
     fn advance(&mut self, bytes: &[u8], offset: usize) {
@@ -557,14 +512,7 @@ pub fn parse(bytes: &[u8], limits: &Limits) -> Result<Value, Error> {
 
 /// Reads one JSON document as [`parse`] does, with the position of each value and name.
 pub fn parse_positioned(bytes: &[u8], limits: &Limits) -> Result<Node, Error> {
-    document(
-        bytes,
-        limits,
-        Positioned {
-            bytes,
-            cursor: Position::START,
-        },
-    )
+    document(bytes, limits, Positioned { bytes, cursor: Position::START })
 }
 
 /// What the parser builds: a tree with positions or one without.
@@ -650,17 +598,11 @@ impl Build for Positioned<'_> {
     }
 
     fn array(at: Position, items: Vec<Node>) -> Node {
-        Node {
-            at,
-            value: NodeValue::Array(items),
-        }
+        Node { at, value: NodeValue::Array(items) }
     }
 
     fn object(at: Position, members: Vec<NodeMember>) -> Node {
-        Node {
-            at,
-            value: NodeValue::Object(members),
-        }
+        Node { at, value: NodeValue::Object(members) }
     }
 
     fn member(at: Position, name: String, node: Node) -> NodeMember {
@@ -681,46 +623,22 @@ struct Fault {
 type Step<T> = Result<T, Fault>;
 
 fn document<B: Build>(bytes: &[u8], limits: &Limits, build: B) -> Result<B::Value, Error> {
-    read(bytes, limits, build).map_err(|fault| Error {
-        kind: fault.kind,
-        at: Position::of(bytes, fault.offset),
-    })
+    read(bytes, limits, build).map_err(|fault| Error { kind: fault.kind, at: Position::of(bytes, fault.offset) })
 }
 
 fn read<B: Build>(bytes: &[u8], limits: &Limits, build: B) -> Step<B::Value> {
     if bytes.len() > limits.bytes_max {
-        return Err(Fault {
-            kind: ErrorKind::TooLarge {
-                bytes: bytes.len(),
-                max: limits.bytes_max,
-            },
-            offset: 0,
-        });
+        return Err(Fault { kind: ErrorKind::TooLarge { bytes: bytes.len(), max: limits.bytes_max }, offset: 0 });
     }
     if bytes.starts_with(&[0xEF, 0xBB, 0xBF]) {
-        return Err(Fault {
-            kind: ErrorKind::ByteOrderMark,
-            offset: 0,
-        });
+        return Err(Fault { kind: ErrorKind::ByteOrderMark, offset: 0 });
     }
-    let text = std::str::from_utf8(bytes).map_err(|error| Fault {
-        kind: ErrorKind::NotUtf8,
-        offset: error.valid_up_to(),
-    })?;
-    let mut parser = Parser {
-        text,
-        at: 0,
-        values: 0,
-        limits,
-        build,
-    };
+    let text =
+        std::str::from_utf8(bytes).map_err(|error| Fault { kind: ErrorKind::NotUtf8, offset: error.valid_up_to() })?;
+    let mut parser = Parser { text, at: 0, values: 0, limits, build };
     let value = parser.value(0)?;
     parser.skip_space();
-    if parser.byte().is_some() {
-        parser.fail(ErrorKind::TrailingBytes)
-    } else {
-        Ok(value)
-    }
+    if parser.byte().is_some() { parser.fail(ErrorKind::TrailingBytes) } else { Ok(value) }
 }
 
 /// Invariant: `at` is on a character boundary of `text`; it only ever moves over ASCII bytes it has looked at, or to
@@ -744,12 +662,8 @@ impl<'a, B: Build> Parser<'a, '_, B> {
             b'{' => self.object(mark, self.deeper(depth)?),
             b'[' => self.array(mark, self.deeper(depth)?),
             b'"' => Ok(B::scalar(mark, Scalar::String(self.string()?.into_owned()))),
-            b't' => self
-                .literal("true")
-                .map(|()| B::scalar(mark, Scalar::Bool(true))),
-            b'f' => self
-                .literal("false")
-                .map(|()| B::scalar(mark, Scalar::Bool(false))),
+            b't' => self.literal("true").map(|()| B::scalar(mark, Scalar::Bool(true))),
+            b'f' => self.literal("false").map(|()| B::scalar(mark, Scalar::Bool(false))),
             b'n' => self.literal("null").map(|()| B::scalar(mark, Scalar::Null)),
             b'-' | b'0'..=b'9' => Ok(B::scalar(mark, Scalar::Number(self.number()?))),
             b'+' | b'.' => self.fail(ErrorKind::BadNumber),
@@ -786,12 +700,7 @@ impl<'a, B: Build> Parser<'a, '_, B> {
         }
     }
 
-    fn member(
-        &mut self,
-        members: &[B::Member],
-        seen: &mut HashSet<Cow<'a, str>>,
-        depth: usize,
-    ) -> Step<B::Member> {
+    fn member(&mut self, members: &[B::Member], seen: &mut HashSet<Cow<'a, str>>, depth: usize) -> Step<B::Member> {
         self.skip_space();
         let start = self.at;
         match self.need()? {
@@ -801,12 +710,7 @@ impl<'a, B: Build> Parser<'a, '_, B> {
         let mark = self.build.mark(start);
         let name = self.string()?;
         if is_known::<B>(name.clone(), members, seen) {
-            return Err(Fault {
-                kind: ErrorKind::DuplicateMember {
-                    name: name.into_owned(),
-                },
-                offset: start,
-            });
+            return Err(Fault { kind: ErrorKind::DuplicateMember { name: name.into_owned() }, offset: start });
         }
         self.skip_space();
         self.expect(b':')?;
@@ -837,10 +741,7 @@ impl<'a, B: Build> Parser<'a, '_, B> {
     /// The longest slice from here without quote, backslash or control character.
     fn run(&mut self) -> &'a str {
         let rest = self.rest();
-        let length = rest
-            .bytes()
-            .position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1F))
-            .unwrap_or(rest.len());
+        let length = rest.bytes().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1F)).unwrap_or(rest.len());
         self.take(length)
     }
 
@@ -858,10 +759,7 @@ impl<'a, B: Build> Parser<'a, '_, B> {
             b'r' => '\r',
             b't' => '\t',
             _ => {
-                return Err(Fault {
-                    kind: ErrorKind::BadEscape,
-                    offset: start,
-                });
+                return Err(Fault { kind: ErrorKind::BadEscape, offset: start });
             }
         };
         self.step();
@@ -884,20 +782,14 @@ impl<'a, B: Build> Parser<'a, '_, B> {
             }
         }
         let low = self.unit(start)?;
-        char::decode_utf16([unit, low])
-            .next()
-            .and_then(Result::ok)
-            .ok_or_else(|| lone(unit, start))
+        char::decode_utf16([unit, low]).next().and_then(Result::ok).ok_or_else(|| lone(unit, start))
     }
 
     fn unit(&mut self, start: usize) -> Step<u16> {
         self.step();
         let mut unit = 0_u16;
         for _ in 0..4 {
-            let digit = hex_digit(self.need()?).ok_or(Fault {
-                kind: ErrorKind::BadEscape,
-                offset: start,
-            })?;
+            let digit = hex_digit(self.need()?).ok_or(Fault { kind: ErrorKind::BadEscape, offset: start })?;
             unit = unit << 4 | digit;
             self.step();
         }
@@ -906,10 +798,7 @@ impl<'a, B: Build> Parser<'a, '_, B> {
 
     fn number(&mut self) -> Step<Number> {
         let start = self.at;
-        let bad = Fault {
-            kind: ErrorKind::BadNumber,
-            offset: start,
-        };
+        let bad = Fault { kind: ErrorKind::BadNumber, offset: start };
         let mut digits = 0_usize;
         self.skip_if(b"-");
         if self.skip_if(b"0") {
@@ -929,10 +818,7 @@ impl<'a, B: Build> Parser<'a, '_, B> {
         }
         let max = self.limits.number_digits_max;
         if digits > max {
-            return Err(Fault {
-                kind: ErrorKind::NumberTooLong { digits, max },
-                offset: start,
-            });
+            return Err(Fault { kind: ErrorKind::NumberTooLong { digits, max }, offset: start });
         }
         Ok(Number(self.slice(start, self.at).to_owned()))
     }
@@ -940,16 +826,10 @@ impl<'a, B: Build> Parser<'a, '_, B> {
     /// One digit or more.
     fn digits(&mut self, start: usize) -> Step<usize> {
         let rest = self.rest();
-        let length = rest
-            .bytes()
-            .position(|byte| !byte.is_ascii_digit())
-            .unwrap_or(rest.len());
+        let length = rest.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
         if length == 0 {
             self.need()?;
-            return Err(Fault {
-                kind: ErrorKind::BadNumber,
-                offset: start,
-            });
+            return Err(Fault { kind: ErrorKind::BadNumber, offset: start });
         }
         self.take(length);
         Ok(length)
@@ -1004,10 +884,7 @@ impl<'a, B: Build> Parser<'a, '_, B> {
     }
 
     fn need(&self) -> Step<u8> {
-        self.byte().ok_or(Fault {
-            kind: ErrorKind::UnexpectedEnd,
-            offset: self.at,
-        })
+        self.byte().ok_or(Fault { kind: ErrorKind::UnexpectedEnd, offset: self.at })
     }
 
     fn step(&mut self) {
@@ -1031,49 +908,28 @@ impl<'a, B: Build> Parser<'a, '_, B> {
 
     fn deeper(&self, depth: usize) -> Step<usize> {
         let max = self.limits.depth_max.min(DEPTH_CEILING);
-        if depth >= max {
-            self.fail(ErrorKind::TooDeep { max })
-        } else {
-            Ok(depth.saturating_add(1))
-        }
+        if depth >= max { self.fail(ErrorKind::TooDeep { max }) } else { Ok(depth.saturating_add(1)) }
     }
 
     fn count_value(&mut self) -> Step<()> {
         let max = self.limits.values_max;
         self.values = self.values.saturating_add(1);
-        if self.values > max {
-            self.fail(ErrorKind::TooManyValues { max })
-        } else {
-            Ok(())
-        }
+        if self.values > max { self.fail(ErrorKind::TooManyValues { max }) } else { Ok(()) }
     }
 
     fn fail<T>(&self, kind: ErrorKind) -> Step<T> {
-        Err(Fault {
-            kind,
-            offset: self.at,
-        })
+        Err(Fault { kind, offset: self.at })
     }
 }
 
 /// Whether the object has the name already. Small objects compare name by name; larger ones keep a set, or ten thousand
 /// members would cost fifty million comparisons.
-fn is_known<'a, B: Build>(
-    name: Cow<'a, str>,
-    members: &[B::Member],
-    seen: &mut HashSet<Cow<'a, str>>,
-) -> bool {
+fn is_known<'a, B: Build>(name: Cow<'a, str>, members: &[B::Member], seen: &mut HashSet<Cow<'a, str>>) -> bool {
     if members.len() < NAMES_COMPARED_MAX {
-        return members
-            .iter()
-            .any(|member| B::name(member) == name.as_ref());
+        return members.iter().any(|member| B::name(member) == name.as_ref());
     }
     if seen.is_empty() {
-        seen.extend(
-            members
-                .iter()
-                .map(|member| Cow::Owned(B::name(member).to_owned())),
-        );
+        seen.extend(members.iter().map(|member| Cow::Owned(B::name(member).to_owned())));
     }
     !seen.insert(name)
 }
@@ -1082,10 +938,7 @@ fn is_known<'a, B: Build>(
 const NAMES_COMPARED_MAX: usize = 16;
 
 fn lone(unit: u16, offset: usize) -> Fault {
-    Fault {
-        kind: ErrorKind::LoneSurrogate { unit },
-        offset,
-    }
+    Fault { kind: ErrorKind::LoneSurrogate { unit }, offset }
 }
 
 fn hex_digit(byte: u8) -> Option<u16> {
@@ -1145,23 +998,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const LIMITS: Limits = Limits {
-        bytes_max: 1 << 16,
-        depth_max: 16,
-        values_max: 4096,
-        number_digits_max: 64,
-    };
+    const LIMITS: Limits = Limits { bytes_max: 1 << 16, depth_max: 16, values_max: 4096, number_digits_max: 64 };
 
     fn kind(text: impl AsRef<[u8]>) -> ErrorKind {
         parse(text.as_ref(), &LIMITS).unwrap_err().kind
     }
 
     fn at(text: impl AsRef<[u8]>) -> (usize, usize, usize) {
-        let Position {
-            line,
-            column,
-            offset,
-        } = parse(text.as_ref(), &LIMITS).unwrap_err().at;
+        let Position { line, column, offset } = parse(text.as_ref(), &LIMITS).unwrap_err().at;
         (line, column, offset)
     }
 
@@ -1178,17 +1022,13 @@ mod tests {
         match (ours, theirs) {
             (Value::Null, serde_json::Value::Null) => true,
             (Value::Bool(a), serde_json::Value::Bool(b)) => a == b,
-            (Value::Number(a), serde_json::Value::Number(b)) => {
-                spelling(a.text()) == spelling(b.as_str())
-            }
+            (Value::Number(a), serde_json::Value::Number(b)) => spelling(a.text()) == spelling(b.as_str()),
             (Value::String(a), serde_json::Value::String(b)) => a == b,
             (Value::Array(a), serde_json::Value::Array(b)) => {
                 a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
             }
             (Value::Object(a), serde_json::Value::Object(b)) => {
-                a.len() == b.len()
-                    && a.iter()
-                        .all(|(name, value)| b.get(name).is_some_and(|other| same(value, other)))
+                a.len() == b.len() && a.iter().all(|(name, value)| b.get(name).is_some_and(|other| same(value, other)))
             }
             _ => false,
         }
@@ -1198,10 +1038,7 @@ mod tests {
     fn agree(bytes: &[u8]) -> Result<(), TestCaseError> {
         let oracle = serde_json::from_slice::<serde_json::Value>(bytes);
         let plain = parse(bytes, &LIMITS);
-        prop_assert_eq!(
-            plain.clone(),
-            parse_positioned(bytes, &LIMITS).map(Node::into_value)
-        );
+        prop_assert_eq!(plain.clone(), parse_positioned(bytes, &LIMITS).map(Node::into_value));
         match (plain, oracle) {
             (Ok(ours), Ok(theirs)) => {
                 prop_assert!(same(&ours, &theirs), "{ours:?} {theirs:?}");
@@ -1210,9 +1047,7 @@ mod tests {
             (Err(error), Ok(theirs)) => {
                 let stricter = matches!(
                     error.kind,
-                    ErrorKind::DuplicateMember { .. }
-                        | ErrorKind::TooDeep { .. }
-                        | ErrorKind::NumberTooLong { .. }
+                    ErrorKind::DuplicateMember { .. } | ErrorKind::TooDeep { .. } | ErrorKind::NumberTooLong { .. }
                 );
                 prop_assert!(stricter, "{error:?} {theirs:?}");
             }
@@ -1229,18 +1064,13 @@ mod tests {
             any::<u64>().prop_map(Value::from),
             any::<i64>().prop_map(Value::from),
             any::<String>().prop_map(Value::from),
-            "-?(0|[1-9][0-9]{0,5})(\\.[0-9]{1,3})?([eE][+-]?[0-9]{1,3})?"
-                .prop_map(|text| Value::Number(Number(text))),
+            "-?(0|[1-9][0-9]{0,5})(\\.[0-9]{1,3})?([eE][+-]?[0-9]{1,3})?".prop_map(|text| Value::Number(Number(text))),
         ];
         leaf.prop_recursive(6, 128, 24, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..24).prop_map(Value::Array),
                 prop::collection::vec((any::<String>(), inner), 0..24).prop_map(|pairs| {
-                    Value::Object(
-                        pairs
-                            .into_iter()
-                            .fold(Object::new(), |o, (n, v)| o.with(n, v)),
-                    )
+                    Value::Object(pairs.into_iter().fold(Object::new(), |o, (n, v)| o.with(n, v)))
                 }),
             ]
         })
@@ -1294,9 +1124,7 @@ mod tests {
         let byte = |byte| ErrorKind::UnexpectedByte { byte };
         let control = |byte| ErrorKind::ControlCharacter { byte };
         let lone = |unit| ErrorKind::LoneSurrogate { unit };
-        let twice = |name: &str| ErrorKind::DuplicateMember {
-            name: name.to_owned(),
-        };
+        let twice = |name: &str| ErrorKind::DuplicateMember { name: name.to_owned() };
         let table: Vec<Row> = vec![
             (b"\xEF\xBB\xBF1", ErrorKind::ByteOrderMark, (1, 1, 0)),
             (b"\xFF\xFE1\0", ErrorKind::NotUtf8, (1, 1, 0)),
@@ -1356,38 +1184,24 @@ mod tests {
         for (text, expected, place) in table {
             assert_eq!(kind(text), expected, "{}", text.escape_ascii());
             assert_eq!(at(text), place, "{}", text.escape_ascii());
-            assert_eq!(
-                parse(text, &LIMITS).map(|_| ()),
-                parse_positioned(text, &LIMITS).map(|_| ())
-            );
+            assert_eq!(parse(text, &LIMITS).map(|_| ()), parse_positioned(text, &LIMITS).map(|_| ()));
         }
     }
 
     // Every limit holds exactly: its value passes, one more does not.
     #[test]
     fn each_limit_holds_exactly() {
-        let limits = Limits {
-            bytes_max: 10,
-            depth_max: 2,
-            values_max: 3,
-            number_digits_max: 4,
-        };
+        let limits = Limits { bytes_max: 10, depth_max: 2, values_max: 3, number_digits_max: 4 };
         let kind = |text: &str| parse(text.as_bytes(), &limits).map_err(|error| error.kind);
         assert!(kind("         1").is_ok());
-        assert_eq!(
-            kind("          1"),
-            Err(ErrorKind::TooLarge { bytes: 11, max: 10 })
-        );
+        assert_eq!(kind("          1"), Err(ErrorKind::TooLarge { bytes: 11, max: 10 }));
         assert!(kind("[[]]").is_ok());
         assert_eq!(kind("[[[]]]"), Err(ErrorKind::TooDeep { max: 2 }));
         assert_eq!(kind(r#"[{"":{}}]"#), Err(ErrorKind::TooDeep { max: 2 }));
         assert!(kind("[1,2]").is_ok());
         assert_eq!(kind("[1,2,3]"), Err(ErrorKind::TooManyValues { max: 3 }));
         assert!(kind("-1.2e+34").is_ok());
-        assert_eq!(
-            kind("-1.2e+345"),
-            Err(ErrorKind::NumberTooLong { digits: 5, max: 4 })
-        );
+        assert_eq!(kind("-1.2e+345"), Err(ErrorKind::NumberTooLong { digits: 5, max: 4 }));
         let unbounded = Limits {
             bytes_max: usize::MAX,
             depth_max: usize::MAX,
@@ -1395,10 +1209,7 @@ mod tests {
             number_digits_max: usize::MAX,
         };
         let bomb = "[".repeat(1 << 20);
-        assert_eq!(
-            parse(bomb.as_bytes(), &unbounded).unwrap_err().kind,
-            ErrorKind::TooDeep { max: DEPTH_CEILING }
-        );
+        assert_eq!(parse(bomb.as_bytes(), &unbounded).unwrap_err().kind, ErrorKind::TooDeep { max: DEPTH_CEILING });
     }
 
     // A document cut anywhere ends unexpectedly, or within a character.
@@ -1408,11 +1219,7 @@ mod tests {
         let whole = value(text);
         assert_eq!(whole.get(&["é\n😀"]).unwrap().as_str(), Some("😀\\\"/é😀"));
         for length in 0..text.len() {
-            let expected = if text.is_char_boundary(length) {
-                ErrorKind::UnexpectedEnd
-            } else {
-                ErrorKind::NotUtf8
-            };
+            let expected = if text.is_char_boundary(length) { ErrorKind::UnexpectedEnd } else { ErrorKind::NotUtf8 };
             assert_eq!(kind(&text.as_bytes()[..length]), expected, "{length}");
         }
         for scalar in [
@@ -1436,37 +1243,21 @@ mod tests {
     #[test]
     fn duplicates_are_found_in_small_and_huge_objects() {
         let object = |count: usize, twice: usize| {
-            let members: Vec<_> = (0..count)
-                .map(|n| format!("\"n{n}\":0"))
-                .chain([format!("\"n{twice}\":0")])
-                .collect();
+            let members: Vec<_> =
+                (0..count).map(|n| format!("\"n{n}\":0")).chain([format!("\"n{twice}\":0")]).collect();
             format!("{{{}}}", members.join(","))
         };
         for count in 1..40 {
             for twice in 0..count {
-                assert_eq!(
-                    kind(object(count, twice)),
-                    ErrorKind::DuplicateMember {
-                        name: format!("n{twice}")
-                    }
-                );
+                assert_eq!(kind(object(count, twice)), ErrorKind::DuplicateMember { name: format!("n{twice}") });
             }
-            assert_eq!(
-                value(&object(count, count)).as_object().unwrap().len(),
-                count + 1
-            );
+            assert_eq!(value(&object(count, count)).as_object().unwrap().len(), count + 1);
         }
-        let limits = Limits {
-            bytes_max: 1 << 24,
-            values_max: 1 << 20,
-            ..LIMITS
-        };
+        let limits = Limits { bytes_max: 1 << 24, values_max: 1 << 20, ..LIMITS };
         let huge = object(200_000, 199_999);
         assert_eq!(
             parse(huge.as_bytes(), &limits).unwrap_err().kind,
-            ErrorKind::DuplicateMember {
-                name: "n199999".to_owned()
-            }
+            ErrorKind::DuplicateMember { name: "n199999".to_owned() }
         );
     }
 
@@ -1475,16 +1266,10 @@ mod tests {
     fn printing_escapes_no_more_than_needed() {
         let text = "\"\\\u{8}\u{c}\n\r\t\u{0}\u{1f}\u{7f}/é😀\u{2028}";
         let printed = Value::from(text).to_json();
-        assert_eq!(
-            printed,
-            "\"\\\"\\\\\\b\\f\\n\\r\\t\\u0000\\u001f\u{7f}/é😀\u{2028}\""
-        );
+        assert_eq!(printed, "\"\\\"\\\\\\b\\f\\n\\r\\t\\u0000\\u001f\u{7f}/é😀\u{2028}\"");
         assert_eq!(value(&printed).as_str(), Some(text));
         assert_eq!(Value::from("").to_json(), "\"\"");
-        assert_eq!(
-            value(" { \"b\" : [ 1 , 2.50E+1 ] , \"a\" : { } } ").to_json(),
-            r#"{"b":[1,2.50E+1],"a":{}}"#
-        );
+        assert_eq!(value(" { \"b\" : [ 1 , 2.50E+1 ] , \"a\" : { } } ").to_json(), r#"{"b":[1,2.50E+1],"a":{}}"#);
     }
 
     // Only canonical integers in range become integers; text is kept as received.
@@ -1512,28 +1297,17 @@ mod tests {
     // An object keeps the order in which members came, replaces in place, and sorts by bytes when asked.
     #[test]
     fn objects_keep_order_until_sorted() {
-        let mut object = Object::new()
-            .with("b", 1_u64)
-            .with("a", Object::new().with("z", true).with("Z", Value::Null));
+        let mut object = Object::new().with("b", 1_u64).with("a", Object::new().with("z", true).with("Z", Value::Null));
         assert_eq!(object.insert("b", "x"), Some(Value::from(1_u64)));
         assert_eq!(object.insert("é", vec![-1_i64]), None);
-        assert_eq!(
-            object.to_json(),
-            r#"{"b":"x","a":{"z":true,"Z":null},"é":[-1]}"#
-        );
+        assert_eq!(object.to_json(), r#"{"b":"x","a":{"z":true,"Z":null},"é":[-1]}"#);
         let mut sorted = Value::from(object.clone());
         sorted.sort();
-        assert_eq!(
-            sorted.to_json(),
-            r#"{"a":{"Z":null,"z":true},"b":"x","é":[-1]}"#
-        );
+        assert_eq!(sorted.to_json(), r#"{"a":{"Z":null,"z":true},"b":"x","é":[-1]}"#);
         assert_eq!(object.remove("b"), Some(Value::from("x")));
         assert_eq!(object.remove("b"), None);
         assert!(!object.contains("b") && object.len() == 2 && !object.is_empty());
-        assert_eq!(
-            object.into_iter().map(|(name, _)| name).collect::<Vec<_>>(),
-            ["a", "é"]
-        );
+        assert_eq!(object.into_iter().map(|(name, _)| name).collect::<Vec<_>>(), ["a", "é"]);
     }
 
     // Values and names know their line, column and offset, with characters of several bytes before them.
@@ -1542,30 +1316,17 @@ mod tests {
         let node = parse_positioned("\r\n{\"é😀\" : [1,\n\t{}] }".as_bytes(), &LIMITS).unwrap();
         let place = |at: Position| (at.line, at.column, at.offset);
         assert_eq!(place(node.at), (2, 1, 2));
-        let NodeValue::Object(members) = node.value else {
-            panic!("object")
-        };
-        assert_eq!(
-            (members[0].name.as_str(), place(members[0].at)),
-            ("é😀", (2, 2, 3))
-        );
+        let NodeValue::Object(members) = node.value else { panic!("object") };
+        assert_eq!((members[0].name.as_str(), place(members[0].at)), ("é😀", (2, 2, 3)));
         assert_eq!(place(members[0].node.at), (2, 9, 14));
-        let NodeValue::Array(items) = &members[0].node.value else {
-            panic!("array")
-        };
-        assert_eq!(
-            items.iter().map(|item| place(item.at)).collect::<Vec<_>>(),
-            [(2, 10, 15), (3, 2, 19)]
-        );
+        let NodeValue::Array(items) = &members[0].node.value else { panic!("array") };
+        assert_eq!(items.iter().map(|item| place(item.at)).collect::<Vec<_>>(), [(2, 10, 15), (3, 2, 19)]);
     }
 
     // A message names the fault and the place once.
     #[test]
     fn messages_name_fault_and_place() {
         let error = parse(b"{\"a\":1,\n\"a\":2}", &LIMITS).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "duplicate member \"a\" at line 2 column 1"
-        );
+        assert_eq!(error.to_string(), "duplicate member \"a\" at line 2 column 1");
     }
 }

@@ -1,1 +1,30 @@
-fn main() {}
+//! The command line of Skerry: wiring and words, nothing decidable.
+//!
+//! Exit codes: 0 ok, 1 refused, 2 usage, 3 unavailable, 4 integrity.
+
+mod evidence;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Self-hosted Secure Key Release.
+#[derive(Parser)]
+#[command(name = "skerry", version, about, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Look at evidence of a TEE, or verify it
+    #[command(subcommand)]
+    Evidence(evidence::Command),
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Evidence(command) => evidence::run(command),
+    }
+}

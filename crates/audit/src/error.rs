@@ -1,0 +1,108 @@
+//! Why the log refuses.
+
+use std::io;
+
+/// What was being done to the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Step {
+    /// Making the file and its header.
+    Create,
+    /// Opening it.
+    Open,
+    /// Taking its lock.
+    Lock,
+    /// Reading it.
+    Read,
+    /// Appending to it.
+    Write,
+    /// Making it durable.
+    Sync,
+    /// Cutting off a torn record.
+    Cut,
+}
+
+/// Why a log cannot be opened, trusted or written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AuditError {
+    /// There is a log already where one was to be made.
+    #[error("log exists")]
+    Exists,
+    /// There is no log where one was expected.
+    #[error("log is missing")]
+    Missing,
+    /// Another opener holds the log.
+    #[error("log is held by another")]
+    Locked,
+    /// The file does not begin like a log.
+    #[error("not an audit log")]
+    NotALog,
+    /// The log has a format that this version does not know.
+    #[error("unknown log format {version}")]
+    UnknownFormat {
+        /// The format found.
+        version: u32,
+    },
+    /// The header was altered or never completed.
+    #[error("log header is corrupted")]
+    HeaderCorrupted,
+    /// The chain does not hold at this record.
+    #[error("log is corrupted at record {index}")]
+    Corrupted {
+        /// The first record that does not hold.
+        index: u64,
+    },
+    /// The log is another one than the one whose head is known.
+    #[error("log is not the one whose head is known")]
+    OtherLog,
+    /// The log has fewer records than are known to have been written.
+    #[error("log has {found} of {known} known records")]
+    Truncated {
+        /// Records that were there before.
+        known: u64,
+        /// Records that are there.
+        found: u64,
+    },
+    /// The log has another history than the known head.
+    #[error("log differs from the head known after {known} records")]
+    Forked {
+        /// Records below the known head.
+        known: u64,
+    },
+    /// The record would pass the configured size of the log.
+    #[error("log is full at {log_len_max} octets")]
+    Full {
+        /// The configured size.
+        log_len_max: u64,
+    },
+    /// The entry is longer than [`crate::limits::BODY_LEN_MAX`].
+    #[error("entry of {len} octets is too long")]
+    EntryTooLong {
+        /// Octets of the entry.
+        len: usize,
+    },
+    /// The entry's time is before 1970 or past what milliseconds in 64 bits hold.
+    #[error("entry has no representable time")]
+    Time,
+    /// The file refused; the first refusal closes the log.
+    #[error("{step:?} failed: {kind}")]
+    Io {
+        /// What was being done.
+        step: Step,
+        /// How it failed.
+        kind: io::ErrorKind,
+    },
+    /// An earlier write or sync failed, so nothing more is recorded until the log is opened anew.
+    #[error("log is closed since an earlier failure")]
+    Closed,
+}
+
+impl AuditError {
+    pub(crate) fn io(step: Step) -> impl Fn(io::Error) -> Self {
+        move |error| Self::Io {
+            step,
+            kind: error.kind(),
+        }
+    }
+}

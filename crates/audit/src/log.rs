@@ -1,0 +1,464 @@
+//! Writing the log: group commit among threads.
+//!
+//! A thread that finds nobody writing becomes the leader: it takes all that is queued, writes and syncs it without the
+//! mutex held, and wakes the others. Threads that come meanwhile queue for the next group. There is no thread of the
+//! log's own and no waiting but on the condition.
+
+use crate::entry::{Entry, Event};
+use crate::error::{AuditError, Step};
+use crate::format::{Header, ID_LEN, Id, Place, record_len};
+use crate::limits::Limits;
+use crate::reader::{Head, Leaf, Reader, Report};
+use crate::segment::{self, Segment};
+use rand_core::CryptoRng;
+use std::fs::File;
+use std::path::Path;
+use std::sync::{Condvar, Mutex, MutexGuard};
+
+/// An audit log, open for writing and held against other writers. Shared between threads by reference.
+pub struct Log {
+    state: Mutex<State>,
+    changed: Condvar,
+    limits: Limits,
+    torn_octets: u64,
+}
+
+/// Proof that one entry is durably in the log.
+///
+/// Made by [`Log::record`] alone, after the sync. It authorises one act, so it has no Clone.
+#[derive(Debug)]
+#[must_use]
+pub struct Recorded {
+    event: Event,
+    subject: [u8; 32],
+    leaf: Leaf,
+}
+
+impl Recorded {
+    /// What was recorded to happen.
+    pub fn event(&self) -> Event {
+        self.event
+    }
+
+    /// Digest of what was recorded.
+    pub fn subject(&self) -> &[u8; 32] {
+        &self.subject
+    }
+
+    /// Where it stands in the log.
+    pub fn leaf(&self) -> Leaf {
+        self.leaf
+    }
+}
+
+impl Log {
+    /// Makes a log in `dir`, where none may be yet. Its id comes from `rng`.
+    pub fn create(dir: &Path, limits: Limits, rng: &mut dyn CryptoRng) -> Result<Self, AuditError> {
+        let mut id: Id = [0; ID_LEN];
+        rng.fill_bytes(&mut id);
+        let header = Header::new(id);
+        let file = segment::create(dir, header)?;
+        let head = Head {
+            log: header.id,
+            records: 0,
+            hash: header.hash,
+        };
+        let report = Report {
+            head,
+            torn_octets: 0,
+        };
+        Ok(Self::new(
+            Box::new(file),
+            segment::header_len(),
+            report,
+            limits,
+        ))
+    }
+
+    /// Opens the log in `dir`, checks every record, and cuts off a record that a crash left incomplete.
+    ///
+    /// A log that was cut at the end of a record opens: see [`Log::open_against`].
+    pub fn open(dir: &Path, limits: Limits) -> Result<Self, AuditError> {
+        Self::open_checked(dir, limits, None)
+    }
+
+    /// Opens the log as [`Log::open`] does, iff it continues the one whose head is known.
+    pub fn open_against(dir: &Path, limits: Limits, known: &Head) -> Result<Self, AuditError> {
+        Self::open_checked(dir, limits, Some(known))
+    }
+
+    fn open_checked(dir: &Path, limits: Limits, known: Option<&Head>) -> Result<Self, AuditError> {
+        let file = segment::open(dir)?;
+        let report = Reader::new(copy(&file)?)?.finish(known)?;
+        let len = segment::len(&file)?.saturating_sub(report.torn_octets);
+        if report.torn_octets > 0 {
+            segment::cut(&file, len)?;
+        }
+        Ok(Self::new(Box::new(file), len, report, limits))
+    }
+
+    fn new(segment: Box<dyn Segment>, len: u64, report: Report, limits: Limits) -> Self {
+        let head = report.head;
+        Self {
+            state: Mutex::new(State {
+                segment: Some(segment),
+                queue: Vec::new(),
+                next: Place {
+                    log: head.log,
+                    index: head.records,
+                    previous: head.hash,
+                },
+                len,
+                durable: head,
+                failure: None,
+                syncs: 0,
+            }),
+            changed: Condvar::new(),
+            limits,
+            torn_octets: report.torn_octets,
+        }
+    }
+
+    /// Records one entry and returns once it is durable.
+    ///
+    /// An error says that the entry may or may not be in the file, and that nothing was authorised by it. After the
+    /// first failure of the file every call is refused with [`AuditError::Closed`].
+    pub fn record(&self, entry: &Entry) -> Result<Recorded, AuditError> {
+        let body = entry.body()?;
+        let mut state = self.lock()?;
+        let leaf = state.enqueue(&body, &self.limits)?;
+        while !state.is_durable(leaf.index) {
+            state = self.advance(state)?;
+        }
+        Ok(Recorded {
+            event: entry.event,
+            subject: entry.subject,
+            leaf,
+        })
+    }
+
+    /// The last durable record.
+    pub fn head(&self) -> Result<Head, AuditError> {
+        Ok(self.lock()?.durable)
+    }
+
+    /// Octets of an incomplete record that opening cut off; zero after an orderly end.
+    pub fn torn_octets(&self) -> u64 {
+        self.torn_octets
+    }
+
+    /// Syncs so far: how well records share them is a matter for metrics.
+    pub fn syncs(&self) -> Result<u64, AuditError> {
+        Ok(self.lock()?.syncs)
+    }
+
+    /// Leads a group if nobody does, else waits for the one that is being written.
+    fn advance<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+    ) -> Result<MutexGuard<'a, State>, AuditError> {
+        if let Some(failure) = state.failure {
+            return Err(failure);
+        }
+        let Some(segment) = state.segment.take() else {
+            return self.changed.wait(state).map_err(|_| AuditError::Closed);
+        };
+        let group = state.take_group();
+        drop(state);
+        let outcome = write(segment, group);
+        let mut state = self.lock()?;
+        state.settle(outcome);
+        self.changed.notify_all();
+        Ok(state)
+    }
+
+    fn lock(&self) -> Result<MutexGuard<'_, State>, AuditError> {
+        self.state.lock().map_err(|_| AuditError::Closed)
+    }
+}
+
+/// What the mutex guards. The segment is away while a leader writes.
+struct State {
+    segment: Option<Box<dyn Segment>>,
+    /// Records that wait for the next group.
+    queue: Vec<u8>,
+    /// Place of the next record, after those that wait.
+    next: Place,
+    /// Octets of the file, with those that wait.
+    len: u64,
+    durable: Head,
+    failure: Option<AuditError>,
+    syncs: u64,
+}
+
+/// Records that share one write and one sync.
+struct Group {
+    octets: Vec<u8>,
+    head: Head,
+}
+
+/// How a group went: the segment and its new head, or the failure that closes the log.
+type Outcome = Result<(Box<dyn Segment>, Head), AuditError>;
+
+impl State {
+    fn enqueue(&mut self, body: &[u8], limits: &Limits) -> Result<Leaf, AuditError> {
+        if self.failure.is_some() {
+            return Err(AuditError::Closed);
+        }
+        let (Ok(len), Ok(record)) = (
+            u32::try_from(body.len()),
+            u64::try_from(record_len(body.len())),
+        ) else {
+            return Err(AuditError::EntryTooLong { len: body.len() });
+        };
+        let grown = self.len.saturating_add(record);
+        if grown > limits.log_len_max {
+            return Err(AuditError::Full {
+                log_len_max: limits.log_len_max,
+            });
+        }
+        self.len = grown;
+        Ok(self.append(body, len))
+    }
+
+    fn append(&mut self, body: &[u8], len: u32) -> Leaf {
+        let place = self.next;
+        let leaf = Leaf {
+            log: place.log,
+            index: place.index,
+            hash: place.hash(body),
+        };
+        self.queue.extend(place.head(len));
+        self.queue.extend(body);
+        self.queue.extend(leaf.hash);
+        self.next = Place {
+            log: place.log,
+            index: place.index.saturating_add(1),
+            previous: leaf.hash,
+        };
+        leaf
+    }
+
+    fn is_durable(&self, index: u64) -> bool {
+        index < self.durable.records
+    }
+
+    fn take_group(&mut self) -> Group {
+        Group {
+            octets: std::mem::take(&mut self.queue),
+            head: Head {
+                log: self.next.log,
+                records: self.next.index,
+                hash: self.next.previous,
+            },
+        }
+    }
+
+    fn settle(&mut self, outcome: Outcome) {
+        match outcome {
+            Ok((segment, head)) => {
+                self.segment = Some(segment);
+                self.durable = head;
+                self.syncs = self.syncs.saturating_add(1);
+            }
+            // After a failed sync the file's state is unknown, and asking again may lie: the segment is dropped.
+            Err(failure) => self.failure = Some(failure),
+        }
+    }
+}
+
+fn write(mut segment: Box<dyn Segment>, group: Group) -> Outcome {
+    segment
+        .append(&group.octets)
+        .map_err(AuditError::io(Step::Write))?;
+    segment.sync().map_err(AuditError::io(Step::Sync))?;
+    Ok((segment, group.head))
+}
+
+fn copy(file: &File) -> Result<File, AuditError> {
+    file.try_clone().map_err(AuditError::io(Step::Open))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::Verdict;
+    use std::collections::BTreeSet;
+    use std::io;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::thread;
+    use std::time::UNIX_EPOCH;
+
+    /// What a disk does next.
+    #[derive(Clone, Copy, PartialEq)]
+    enum Fault {
+        None,
+        Write,
+        Sync,
+    }
+
+    /// A disk that fails on demand, and whose syncs wait for a word from the test.
+    struct Disk {
+        fault: Fault,
+        gate: Option<(Sender<()>, Receiver<()>)>,
+    }
+
+    impl Segment for Disk {
+        fn append(&mut self, _: &[u8]) -> io::Result<()> {
+            refuse(self.fault == Fault::Write, io::ErrorKind::StorageFull)
+        }
+
+        fn sync(&mut self) -> io::Result<()> {
+            if let Some((entered, go)) = &self.gate {
+                entered.send(()).unwrap();
+                go.recv().unwrap();
+            }
+            refuse(self.fault == Fault::Sync, io::ErrorKind::Other)
+        }
+    }
+
+    fn refuse(fails: bool, kind: io::ErrorKind) -> io::Result<()> {
+        if fails { Err(kind.into()) } else { Ok(()) }
+    }
+
+    fn log(disk: Disk) -> Log {
+        let header = Header::new([9; ID_LEN]);
+        let head = Head {
+            log: header.id,
+            records: 0,
+            hash: header.hash,
+        };
+        let report = Report {
+            head,
+            torn_octets: 0,
+        };
+        Log::new(
+            Box::new(disk),
+            segment::header_len(),
+            report,
+            Limits::default(),
+        )
+    }
+
+    fn entry() -> Entry {
+        Entry {
+            event: Event::Release,
+            at: UNIX_EPOCH,
+            subject: [1; 32],
+            who: String::new(),
+            request: String::new(),
+            vault: None,
+            key: None,
+            version: None,
+            token: None,
+            evidence: None,
+            measurement: None,
+            policy: None,
+            verdict: Verdict::Permitted,
+            explanation: String::new(),
+        }
+    }
+
+    #[test]
+    fn failed_write_closes_the_log() {
+        // The call that met the failure learns it; every later one is refused.
+        let log = log(Disk {
+            fault: Fault::Write,
+            gate: None,
+        });
+        let met = AuditError::Io {
+            step: Step::Write,
+            kind: io::ErrorKind::StorageFull,
+        };
+        assert_eq!(log.record(&entry()).err(), Some(met));
+        assert_eq!(log.record(&entry()).err(), Some(AuditError::Closed));
+        assert_eq!(log.head().unwrap().records, 0);
+    }
+
+    #[test]
+    fn failed_sync_closes_the_log() {
+        // Written but not synced is not recorded.
+        let log = log(Disk {
+            fault: Fault::Sync,
+            gate: None,
+        });
+        let met = AuditError::Io {
+            step: Step::Sync,
+            kind: io::ErrorKind::Other,
+        };
+        assert_eq!(log.record(&entry()).err(), Some(met));
+        assert_eq!(log.record(&entry()).err(), Some(AuditError::Closed));
+        assert_eq!(log.head().unwrap().records, 0);
+    }
+
+    #[test]
+    fn failure_reaches_all_who_wait() {
+        // Threads that queued behind a failing group are refused too, rather than left waiting.
+        let (log, entered, go) = gated(Fault::Sync);
+        let outcomes = thread::scope(|scope| {
+            let threads = queue_32(scope, &log, &entered);
+            go.send(()).unwrap();
+            threads.map(|thread| thread.join().unwrap())
+        });
+        assert!(outcomes.iter().all(|outcome| outcome.is_err()));
+    }
+
+    #[test]
+    fn waiting_threads_share_one_sync() {
+        // While one record is being synced 31 more queue, and these take one sync together.
+        let (log, entered, go) = gated(Fault::None);
+        let leaves: BTreeSet<u64> = thread::scope(|scope| {
+            let threads = queue_32(scope, &log, &entered);
+            go.send(()).unwrap();
+            entered.recv().unwrap();
+            go.send(()).unwrap();
+            threads.map(|thread| thread.join().unwrap().unwrap().leaf().index())
+        })
+        .into();
+        assert_eq!(leaves, (0..32).collect());
+        assert_eq!(log.syncs().unwrap(), 2);
+        assert_eq!(log.head().unwrap().records, 32);
+    }
+
+    #[test]
+    fn nothing_is_recorded_before_the_sync() {
+        // Until the sync returns the head does not move.
+        let (log, entered, go) = gated(Fault::None);
+        thread::scope(|scope| {
+            let thread = scope.spawn(|| log.record(&entry()));
+            entered.recv().unwrap();
+            assert_eq!(log.head().unwrap().records, 0);
+            assert!(!thread.is_finished());
+            go.send(()).unwrap();
+            assert_eq!(thread.join().unwrap().unwrap().leaf().index(), 0);
+        });
+        assert_eq!(log.head().unwrap().records, 1);
+    }
+
+    fn gated(fault: Fault) -> (Log, Receiver<()>, Sender<()>) {
+        let (enter, entered) = channel();
+        let (go, gate) = channel();
+        let log = log(Disk {
+            fault,
+            gate: Some((enter, gate)),
+        });
+        (log, entered, go)
+    }
+
+    type Handle<'scope> = thread::ScopedJoinHandle<'scope, Result<Recorded, AuditError>>;
+
+    /// One thread in its sync, 31 queued behind it.
+    fn queue_32<'scope, 'env>(
+        scope: &'scope thread::Scope<'scope, 'env>,
+        log: &'env Log,
+        entered: &Receiver<()>,
+    ) -> [Handle<'scope>; 32] {
+        let mut threads = vec![scope.spawn(|| log.record(&entry()))];
+        entered.recv().unwrap();
+        threads.extend((1..32).map(|_| scope.spawn(|| log.record(&entry()))));
+        while log.lock().unwrap().next.index < 32 {
+            thread::yield_now();
+        }
+        threads.try_into().ok().unwrap()
+    }
+}

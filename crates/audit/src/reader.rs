@@ -1,0 +1,290 @@
+//! Reading a log back: the chain is checked as it is read.
+
+use crate::error::{AuditError, Step};
+use crate::format::{
+    HASH_LEN, HEADER_LEN, Hash, Header, HeaderFault, Id, PREFIX_LEN, Place, RECORD_HEAD_LEN,
+    record_len,
+};
+use crate::limits::{self, BODY_LEN_MAX};
+use crate::segment;
+use skerry_jose::json::{self, Value};
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::Path;
+
+/// The place of a record in its log, and its hash: what a receipt names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Leaf {
+    pub(crate) log: Id,
+    pub(crate) index: u64,
+    pub(crate) hash: Hash,
+}
+
+impl Leaf {
+    /// Id of the log.
+    pub fn log(&self) -> &[u8; 16] {
+        &self.log
+    }
+
+    /// Records before this one.
+    pub fn index(&self) -> u64 {
+        self.index
+    }
+
+    /// RFC 9162 leaf hash of the record.
+    pub fn hash(&self) -> &[u8; 32] {
+        &self.hash
+    }
+}
+
+/// How far a log has come: kept elsewhere, it shows a log that was cut or forged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Head {
+    /// Id of the log.
+    pub log: [u8; 16],
+    /// Records in the log.
+    pub records: u64,
+    /// Hash of the last record, or of the header when there is none.
+    pub hash: [u8; 32],
+}
+
+/// What reading a whole log found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The last complete record.
+    pub head: Head,
+    /// Octets of a record after it that a crash left incomplete; none was acknowledged.
+    pub torn_octets: u64,
+}
+
+/// One record, whose place in the chain was checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    leaf: Leaf,
+    body: Vec<u8>,
+}
+
+impl Record {
+    /// Where it stands.
+    pub fn leaf(&self) -> Leaf {
+        self.leaf
+    }
+
+    /// The JSON as written.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// The entry's members, unless the writer was not this crate.
+    pub fn json(&self) -> Result<Value, json::Error> {
+        json::parse(&self.body, &limits::JSON)
+    }
+}
+
+/// Reads the log in `dir` record by record, beside its writer if there is one; ends with the first fault.
+pub fn read(dir: &Path) -> Result<Reader, AuditError> {
+    Reader::new(segment::open_to_read(dir)?)
+}
+
+/// Checks every record of the log in `dir`, beside its writer if there is one.
+pub fn verify(dir: &Path) -> Result<Report, AuditError> {
+    read(dir)?.finish(None)
+}
+
+/// Checks every record, and that the log continues the one whose head is known.
+pub fn verify_against(dir: &Path, known: &Head) -> Result<Report, AuditError> {
+    read(dir)?.finish(Some(known))
+}
+
+/// The records of a log in order. What the file holds when the reader is made is read, nothing later.
+pub struct Reader {
+    file: BufReader<File>,
+    place: Place,
+    rest: u64,
+    torn: u64,
+    failed: bool,
+}
+
+impl Reader {
+    pub(crate) fn new(file: File) -> Result<Self, AuditError> {
+        let len = segment::len(&file)?;
+        let mut file = BufReader::new(file);
+        let header = header(&mut file)?;
+        Ok(Self {
+            file,
+            place: Place {
+                log: header.id,
+                index: 0,
+                previous: header.hash,
+            },
+            rest: len.saturating_sub(segment::header_len()),
+            torn: 0,
+            failed: false,
+        })
+    }
+
+    /// The head after what was read so far.
+    pub fn head(&self) -> Head {
+        Head {
+            log: self.place.log,
+            records: self.place.index,
+            hash: self.place.previous,
+        }
+    }
+
+    /// Reads the rest, and compares with a known head.
+    pub(crate) fn finish(mut self, known: Option<&Head>) -> Result<Report, AuditError> {
+        self.check(known)?;
+        while let Some(record) = self.next() {
+            record?;
+            self.check(known)?;
+        }
+        if let Some(known) = known
+            && known.records > self.place.index
+        {
+            return Err(AuditError::Truncated {
+                known: known.records,
+                found: self.place.index,
+            });
+        }
+        Ok(Report {
+            head: self.head(),
+            torn_octets: self.torn,
+        })
+    }
+
+    fn check(&self, known: Option<&Head>) -> Result<(), AuditError> {
+        let head = self.head();
+        match known {
+            Some(known) if known.log != head.log => Err(AuditError::OtherLog),
+            Some(known) if known.records == head.records && known.hash != head.hash => {
+                Err(AuditError::Forked {
+                    known: known.records,
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The next record; none at the end, whole or torn.
+    fn record(&mut self) -> Result<Option<Record>, AuditError> {
+        let Some(len) = self.head_of_record()? else {
+            return Ok(None);
+        };
+        if self.rest < octets(record_len(len)) {
+            self.torn = self.rest;
+            return Ok(None);
+        }
+        self.skip(RECORD_HEAD_LEN);
+        let body = self.take(len)?;
+        let hash = self.take(HASH_LEN)?;
+        self.accept(body, &hash).map(Some)
+    }
+
+    /// Length of the next body, from a head that holds; none if the head is not all there.
+    fn head_of_record(&mut self) -> Result<Option<usize>, AuditError> {
+        let there = usize::try_from(self.rest)
+            .unwrap_or(usize::MAX)
+            .min(RECORD_HEAD_LEN);
+        let mut head = vec![0; there];
+        self.fill(&mut head)?;
+        let expected = self.place.head(body_len(&head));
+        if !same_start(&head, &expected) {
+            return Err(self.corrupted());
+        }
+        if there < RECORD_HEAD_LEN {
+            self.torn = self.rest;
+            return Ok(None);
+        }
+        let len = usize::try_from(body_len(&head)).unwrap_or(usize::MAX);
+        if len > BODY_LEN_MAX {
+            return Err(self.corrupted());
+        }
+        Ok(Some(len))
+    }
+
+    fn accept(&mut self, body: Vec<u8>, hash: &[u8]) -> Result<Record, AuditError> {
+        let leaf = Leaf {
+            log: self.place.log,
+            index: self.place.index,
+            hash: self.place.hash(&body),
+        };
+        if hash != leaf.hash {
+            return Err(self.corrupted());
+        }
+        self.place.previous = leaf.hash;
+        self.place.index = leaf.index.saturating_add(1);
+        Ok(Record { leaf, body })
+    }
+
+    fn take(&mut self, len: usize) -> Result<Vec<u8>, AuditError> {
+        let mut octets = vec![0; len];
+        self.fill(&mut octets)?;
+        self.skip(len);
+        Ok(octets)
+    }
+
+    fn fill(&mut self, buffer: &mut [u8]) -> Result<(), AuditError> {
+        self.file
+            .read_exact(buffer)
+            .map_err(AuditError::io(Step::Read))
+    }
+
+    fn skip(&mut self, len: usize) {
+        self.rest = self.rest.saturating_sub(octets(len));
+    }
+
+    fn corrupted(&self) -> AuditError {
+        AuditError::Corrupted {
+            index: self.place.index,
+        }
+    }
+}
+
+impl Iterator for Reader {
+    type Item = Result<Record, AuditError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed || self.torn > 0 || self.rest == 0 {
+            return None;
+        }
+        let record = self.record();
+        self.failed = record.is_err();
+        record.transpose()
+    }
+}
+
+fn header(file: &mut impl Read) -> Result<Header, AuditError> {
+    let mut bytes = Vec::with_capacity(HEADER_LEN);
+    file.take(segment::header_len())
+        .read_to_end(&mut bytes)
+        .map_err(AuditError::io(Step::Read))?;
+    Header::parse(&bytes).map_err(|fault| match fault {
+        HeaderFault::Magic => AuditError::NotALog,
+        HeaderFault::Version(version) => AuditError::UnknownFormat { version },
+        HeaderFault::Corrupted => AuditError::HeaderCorrupted,
+    })
+}
+
+/// Length of the body that a head, perhaps cut short, states.
+fn body_len(head: &[u8]) -> u32 {
+    head.first_chunk().map_or(0, |len| u32::from_be_bytes(*len))
+}
+
+/// Whether a head, perhaps cut short, is the expected one. The check at its end is compared only when all is there.
+fn same_start(head: &[u8], expected: &[u8]) -> bool {
+    let end = if head.len() < RECORD_HEAD_LEN {
+        head.len().min(PREFIX_LEN)
+    } else {
+        RECORD_HEAD_LEN
+    };
+    head.iter()
+        .zip(expected)
+        .take(end)
+        .skip(4)
+        .all(|(a, b)| a == b)
+}
+
+fn octets(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,102 @@
+//! The key and certificates that sign release answers, and the two forms of their JWS header.
+//!
+//! Real clients read the signing key from `x5c[0]` and demand RSA there, so nothing else is made. The header is the same
+//! for every answer and is encoded once.
+
+use aws_lc_rs::digest;
+use skerry_jose::json::Object;
+use skerry_jose::{Algorithm, JwkError, ProtectedHeader, PublicKey, SigningError, SigningKey, b64};
+use x509_cert::Certificate;
+use x509_cert::der::{Decode as _, Encode as _};
+
+/// Which of Azure's two services a vault is like: it decides the form of answers, and the default key types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum VaultKind {
+    /// A premium key vault.
+    Vault,
+    /// A Managed HSM.
+    ManagedHsm,
+}
+
+/// Why a key and a chain cannot sign releases.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+#[allow(missing_docs)] // each message says what its variant means
+pub enum SignerError {
+    #[error("release answers are signed with RS256, not {}", .0.name())]
+    Algorithm(Algorithm),
+    #[error("the chain is empty")]
+    NoCertificate,
+    #[error("the first certificate cannot be read")]
+    Certificate,
+    #[error("the first certificate's key: {0}")]
+    Key(JwkError),
+    #[error("the first certificate is for another key")]
+    KeyMismatch,
+}
+
+/// Signs release answers.
+pub struct ReleaseSigner {
+    key: SigningKey,
+    vault: ProtectedHeader,
+    managed_hsm: ProtectedHeader,
+}
+
+impl ReleaseSigner {
+    /// Binds a key to its certificates: leaf first, root last, DER. Configuration vouches for the chain; that the leaf is
+    /// this key's is checked.
+    pub fn new(key: SigningKey, chain: &[Vec<u8>]) -> Result<ReleaseSigner, SignerError> {
+        if key.algorithm() != Algorithm::Rs256 {
+            return Err(SignerError::Algorithm(key.algorithm()));
+        }
+        let leaf = chain.first().ok_or(SignerError::NoCertificate)?;
+        if leaf_key(leaf)? != *key.public() {
+            return Err(SignerError::KeyMismatch);
+        }
+        let x5c: Vec<String> = chain.iter().map(b64::encode_standard).collect();
+        let vault = ProtectedHeader::new(&vault_header(leaf, x5c.clone()).to_json());
+        let managed_hsm = ProtectedHeader::new(&managed_hsm_header(leaf, x5c).to_json());
+        Ok(ReleaseSigner { key, vault, managed_hsm })
+    }
+
+    pub(crate) fn sign(&self, kind: VaultKind, payload: &str) -> Result<String, SigningError> {
+        let header = match kind {
+            VaultKind::Vault => &self.vault,
+            VaultKind::ManagedHsm => &self.managed_hsm,
+        };
+        header.sign(payload.as_bytes(), &self.key)
+    }
+}
+
+fn leaf_key(leaf: &[u8]) -> Result<PublicKey, SignerError> {
+    let leaf = Certificate::from_der(leaf).map_err(|_| SignerError::Certificate)?;
+    let spki = leaf.tbs_certificate().subject_public_key_info().to_der().map_err(|_| SignerError::Certificate)?;
+    PublicKey::from_spki_der(&spki).map_err(SignerError::Key)
+}
+
+/// Recorded from Azure Key Vault, api 7.3-preview: kid is the SHA-1 thumbprint in upper-case hex. SHA-1 names the
+/// certificate here and protects nothing.
+fn vault_header(leaf: &[u8], x5c: Vec<String>) -> Object {
+    let sha1 = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, leaf);
+    Object::new()
+        .with("alg", "RS256")
+        .with("kid", hex::encode_upper(sha1))
+        .with("x5t", b64::encode(sha1))
+        .with("typ", "JWT")
+        .with("x5t#S256", sha256_thumbprint(leaf))
+        .with("x5c", x5c)
+}
+
+/// Recorded from Managed HSM: kid is the SHA-256 thumbprint, no typ and no x5t.
+fn managed_hsm_header(leaf: &[u8], x5c: Vec<String>) -> Object {
+    let thumbprint = sha256_thumbprint(leaf);
+    Object::new()
+        .with("alg", "RS256")
+        .with("kid", thumbprint.as_str())
+        .with("x5c", x5c)
+        .with("x5t#S256", thumbprint.as_str())
+}
+
+fn sha256_thumbprint(leaf: &[u8]) -> String {
+    b64::encode(digest::digest(&digest::SHA256, leaf))
+}

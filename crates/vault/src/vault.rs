@@ -1,0 +1,325 @@
+//! A vault in memory: makes keys and releases them. Around the pure functions of [`crate::release`] it does what they may
+//! not: look up, put on record, carry out.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry as Slot;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use aws_lc_rs::digest;
+use rand_core::CryptoRng;
+use skerry_attestation_result::{Authority, TrustedResult, names};
+use skerry_audit::{AuditError, Entry, Event, Log, Recorded, Verdict};
+use skerry_jose::json::Value;
+use skerry_keys::custody::{Binding, CustodyError, SealedMaterial, Software};
+use skerry_keys::{ExportableKey, KeyType, PublicKey, ReleaseError};
+use skerry_keywrap::Algorithm;
+use skerry_policy::permit::{KeyRef, Permit, Version, VaultFloor};
+use skerry_policy::release::{ParseError, Policy};
+use uuid::Uuid;
+
+use crate::record::{KeyHead, KeyName, KeyRecord, KeyVersion};
+use crate::release::{self, Circumstances, Refusal, ReleaseCommand};
+use crate::signer::{ReleaseSigner, VaultKind};
+use crate::tokens::Tokens;
+use crate::wire;
+
+/// What configuration says of a vault.
+pub struct VaultConfig {
+    /// Its id, which outlives its name.
+    pub id: Uuid,
+    /// Which of Azure's services it is like.
+    pub kind: VaultKind,
+    /// Whose tokens it believes.
+    pub authorities: Vec<Authority>,
+    /// What it demands whatever a policy says.
+    pub floor: VaultFloor,
+}
+
+/// A request to make a key.
+#[derive(Debug, Clone)]
+pub struct CreateCommand<'a> {
+    /// Its name.
+    pub name: KeyName,
+    /// Kind and size.
+    pub key_type: KeyType,
+    /// What it may be used for.
+    pub key_ops: Vec<String>,
+    /// Whether its material may ever leave.
+    pub exportable: bool,
+    /// The release policy, JSON, iff exportable.
+    pub policy: Option<&'a [u8]>,
+    /// Whether that policy is fixed for good.
+    pub immutable: bool,
+    /// Principal, for the log.
+    pub who: &'a str,
+    /// Request id, for the log.
+    pub request_id: &'a str,
+}
+
+/// Why a key is not made. `Display` of the first two is Azure's sentence (AKV.SKR.1004 and 1005).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+#[allow(missing_docs)] // each message says what its variant means
+pub enum CreateRefusal {
+    #[error("Exportable keys must have release policy.")]
+    ExportableWithoutPolicy,
+    #[error("Non-exportable keys must not have release policy.")]
+    PolicyWithoutExportable,
+    #[error("release policy: {0}")]
+    Policy(ParseError),
+    #[error("a key {name} exists")]
+    Exists { name: String },
+    #[error("custody: {0}")]
+    Custody(CustodyError),
+    #[error("audit: {0}")]
+    Audit(AuditError),
+}
+
+/// A release that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReleaseAnswer {
+    /// The release JWS, compact form.
+    pub value: String,
+}
+
+/// A vault.
+pub struct Vault {
+    config: VaultConfig,
+    custody: Software,
+    signer: ReleaseSigner,
+    log: Arc<Log>,
+    keys: RwLock<HashMap<String, Arc<KeyRecord>>>,
+    tokens: Tokens,
+}
+
+impl Vault {
+    /// An empty vault. The caller vouches that `log` is this installation's and `custody` this vault's.
+    pub fn new(config: VaultConfig, custody: Software, signer: ReleaseSigner, log: Arc<Log>) -> Vault {
+        Vault { config, custody, signer, log, keys: RwLock::default(), tokens: Tokens::default() }
+    }
+
+    /// The key of this name.
+    pub fn key(&self, name: &KeyName) -> Option<Arc<KeyRecord>> {
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        keys.get(&name.folded()).cloned()
+    }
+
+    /// Makes a key: on record first as intended, then as committed.
+    pub fn create(
+        &self,
+        command: &CreateCommand<'_>,
+        now: SystemTime,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Arc<KeyRecord>, CreateRefusal> {
+        let policy = checked_policy(command)?;
+        let key = KeyRef { vault: self.config.id, key: random_uuid(rng), version: Version(random(rng)) };
+        let binding = Binding { key, key_type: command.key_type, exportable: command.exportable };
+        let (public, material) = self.custody.generate(binding, rng).map_err(CreateRefusal::Custody)?;
+        let record = Arc::new(new_record(command, policy, key, public, material, unix_secs(now)));
+        self.record_change(command, &record, key, now, Verdict::Intended)?;
+        let outcome = self.insert(&record);
+        let verdict = if outcome.is_ok() { Verdict::Committed } else { Verdict::Aborted };
+        self.record_change(command, &record, key, now, verdict)?;
+        outcome.map(|()| record)
+    }
+
+    /// Releases a key to the TEE that `command.target` attests, or says why not. The caller vouches that the principal may
+    /// release; a denial is on record before it is answered, and so is a release before the material is touched.
+    pub fn release(
+        &self,
+        command: &ReleaseCommand<'_>,
+        now: SystemTime,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<ReleaseAnswer, Refusal> {
+        let record = self.key(command.name).ok_or_else(|| not_found(command))?;
+        let version = release::releasable(&record, command)?;
+        let key = record.binding(self.config.id, version).key;
+        let decided = self.trusted(command, now).and_then(|result| {
+            let circumstances =
+                Circumstances { vault: self.config.id, floor: &self.config.floor, result: &result, now };
+            release::decide(&record, version, &circumstances).map(|permit| (permit, result))
+        });
+        match decided {
+            Ok((permit, result)) => self.carry_out(command, &record, version, permit, &result, now, rng),
+            Err(refusal) if refusal.is_denial() => {
+                self.log.record(&denial(command, key, &refusal, now)).map_err(Refusal::Audit)?;
+                Err(refusal)
+            }
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    fn trusted(&self, command: &ReleaseCommand<'_>, now: SystemTime) -> Result<Arc<TrustedResult>, Refusal> {
+        let verify = || release::trust(&self.config.authorities, command.target, now);
+        self.tokens.get_or_verify(command.target, now, verify)
+    }
+
+    #[allow(clippy::too_many_arguments)] // the whole of one release, each part named once
+    fn carry_out(
+        &self,
+        command: &ReleaseCommand<'_>,
+        record: &KeyRecord,
+        version: &KeyVersion,
+        permit: Permit,
+        result: &TrustedResult,
+        now: SystemTime,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<ReleaseAnswer, Refusal> {
+        let recorded: Recorded =
+            self.log.record(&permitted(command, &permit, result, now)).map_err(Refusal::Audit)?;
+        let binding = record.binding(self.config.id, version);
+        let key = ExportableKey::new(&version.material, &binding).map_err(Refusal::Release)?;
+        let algorithm = command.enc.unwrap_or(Algorithm::CkmRsaAesKeyWrap);
+        let released = skerry_keys::release(&self.custody, key, permit, recorded, algorithm, rng)
+            .map_err(|error: ReleaseError| Refusal::Release(error))?;
+        let payload = wire::release_payload(self.config.kind, command, &record.head, version, &released);
+        let value = self.signer.sign(self.config.kind, &payload.to_json()).map_err(|_| Refusal::Signing)?;
+        Ok(ReleaseAnswer { value })
+    }
+
+    fn insert(&self, record: &Arc<KeyRecord>) -> Result<(), CreateRefusal> {
+        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        match keys.entry(record.head.name.folded()) {
+            Slot::Occupied(_) => Err(CreateRefusal::Exists { name: record.head.name.to_string() }),
+            Slot::Vacant(slot) => {
+                slot.insert(Arc::clone(record));
+                Ok(())
+            }
+        }
+    }
+
+    fn record_change(
+        &self,
+        command: &CreateCommand<'_>,
+        record: &KeyRecord,
+        key: KeyRef,
+        at: SystemTime,
+        verdict: Verdict,
+    ) -> Result<(), CreateRefusal> {
+        let policy = record.head.policy.as_ref().map(|policy| policy.digest().0);
+        let subject = sha256(&[b"skerry change v1\0", key.key.as_bytes(), &key.version.0]);
+        let entry = Entry { policy, ..entry(Event::KeyCreated, at, subject, command.who, command.request_id, key, verdict) };
+        self.log.record(&entry).map(drop).map_err(CreateRefusal::Audit)
+    }
+}
+
+/// Seconds since the epoch; times before it count as the epoch itself.
+pub(crate) fn unix_secs(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
+}
+
+fn checked_policy(command: &CreateCommand<'_>) -> Result<Option<Policy>, CreateRefusal> {
+    match (command.exportable, command.policy) {
+        (true, None) => Err(CreateRefusal::ExportableWithoutPolicy),
+        (false, Some(_)) => Err(CreateRefusal::PolicyWithoutExportable),
+        (false, None) => Ok(None),
+        (true, Some(text)) => Policy::parse(text, &Default::default()).map(Some).map_err(CreateRefusal::Policy),
+    }
+}
+
+fn new_record(
+    command: &CreateCommand<'_>,
+    policy: Option<Policy>,
+    key: KeyRef,
+    public: PublicKey,
+    material: SealedMaterial,
+    now: u64,
+) -> KeyRecord {
+    let head = KeyHead {
+        id: key.key,
+        name: command.name.clone(),
+        exportable: command.exportable,
+        immutable: command.immutable,
+        policy,
+        generation: 1,
+        min_iat: 0,
+    };
+    let version = KeyVersion {
+        version: key.version,
+        enabled: true,
+        created: now,
+        updated: now,
+        key_type: command.key_type,
+        public,
+        key_ops: command.key_ops.clone(),
+        material,
+    };
+    KeyRecord { head, versions: vec![version] }
+}
+
+fn not_found(command: &ReleaseCommand<'_>) -> Refusal {
+    Refusal::KeyNotFound { name: command.name.to_string() }
+}
+
+fn permitted(command: &ReleaseCommand<'_>, permit: &Permit, result: &TrustedResult, at: SystemTime) -> Entry {
+    let (event, verdict) = (Event::Release, Verdict::Permitted);
+    Entry {
+        token: Some(*permit.token_digest()),
+        policy: Some(*permit.policy_digest()),
+        measurement: measurement(result),
+        explanation: format!("released to {}", permit.target().thumbprint()),
+        ..entry(event, at, *permit.digest(), command.who, command.request_id, permit.key(), verdict)
+    }
+}
+
+fn denial(command: &ReleaseCommand<'_>, key: KeyRef, refusal: &Refusal, at: SystemTime) -> Entry {
+    let token = sha256(&[command.target.as_bytes()]);
+    let subject = sha256(&[b"skerry denial v1\0", key.key.as_bytes(), &key.version.0, &token]);
+    let (event, verdict) = (Event::ReleaseDenied, Verdict::Denied);
+    Entry {
+        token: Some(token),
+        explanation: refusal.to_string(),
+        ..entry(event, at, subject, command.who, command.request_id, key, verdict)
+    }
+}
+
+fn entry(
+    event: Event,
+    at: SystemTime,
+    subject: [u8; 32],
+    who: &str,
+    request: &str,
+    key: KeyRef,
+    verdict: Verdict,
+) -> Entry {
+    Entry {
+        event,
+        at,
+        subject,
+        who: who.to_owned(),
+        request: request.to_owned(),
+        vault: Some(key.vault),
+        key: Some(key.key),
+        version: Some(key.version.0),
+        token: None,
+        evidence: None,
+        measurement: None,
+        policy: None,
+        verdict,
+        explanation: String::new(),
+    }
+}
+
+fn measurement(result: &TrustedResult) -> Option<Vec<u8>> {
+    result.claims().get(names::snp::LAUNCH_MEASUREMENT).and_then(Value::as_str).and_then(|text| hex::decode(text).ok())
+}
+
+fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    parts.iter().for_each(|part| context.update(part));
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(context.finish().as_ref());
+    bytes
+}
+
+fn random<const N: usize>(rng: &mut dyn CryptoRng) -> [u8; N] {
+    let mut bytes = [0; N];
+    rng.fill_bytes(&mut bytes);
+    bytes
+}
+
+/// A version 4 UUID (RFC 9562, 5.4).
+fn random_uuid(rng: &mut dyn CryptoRng) -> Uuid {
+    uuid::Builder::from_random_bytes(random(rng)).into_uuid()
+}
