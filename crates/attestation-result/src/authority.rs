@@ -24,18 +24,18 @@ use crate::token::{TokenSigner, unix_secs};
 pub enum TokenError {
     #[error("no token")]
     Empty,
-    #[error("{0}")]
+    #[error(transparent)]
     Jws(#[from] JwsError),
     #[error("header has no kid")]
     NoKid,
-    #[error("{0}")]
+    #[error(transparent)]
     Key(#[from] KeyLookupError),
     #[error("claim {0} is missing")]
     Missing(&'static str),
     #[error("claim {0} has the wrong JSON type")]
     WrongType(&'static str),
-    #[error("claim iss: {0}")]
-    IssuerForm(IssuerUrlError),
+    #[error("claim iss")]
+    IssuerForm(#[source] IssuerUrlError),
     #[error("issuer {seen} is not {expected}")]
     Issuer { expected: String, seen: String },
     #[error("expired at {exp}, now {now}")]

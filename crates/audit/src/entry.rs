@@ -172,8 +172,6 @@ impl Entry {
 }
 
 fn millis(at: SystemTime) -> Result<u64, AuditError> {
-    let since = at
-        .duration_since(UNIX_EPOCH)
-        .map_err(|_| AuditError::Time)?;
+    let since = at.duration_since(UNIX_EPOCH).map_err(|_| AuditError::Time)?;
     u64::try_from(since.as_millis()).map_err(|_| AuditError::Time)
 }

@@ -100,9 +100,6 @@ pub enum AuditError {
 
 impl AuditError {
     pub(crate) fn io(step: Step) -> impl Fn(io::Error) -> Self {
-        move |error| Self::Io {
-            step,
-            kind: error.kind(),
-        }
+        move |error| Self::Io { step, kind: error.kind() }
     }
 }

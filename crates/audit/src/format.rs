@@ -65,13 +65,7 @@ impl Header {
     }
 
     pub(crate) fn to_bytes(self) -> Vec<u8> {
-        [
-            MAGIC.as_slice(),
-            &VERSION.to_be_bytes(),
-            &self.id,
-            &self.hash,
-        ]
-        .concat()
+        [MAGIC.as_slice(), &VERSION.to_be_bytes(), &self.id, &self.hash].concat()
     }
 
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, HeaderFault> {
@@ -129,8 +123,6 @@ fn sha256(parts: &[&[u8]]) -> Hash {
     let mut context = Context::new(&SHA256);
     parts.iter().for_each(|part| context.update(part));
     let mut hash = [0; HASH_LEN];
-    hash.iter_mut()
-        .zip(context.finish().as_ref())
-        .for_each(|(to, from)| *to = *from);
+    hash.iter_mut().zip(context.finish().as_ref()).for_each(|(to, from)| *to = *from);
     hash
 }

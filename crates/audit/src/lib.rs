@@ -1,6 +1,6 @@
 //! Append-only, tamper-evident log of what may not happen unrecorded; makes [`Recorded`].
 //!
-//! One file of hash-chained records ([`format`] draws the bytes), written with group commit: many threads share one
+//! One file of hash-chained records ([`mod@format`] draws the bytes), written with group commit: many threads share one
 //! write and one sync. [`Log::record`] answers only after the sync, and after the first failure of the disk it answers
 //! nothing but refusals, so what needs a [`Recorded`] stops when the log does.
 //!

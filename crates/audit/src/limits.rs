@@ -7,12 +7,8 @@ pub const BODY_LEN_MAX: usize = 64 * 1024;
 pub const LOG_LEN_MAX: u64 = 16 * 1024 * 1024 * 1024;
 
 /// JSON of a body when read back: an entry is one flat object.
-pub(crate) const JSON: skerry_jose::json::Limits = skerry_jose::json::Limits {
-    bytes_max: BODY_LEN_MAX,
-    depth_max: 2,
-    values_max: 32,
-    number_digits_max: 20,
-};
+pub(crate) const JSON: skerry_jose::json::Limits =
+    skerry_jose::json::Limits { bytes_max: BODY_LEN_MAX, depth_max: 2, values_max: 32, number_digits_max: 20 };
 
 /// What a log may grow to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +19,6 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            log_len_max: LOG_LEN_MAX,
-        }
+        Self { log_len_max: LOG_LEN_MAX }
     }
 }

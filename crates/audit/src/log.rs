@@ -58,21 +58,9 @@ impl Log {
         rng.fill_bytes(&mut id);
         let header = Header::new(id);
         let file = segment::create(dir, header)?;
-        let head = Head {
-            log: header.id,
-            records: 0,
-            hash: header.hash,
-        };
-        let report = Report {
-            head,
-            torn_octets: 0,
-        };
-        Ok(Self::new(
-            Box::new(file),
-            segment::header_len(),
-            report,
-            limits,
-        ))
+        let head = Head { log: header.id, records: 0, hash: header.hash };
+        let report = Report { head, torn_octets: 0 };
+        Ok(Self::new(Box::new(file), segment::header_len(), report, limits))
     }
 
     /// Opens the log in `dir`, checks every record, and cuts off a record that a crash left incomplete.
@@ -103,11 +91,7 @@ impl Log {
             state: Mutex::new(State {
                 segment: Some(segment),
                 queue: Vec::new(),
-                next: Place {
-                    log: head.log,
-                    index: head.records,
-                    previous: head.hash,
-                },
+                next: Place { log: head.log, index: head.records, previous: head.hash },
                 len,
                 durable: head,
                 failure: None,
@@ -122,7 +106,8 @@ impl Log {
     /// Records one entry and returns once it is durable.
     ///
     /// An error says that the entry may or may not be in the file, and that nothing was authorised by it. After the
-    /// first failure of the file every call is refused with [`AuditError::Closed`].
+    /// first failure of the file every call is refused with [`AuditError::Closed`]. The process should end then: a log
+    /// opened anew on the same running system may be shown octets that never reached the disk.
     pub fn record(&self, entry: &Entry) -> Result<Recorded, AuditError> {
         let body = entry.body()?;
         let mut state = self.lock()?;
@@ -130,11 +115,7 @@ impl Log {
         while !state.is_durable(leaf.index) {
             state = self.advance(state)?;
         }
-        Ok(Recorded {
-            event: entry.event,
-            subject: entry.subject,
-            leaf,
-        })
+        Ok(Recorded { event: entry.event, subject: entry.subject, leaf })
     }
 
     /// The last durable record.
@@ -153,10 +134,7 @@ impl Log {
     }
 
     /// Leads a group if nobody does, else waits for the one that is being written.
-    fn advance<'a>(
-        &'a self,
-        mut state: MutexGuard<'a, State>,
-    ) -> Result<MutexGuard<'a, State>, AuditError> {
+    fn advance<'a>(&'a self, mut state: MutexGuard<'a, State>) -> Result<MutexGuard<'a, State>, AuditError> {
         if let Some(failure) = state.failure {
             return Err(failure);
         }
@@ -205,17 +183,12 @@ impl State {
         if self.failure.is_some() {
             return Err(AuditError::Closed);
         }
-        let (Ok(len), Ok(record)) = (
-            u32::try_from(body.len()),
-            u64::try_from(record_len(body.len())),
-        ) else {
+        let (Ok(len), Ok(record)) = (u32::try_from(body.len()), u64::try_from(record_len(body.len()))) else {
             return Err(AuditError::EntryTooLong { len: body.len() });
         };
         let grown = self.len.saturating_add(record);
         if grown > limits.log_len_max {
-            return Err(AuditError::Full {
-                log_len_max: limits.log_len_max,
-            });
+            return Err(AuditError::Full { log_len_max: limits.log_len_max });
         }
         self.len = grown;
         Ok(self.append(body, len))
@@ -223,19 +196,11 @@ impl State {
 
     fn append(&mut self, body: &[u8], len: u32) -> Leaf {
         let place = self.next;
-        let leaf = Leaf {
-            log: place.log,
-            index: place.index,
-            hash: place.hash(body),
-        };
+        let leaf = Leaf { log: place.log, index: place.index, hash: place.hash(body) };
         self.queue.extend(place.head(len));
         self.queue.extend(body);
         self.queue.extend(leaf.hash);
-        self.next = Place {
-            log: place.log,
-            index: place.index.saturating_add(1),
-            previous: leaf.hash,
-        };
+        self.next = Place { log: place.log, index: place.index.saturating_add(1), previous: leaf.hash };
         leaf
     }
 
@@ -246,11 +211,7 @@ impl State {
     fn take_group(&mut self) -> Group {
         Group {
             octets: std::mem::take(&mut self.queue),
-            head: Head {
-                log: self.next.log,
-                records: self.next.index,
-                hash: self.next.previous,
-            },
+            head: Head { log: self.next.log, records: self.next.index, hash: self.next.previous },
         }
     }
 
@@ -268,9 +229,7 @@ impl State {
 }
 
 fn write(mut segment: Box<dyn Segment>, group: Group) -> Outcome {
-    segment
-        .append(&group.octets)
-        .map_err(AuditError::io(Step::Write))?;
+    segment.append(&group.octets).map_err(AuditError::io(Step::Write))?;
     segment.sync().map_err(AuditError::io(Step::Sync))?;
     Ok((segment, group.head))
 }
@@ -323,21 +282,9 @@ mod tests {
 
     fn log(disk: Disk) -> Log {
         let header = Header::new([9; ID_LEN]);
-        let head = Head {
-            log: header.id,
-            records: 0,
-            hash: header.hash,
-        };
-        let report = Report {
-            head,
-            torn_octets: 0,
-        };
-        Log::new(
-            Box::new(disk),
-            segment::header_len(),
-            report,
-            Limits::default(),
-        )
+        let head = Head { log: header.id, records: 0, hash: header.hash };
+        let report = Report { head, torn_octets: 0 };
+        Log::new(Box::new(disk), segment::header_len(), report, Limits::default())
     }
 
     fn entry() -> Entry {
@@ -362,14 +309,8 @@ mod tests {
     #[test]
     fn failed_write_closes_the_log() {
         // The call that met the failure learns it; every later one is refused.
-        let log = log(Disk {
-            fault: Fault::Write,
-            gate: None,
-        });
-        let met = AuditError::Io {
-            step: Step::Write,
-            kind: io::ErrorKind::StorageFull,
-        };
+        let log = log(Disk { fault: Fault::Write, gate: None });
+        let met = AuditError::Io { step: Step::Write, kind: io::ErrorKind::StorageFull };
         assert_eq!(log.record(&entry()).err(), Some(met));
         assert_eq!(log.record(&entry()).err(), Some(AuditError::Closed));
         assert_eq!(log.head().unwrap().records, 0);
@@ -378,14 +319,8 @@ mod tests {
     #[test]
     fn failed_sync_closes_the_log() {
         // Written but not synced is not recorded.
-        let log = log(Disk {
-            fault: Fault::Sync,
-            gate: None,
-        });
-        let met = AuditError::Io {
-            step: Step::Sync,
-            kind: io::ErrorKind::Other,
-        };
+        let log = log(Disk { fault: Fault::Sync, gate: None });
+        let met = AuditError::Io { step: Step::Sync, kind: io::ErrorKind::Other };
         assert_eq!(log.record(&entry()).err(), Some(met));
         assert_eq!(log.record(&entry()).err(), Some(AuditError::Closed));
         assert_eq!(log.head().unwrap().records, 0);
@@ -438,10 +373,7 @@ mod tests {
     fn gated(fault: Fault) -> (Log, Receiver<()>, Sender<()>) {
         let (enter, entered) = channel();
         let (go, gate) = channel();
-        let log = log(Disk {
-            fault,
-            gate: Some((enter, gate)),
-        });
+        let log = log(Disk { fault, gate: Some((enter, gate)) });
         (log, entered, go)
     }
 

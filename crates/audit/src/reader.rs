@@ -2,8 +2,7 @@
 
 use crate::error::{AuditError, Step};
 use crate::format::{
-    HASH_LEN, HEADER_LEN, Hash, Header, HeaderFault, Id, PREFIX_LEN, Place, RECORD_HEAD_LEN,
-    record_len,
+    HASH_LEN, HEADER_LEN, Hash, Header, HeaderFault, Id, PREFIX_LEN, Place, RECORD_HEAD_LEN, record_len,
 };
 use crate::limits::{self, BODY_LEN_MAX};
 use crate::segment;
@@ -112,11 +111,7 @@ impl Reader {
         let header = header(&mut file)?;
         Ok(Self {
             file,
-            place: Place {
-                log: header.id,
-                index: 0,
-                previous: header.hash,
-            },
+            place: Place { log: header.id, index: 0, previous: header.hash },
             rest: len.saturating_sub(segment::header_len()),
             torn: 0,
             failed: false,
@@ -125,11 +120,7 @@ impl Reader {
 
     /// The head after what was read so far.
     pub fn head(&self) -> Head {
-        Head {
-            log: self.place.log,
-            records: self.place.index,
-            hash: self.place.previous,
-        }
+        Head { log: self.place.log, records: self.place.index, hash: self.place.previous }
     }
 
     /// Reads the rest, and compares with a known head.
@@ -142,15 +133,9 @@ impl Reader {
         if let Some(known) = known
             && known.records > self.place.index
         {
-            return Err(AuditError::Truncated {
-                known: known.records,
-                found: self.place.index,
-            });
+            return Err(AuditError::Truncated { known: known.records, found: self.place.index });
         }
-        Ok(Report {
-            head: self.head(),
-            torn_octets: self.torn,
-        })
+        Ok(Report { head: self.head(), torn_octets: self.torn })
     }
 
     fn check(&self, known: Option<&Head>) -> Result<(), AuditError> {
@@ -158,9 +143,7 @@ impl Reader {
         match known {
             Some(known) if known.log != head.log => Err(AuditError::OtherLog),
             Some(known) if known.records == head.records && known.hash != head.hash => {
-                Err(AuditError::Forked {
-                    known: known.records,
-                })
+                Err(AuditError::Forked { known: known.records })
             }
             _ => Ok(()),
         }
@@ -183,9 +166,7 @@ impl Reader {
 
     /// Length of the next body, from a head that holds; none if the head is not all there.
     fn head_of_record(&mut self) -> Result<Option<usize>, AuditError> {
-        let there = usize::try_from(self.rest)
-            .unwrap_or(usize::MAX)
-            .min(RECORD_HEAD_LEN);
+        let there = usize::try_from(self.rest).unwrap_or(usize::MAX).min(RECORD_HEAD_LEN);
         let mut head = vec![0; there];
         self.fill(&mut head)?;
         let expected = self.place.head(body_len(&head));
@@ -204,11 +185,7 @@ impl Reader {
     }
 
     fn accept(&mut self, body: Vec<u8>, hash: &[u8]) -> Result<Record, AuditError> {
-        let leaf = Leaf {
-            log: self.place.log,
-            index: self.place.index,
-            hash: self.place.hash(&body),
-        };
+        let leaf = Leaf { log: self.place.log, index: self.place.index, hash: self.place.hash(&body) };
         if hash != leaf.hash {
             return Err(self.corrupted());
         }
@@ -225,9 +202,7 @@ impl Reader {
     }
 
     fn fill(&mut self, buffer: &mut [u8]) -> Result<(), AuditError> {
-        self.file
-            .read_exact(buffer)
-            .map_err(AuditError::io(Step::Read))
+        self.file.read_exact(buffer).map_err(AuditError::io(Step::Read))
     }
 
     fn skip(&mut self, len: usize) {
@@ -235,9 +210,7 @@ impl Reader {
     }
 
     fn corrupted(&self) -> AuditError {
-        AuditError::Corrupted {
-            index: self.place.index,
-        }
+        AuditError::Corrupted { index: self.place.index }
     }
 }
 
@@ -256,9 +229,7 @@ impl Iterator for Reader {
 
 fn header(file: &mut impl Read) -> Result<Header, AuditError> {
     let mut bytes = Vec::with_capacity(HEADER_LEN);
-    file.take(segment::header_len())
-        .read_to_end(&mut bytes)
-        .map_err(AuditError::io(Step::Read))?;
+    file.take(segment::header_len()).read_to_end(&mut bytes).map_err(AuditError::io(Step::Read))?;
     Header::parse(&bytes).map_err(|fault| match fault {
         HeaderFault::Magic => AuditError::NotALog,
         HeaderFault::Version(version) => AuditError::UnknownFormat { version },
@@ -273,16 +244,8 @@ fn body_len(head: &[u8]) -> u32 {
 
 /// Whether a head, perhaps cut short, is the expected one. The check at its end is compared only when all is there.
 fn same_start(head: &[u8], expected: &[u8]) -> bool {
-    let end = if head.len() < RECORD_HEAD_LEN {
-        head.len().min(PREFIX_LEN)
-    } else {
-        RECORD_HEAD_LEN
-    };
-    head.iter()
-        .zip(expected)
-        .take(end)
-        .skip(4)
-        .all(|(a, b)| a == b)
+    let end = if head.len() < RECORD_HEAD_LEN { head.len().min(PREFIX_LEN) } else { RECORD_HEAD_LEN };
+    head.iter().zip(expected).take(end).skip(4).all(|(a, b)| a == b)
 }
 
 fn octets(len: usize) -> u64 {

@@ -31,21 +31,16 @@ pub(crate) fn path(dir: &Path) -> PathBuf {
 /// Makes the file with its header, durable with its name, and holds its lock.
 pub(crate) fn create(dir: &Path, header: Header) -> Result<File, AuditError> {
     let failed = AuditError::io(Step::Create);
-    let mut file = OpenOptions::new()
-        .read(true)
-        .append(true)
-        .create_new(true)
-        .open(path(dir))
-        .map_err(|error| match error.kind() {
+    let mut file = OpenOptions::new().read(true).append(true).create_new(true).open(path(dir)).map_err(|error| {
+        match error.kind() {
             io::ErrorKind::AlreadyExists => AuditError::Exists,
             _ => failed(error),
-        })?;
+        }
+    })?;
     lock(&file)?;
     file.write_all(&header.to_bytes()).map_err(&failed)?;
     file.sync_all().map_err(&failed)?;
-    File::open(dir)
-        .and_then(|dir| dir.sync_all())
-        .map_err(&failed)?;
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(&failed)?;
     Ok(file)
 }
 
@@ -64,9 +59,7 @@ pub(crate) fn open_to_read(dir: &Path) -> Result<File, AuditError> {
 
 /// Cuts the file to `len`, durably.
 pub(crate) fn cut(file: &File, len: u64) -> Result<(), AuditError> {
-    file.set_len(len)
-        .and_then(|()| file.sync_all())
-        .map_err(AuditError::io(Step::Cut))
+    file.set_len(len).and_then(|()| file.sync_all()).map_err(AuditError::io(Step::Cut))
 }
 
 pub(crate) fn len(file: &File) -> Result<u64, AuditError> {

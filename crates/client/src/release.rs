@@ -24,7 +24,7 @@ pub enum ReleaseAnswerError {
     Root,
     #[error("{0:?} is not a host name")]
     Host(String),
-    #[error("answer: {0}")]
+    #[error("answer")]
     Jws(#[from] JwsError),
     #[error("header x5c is missing, empty, too long or malformed")]
     Chain,
@@ -32,8 +32,8 @@ pub enum ReleaseAnswerError {
     Untrusted(String),
     #[error("the certificate is not for {host}")]
     Name { host: String },
-    #[error("the certificate's key: {0}")]
-    LeafKey(JwkError),
+    #[error("the certificate's key")]
+    LeafKey(#[source] JwkError),
     #[error("payload member {0} is missing or malformed")]
     Member(&'static str),
     #[error("answer is for key {seen}, asked for {asked}")]
@@ -46,14 +46,14 @@ pub enum ReleaseAnswerError {
     OtherWrapAlgorithm { asked: &'static str, seen: &'static str },
     #[error("answer is wrapped to key {seen:?}, not to {asked:?}")]
     TargetKid { asked: String, seen: String },
-    #[error("receipt: {0}")]
+    #[error("receipt")]
     Receipt(#[from] ReceiptError),
     #[error("receipt is for another token")]
     OtherToken,
     #[error("receipt is for another target key")]
     OtherTarget,
-    #[error("unwrap: {0}")]
-    Unwrap(UnwrapError),
+    #[error("unwrap")]
+    Unwrap(#[source] UnwrapError),
 }
 
 /// The roots under which a vault's certificate must be. Configuration inside the TEE vouches for them.

@@ -50,7 +50,7 @@ pub enum JwkError {
     Certificate,
     #[error("x5c[0] holds another key than the members do")]
     CertificateMismatch,
-    #[error("JSON: {0}")]
+    #[error("JSON")]
     Json(#[from] json::Error),
     #[error("a set has more than {KEYS_MAX} keys")]
     TooManyKeys,

@@ -23,7 +23,7 @@ pub enum SigningError {
     Generation,
     #[error("signing failed")]
     Signing,
-    #[error("public half: {0}")]
+    #[error("public half")]
     Public(#[from] JwkError),
 }
 

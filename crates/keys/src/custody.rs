@@ -72,9 +72,7 @@ impl SealedMaterial {
     /// SHA-256 of the record, for the key's head.
     pub fn digest(&self) -> [u8; 32] {
         let mut out = [0; 32];
-        out.iter_mut()
-            .zip(digest(&SHA256, &self.0).as_ref())
-            .for_each(|(to, from)| *to = *from);
+        out.iter_mut().zip(digest(&SHA256, &self.0).as_ref()).for_each(|(to, from)| *to = *from);
         out
     }
 }
@@ -104,8 +102,7 @@ impl Software {
         binding: Binding,
         rng: &mut dyn CryptoRng,
     ) -> Result<(PublicKey, SealedMaterial), CustodyError> {
-        let (public, material) =
-            material::generate(binding.key_type, rng).map_err(|_| CustodyError::Library)?;
+        let (public, material) = material::generate(binding.key_type, rng).map_err(|_| CustodyError::Library)?;
         Ok((public, self.seal(&binding, &material, rng)?))
     }
 
@@ -118,14 +115,9 @@ impl Software {
     ) -> Result<(PublicKey, SealedMaterial), ImportError> {
         let (found, public, material) = material::import(key)?;
         if found != binding.key_type {
-            return Err(ImportError::OtherType {
-                expected: binding.key_type,
-                found,
-            });
+            return Err(ImportError::OtherType { expected: binding.key_type, found });
         }
-        let sealed = self
-            .seal(&binding, &material, rng)
-            .map_err(ImportError::Custody)?;
+        let sealed = self.seal(&binding, &material, rng).map_err(ImportError::Custody)?;
         Ok((public, sealed))
     }
 
@@ -144,23 +136,13 @@ impl Software {
         if secret.is_empty() || secret.len() > MATERIAL_LEN_MAX {
             return Err(CustodyError::MaterialLength { len: secret.len() });
         }
-        let mut head = Head {
-            kek: self.id,
-            salt: [0; SALT_LEN],
-            nonce: [0; NONCE_LEN],
-        };
+        let mut head = Head { kek: self.id, salt: [0; SALT_LEN], nonce: [0; NONCE_LEN] };
         rng.fill_bytes(&mut head.salt);
         rng.fill_bytes(&mut head.nonce);
-        self.seal_under(&head, binding, secret)
-            .map_err(|_| CustodyError::Library)
+        self.seal_under(&head, binding, secret).map_err(|_| CustodyError::Library)
     }
 
-    fn seal_under(
-        &self,
-        head: &Head,
-        binding: &Binding,
-        secret: &[u8],
-    ) -> Result<SealedMaterial, Unspecified> {
+    fn seal_under(&self, head: &Head, binding: &Binding, secret: &[u8]) -> Result<SealedMaterial, Unspecified> {
         // In a place of its own, so that growing the record leaves no copy behind.
         let mut text = Zeroizing::new(secret.to_vec());
         let tag = self.record_key(head, binding)?.seal_in_place_separate_tag(
@@ -173,25 +155,15 @@ impl Software {
     }
 
     /// Opens a record. Called only by what consumes a permit, and by what gives nothing out.
-    pub(crate) fn open(
-        &self,
-        sealed: &SealedMaterial,
-        binding: &Binding,
-    ) -> Result<Material, CustodyError> {
+    pub(crate) fn open(&self, sealed: &SealedMaterial, binding: &Binding) -> Result<Material, CustodyError> {
         let (head, ciphertext) = Head::parse(&sealed.0)?;
         if head.kek != self.id {
             return Err(CustodyError::OtherKek { kek: head.kek });
         }
-        self.open_under(&head, binding, ciphertext)
-            .map_err(|_| CustodyError::Integrity)
+        self.open_under(&head, binding, ciphertext).map_err(|_| CustodyError::Integrity)
     }
 
-    fn open_under(
-        &self,
-        head: &Head,
-        binding: &Binding,
-        ciphertext: &[u8],
-    ) -> Result<Material, Unspecified> {
+    fn open_under(&self, head: &Head, binding: &Binding, ciphertext: &[u8]) -> Result<Material, Unspecified> {
         let mut text = Zeroizing::new(ciphertext.to_vec());
         let len = self
             .record_key(head, binding)?
@@ -254,7 +226,7 @@ impl Head {
 /// Vault, key and version, in that order: where the record is stored.
 fn storage_key(binding: &Binding) -> Vec<u8> {
     let key = &binding.key;
-    [key.vault.as_bytes(), key.key.as_bytes(), &key.version.0].concat()
+    [key.vault.as_bytes().as_slice(), key.key.as_bytes(), &key.version.0].concat()
 }
 
 /// Why material is not sealed or does not open.

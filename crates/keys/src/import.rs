@@ -49,20 +49,11 @@ pub struct RsaComponents {
 
 impl RsaComponents {
     pub(crate) fn check_lengths(&self) -> Result<(), ImportError> {
-        let private = [
-            ("d", &self.d),
-            ("p", &self.p),
-            ("q", &self.q),
-            ("dp", &self.dp),
-            ("dq", &self.dq),
-            ("qi", &self.qi),
-        ];
+        let private =
+            [("d", &self.d), ("p", &self.p), ("q", &self.q), ("dp", &self.dp), ("dq", &self.dq), ("qi", &self.qi)];
         for (component, octets) in private {
             if octets.is_empty() || octets.len() > self.n.len() {
-                return Err(ImportError::RsaLength {
-                    component,
-                    len: octets.len(),
-                });
+                return Err(ImportError::RsaLength { component, len: octets.len() });
             }
         }
         Ok(())

@@ -1,7 +1,20 @@
 //! Key material, its types, its custody, and its only exit.
-// custody, import, material and release join when skerry_policy::permit is there.
+//!
+//! Material is made ([`Software::generate`]) or brought in ([`Software::import`]), lives sealed ([`SealedMaterial`]) and
+//! bound to its key ([`Binding`]), and leaves by [`release()`] alone, which spends a permit and its audit record. In the
+//! clear it has no name outside this crate.
+//!
+//! Deliberately not here: who may call, whether a key is enabled, storage, JWK and other spellings of the wire, and
+//! custody in a PKCS#11 token. Primality of imported RSA factors is not tested, only that all components fit.
 
+pub mod custody;
+mod import;
 mod key_type;
 pub mod limits;
+mod material;
+mod release;
 
+pub use custody::{Binding, CustodyError, SealedMaterial, Software};
+pub use import::{ImportError, ImportKey, RsaComponents};
 pub use key_type::{Curve, KeyType, OctBits, PublicKey, RsaBits};
+pub use release::{ExportableKey, ReleaseError, ReleasedKey, release};

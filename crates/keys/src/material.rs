@@ -40,10 +40,7 @@ impl Material {
 }
 
 /// A fresh key.
-pub(crate) fn generate(
-    key_type: KeyType,
-    rng: &mut dyn CryptoRng,
-) -> Result<(PublicKey, Material), Unspecified> {
+pub(crate) fn generate(key_type: KeyType, rng: &mut dyn CryptoRng) -> Result<(PublicKey, Material), Unspecified> {
     match key_type {
         KeyType::Rsa { bits } => rsa_parts(&RsaKeyPair::generate(key_size(bits))?),
         KeyType::Ec { curve } => ec_parts(curve, &EcdsaKeyPair::generate(signing(curve))?),
@@ -67,8 +64,7 @@ fn oct(bits: OctBits, rng: &mut dyn CryptoRng) -> (PublicKey, Material) {
 }
 
 fn import_oct(k: &[u8]) -> Result<(KeyType, PublicKey, Material), ImportError> {
-    let bits = OctBits::from_bits(k.len().saturating_mul(8))
-        .ok_or(ImportError::OctSize { len: k.len() })?;
+    let bits = OctBits::from_bits(k.len().saturating_mul(8)).ok_or(ImportError::OctSize { len: k.len() })?;
     let material = Material(Zeroizing::new(k.to_vec()));
     Ok((KeyType::Oct { bits }, PublicKey::Oct, material))
 }
@@ -78,18 +74,14 @@ fn import_rsa(components: &RsaComponents) -> Result<(KeyType, PublicKey, Materia
     let bits = components.n.len().saturating_mul(8);
     let bits = RsaBits::from_bits(bits).ok_or(ImportError::RsaSize { bits })?;
     components.check_lengths()?;
-    let pair = RsaKeyPair::from_components(&rsa_components(components))
-        .map_err(|_| ImportError::RsaInconsistent)?;
+    let pair = RsaKeyPair::from_components(&rsa_components(components)).map_err(|_| ImportError::RsaInconsistent)?;
     let (public, material) = rsa_parts(&pair).map_err(|_| ImportError::Library)?;
     Ok((KeyType::Rsa { bits }, public, material))
 }
 
 fn rsa_components(components: &RsaComponents) -> KeyPairComponents<&[u8]> {
     KeyPairComponents {
-        public_key: PublicKeyComponents {
-            n: &components.n,
-            e: &components.e,
-        },
+        public_key: PublicKeyComponents { n: &components.n, e: &components.e },
         d: &components.d,
         p: &components.p,
         q: &components.q,
@@ -102,19 +94,11 @@ fn rsa_components(components: &RsaComponents) -> KeyPairComponents<&[u8]> {
 fn rsa_parts(pair: &RsaKeyPair) -> Result<(PublicKey, Material), Unspecified> {
     let public = RsaPublicKey::from_der(pair.public_key().as_ref()).map_err(|_| Unspecified)?;
     let pkcs8: Pkcs8V1Der<'_> = pair.as_der()?;
-    let public = PublicKey::Rsa {
-        n: public.n.as_bytes().to_vec(),
-        e: public.e.as_bytes().to_vec(),
-    };
+    let public = PublicKey::Rsa { n: public.n.as_bytes().to_vec(), e: public.e.as_bytes().to_vec() };
     Ok((public, Material(Zeroizing::new(pkcs8.as_ref().to_vec()))))
 }
 
-fn import_ec(
-    curve: Curve,
-    d: &[u8],
-    x: &[u8],
-    y: &[u8],
-) -> Result<(KeyType, PublicKey, Material), ImportError> {
+fn import_ec(curve: Curve, d: &[u8], x: &[u8], y: &[u8]) -> Result<(KeyType, PublicKey, Material), ImportError> {
     for (component, octets) in [("d", d), ("x", x), ("y", y)] {
         check_field_len(curve, component, octets)?;
     }
@@ -123,22 +107,15 @@ fn import_ec(
     if !is_scalar(curve, d) {
         return Err(ImportError::EcScalar);
     }
-    let pair = EcdsaKeyPair::from_private_key_and_public_key(signing(curve), d, &point)
-        .map_err(|_| ImportError::EcPair)?;
+    let pair =
+        EcdsaKeyPair::from_private_key_and_public_key(signing(curve), d, &point).map_err(|_| ImportError::EcPair)?;
     let (public, material) = ec_parts(curve, &pair).map_err(|_| ImportError::Library)?;
     Ok((KeyType::Ec { curve }, public, material))
 }
 
-fn check_field_len(
-    curve: Curve,
-    component: &'static str,
-    octets: &[u8],
-) -> Result<(), ImportError> {
+fn check_field_len(curve: Curve, component: &'static str, octets: &[u8]) -> Result<(), ImportError> {
     if octets.len() != curve.field_len() {
-        return Err(ImportError::EcLength {
-            component,
-            len: octets.len(),
-        });
+        return Err(ImportError::EcLength { component, len: octets.len() });
     }
     Ok(())
 }
@@ -161,11 +138,7 @@ fn ec_public(curve: Curve, point: &[u8]) -> Option<PublicKey> {
         return None;
     };
     let (x, y) = coordinates.split_at_checked(curve.field_len())?;
-    (y.len() == curve.field_len()).then(|| PublicKey::Ec {
-        curve,
-        x: x.to_vec(),
-        y: y.to_vec(),
-    })
+    (y.len() == curve.field_len()).then(|| PublicKey::Ec { curve, x: x.to_vec(), y: y.to_vec() })
 }
 
 fn key_size(bits: RsaBits) -> KeySize {
@@ -207,30 +180,29 @@ const UNCOMPRESSED: u8 = 4;
 
 /// Order of the group (SP 800-186, 3.2.1.3).
 const P256_ORDER: [u8; 32] = [
-    0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-    0xbc, 0xe6, 0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+    0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa,
+    0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
 ];
 
 /// Order of the group (SP 800-186, 3.2.1.4).
 const P384_ORDER: [u8; 48] = [
-    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xc7, 0x63, 0x4d, 0x81, 0xf4, 0x37, 0x2d, 0xdf,
-    0x58, 0x1a, 0x0d, 0xb2, 0x48, 0xb0, 0xa7, 0x7a, 0xec, 0xec, 0x19, 0x6a, 0xcc, 0xc5, 0x29, 0x73,
+    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+    0xff, 0xff, 0xff, 0xff, 0xff, 0xc7, 0x63, 0x4d, 0x81, 0xf4, 0x37, 0x2d, 0xdf, 0x58, 0x1a, 0x0d, 0xb2, 0x48, 0xb0,
+    0xa7, 0x7a, 0xec, 0xec, 0x19, 0x6a, 0xcc, 0xc5, 0x29, 0x73,
 ];
 
 /// Order of the group (SP 800-186, 3.2.1.5).
 const P521_ORDER: [u8; 66] = [
-    0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-    0xff, 0xfa, 0x51, 0x86, 0x87, 0x83, 0xbf, 0x2f, 0x96, 0x6b, 0x7f, 0xcc, 0x01, 0x48, 0xf7, 0x09,
-    0xa5, 0xd0, 0x3b, 0xb5, 0xc9, 0xb8, 0x89, 0x9c, 0x47, 0xae, 0xbb, 0x6f, 0xb7, 0x1e, 0x91, 0x38,
-    0x64, 0x09,
+    0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfa, 0x51, 0x86, 0x87, 0x83,
+    0xbf, 0x2f, 0x96, 0x6b, 0x7f, 0xcc, 0x01, 0x48, 0xf7, 0x09, 0xa5, 0xd0, 0x3b, 0xb5, 0xc9, 0xb8, 0x89, 0x9c, 0x47,
+    0xae, 0xbb, 0x6f, 0xb7, 0x1e, 0x91, 0x38, 0x64, 0x09,
 ];
 
 /// Order of the group (SEC 2, 2.4.1).
 const P256K_ORDER: [u8; 32] = [
-    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe,
-    0xba, 0xae, 0xdc, 0xe6, 0xaf, 0x48, 0xa0, 0x3b, 0xbf, 0xd2, 0x5e, 0x8c, 0xd0, 0x36, 0x41, 0x41,
+    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe, 0xba, 0xae, 0xdc,
+    0xe6, 0xaf, 0x48, 0xa0, 0x3b, 0xbf, 0xd2, 0x5e, 0x8c, 0xd0, 0x36, 0x41, 0x41,
 ];
 
 /// RSAPublicKey (RFC 8017, A.1.1).

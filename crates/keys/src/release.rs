@@ -90,26 +90,15 @@ pub fn release(
     check_record(&permit, &recorded)?;
     check_key(&permit, key.binding)?;
     let target = target(&permit)?;
-    let material = custody
-        .open(key.sealed, key.binding)
-        .map_err(ReleaseError::Custody)?;
-    let ciphertext =
-        wrap(algorithm, &target, &material.into_plaintext(), rng).map_err(ReleaseError::Wrap)?;
-    Ok(ReleasedKey {
-        ciphertext,
-        algorithm,
-        key_type: key.binding.key_type,
-        leaf: recorded.leaf(),
-        permit,
-    })
+    let material = custody.open(key.sealed, key.binding).map_err(ReleaseError::Custody)?;
+    let ciphertext = wrap(algorithm, &target, &material.into_plaintext(), rng).map_err(ReleaseError::Wrap)?;
+    Ok(ReleasedKey { ciphertext, algorithm, key_type: key.binding.key_type, leaf: recorded.leaf(), permit })
 }
 
 /// The record of a denial carries a digest too: only that of a release will do.
 fn check_record(permit: &Permit, recorded: &Recorded) -> Result<(), ReleaseError> {
     if recorded.event() != Event::Release {
-        return Err(ReleaseError::RecordedOtherwise {
-            event: recorded.event(),
-        });
+        return Err(ReleaseError::RecordedOtherwise { event: recorded.event() });
     }
     if !bool::from(permit.digest().ct_eq(recorded.subject())) {
         return Err(ReleaseError::NotRecorded);
@@ -119,10 +108,7 @@ fn check_record(permit: &Permit, recorded: &Recorded) -> Result<(), ReleaseError
 
 fn check_key(permit: &Permit, binding: &Binding) -> Result<(), ReleaseError> {
     if permit.key() != binding.key {
-        return Err(ReleaseError::OtherKey {
-            permitted: permit.key(),
-            asked: binding.key,
-        });
+        return Err(ReleaseError::OtherKey { permitted: permit.key(), asked: binding.key });
     }
     Ok(())
 }

@@ -1,8 +1,6 @@
 //! The closed list of key wraps and their wire names.
 
-use aws_lc_rs::rsa::{
-    OAEP_SHA1_MGF1SHA1, OAEP_SHA256_MGF1SHA256, OAEP_SHA384_MGF1SHA384, OaepAlgorithm,
-};
+use aws_lc_rs::rsa::{OAEP_SHA1_MGF1SHA1, OAEP_SHA256_MGF1SHA256, OAEP_SHA384_MGF1SHA384, OaepAlgorithm};
 use core::fmt;
 
 /// How key data is wrapped to a target key: the `enc` of a release request.
@@ -21,18 +19,11 @@ pub enum Algorithm {
 
 impl Algorithm {
     /// Every algorithm, weakest hash first.
-    pub const ALL: [Self; 3] = [
-        Self::CkmRsaAesKeyWrap,
-        Self::RsaAesKeyWrap256,
-        Self::RsaAesKeyWrap384,
-    ];
+    pub const ALL: [Self; 3] = [Self::CkmRsaAesKeyWrap, Self::RsaAesKeyWrap256, Self::RsaAesKeyWrap384];
 
     /// The algorithm of exactly this wire name; no other spelling is taken.
     pub fn parse(name: &str) -> Result<Self, UnknownAlgorithm> {
-        Self::ALL
-            .into_iter()
-            .find(|algorithm| algorithm.as_str() == name)
-            .ok_or(UnknownAlgorithm)
+        Self::ALL.into_iter().find(|algorithm| algorithm.as_str() == name).ok_or(UnknownAlgorithm)
     }
 
     /// The wire name.

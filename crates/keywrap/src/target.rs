@@ -22,9 +22,7 @@ impl TargetKey {
     pub fn from_components(n: &[u8], e: &[u8]) -> Result<Self, TargetKeyError> {
         check_modulus(n)?;
         check_exponent(e)?;
-        let key: PublicEncryptingKey = PublicKeyComponents { n, e }
-            .try_into()
-            .map_err(|_| TargetKeyError::Refused)?;
+        let key: PublicEncryptingKey = PublicKeyComponents { n, e }.try_into().map_err(|_| TargetKeyError::Refused)?;
         Ok(Self {
             modulus: n.to_vec(),
             exponent: e.to_vec(),
@@ -49,9 +47,7 @@ impl TargetKey {
 
 impl fmt::Debug for TargetKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TargetKey")
-            .field("bits", &bits(&self.modulus))
-            .finish_non_exhaustive()
+        f.debug_struct("TargetKey").field("bits", &bits(&self.modulus)).finish_non_exhaustive()
     }
 }
 
@@ -105,11 +101,7 @@ fn integer(octets: &[u8]) -> Option<u64> {
     if octets.len() > 8 {
         return None;
     }
-    Some(
-        octets
-            .iter()
-            .fold(0, |sum, octet| (sum << 8) | u64::from(*octet)),
-    )
+    Some(octets.iter().fold(0, |sum, octet| (sum << 8) | u64::from(*octet)))
 }
 
 /// Why a public key is no target.

@@ -23,8 +23,7 @@ impl UnwrapKey {
     /// A fresh key of 2048, 3072 or 4096 bits with exponent 65537, from the cryptographic library's own
     /// generator: it takes no other.
     pub fn generate(bits: usize) -> Result<Self, UnwrapKeyError> {
-        let private =
-            PrivateDecryptingKey::generate(size(bits)?).map_err(|_| UnwrapKeyError::Library)?;
+        let private = PrivateDecryptingKey::generate(size(bits)?).map_err(|_| UnwrapKeyError::Library)?;
         let pkcs8: Pkcs8V1Der<'_> = private.as_der().map_err(|_| UnwrapKeyError::Library)?;
         Self::new(private, pkcs8.as_ref())
     }
@@ -60,17 +59,10 @@ impl UnwrapKey {
 /// Every failure that depends on a secret is [`UnwrapError::Refused`], so an answer tells no sender which
 /// part failed. Authentic it is not: anybody can wrap to a public key, so the caller must have checked
 /// the signature around the blob.
-pub fn unwrap(
-    algorithm: Algorithm,
-    key: &UnwrapKey,
-    wrapped: &[u8],
-) -> Result<Plaintext, UnwrapError> {
+pub fn unwrap(algorithm: Algorithm, key: &UnwrapKey, wrapped: &[u8]) -> Result<Plaintext, UnwrapError> {
     let (oaep, kwp) = split(wrapped, key.target.modulus().len())?;
     let mut buffer = Zeroizing::new(vec![0; key.private.min_output_size()]);
-    let k = key
-        .private
-        .decrypt(algorithm.oaep(), oaep, &mut buffer, None)
-        .map_err(|_| UnwrapError::Refused)?;
+    let k = key.private.decrypt(algorithm.oaep(), oaep, &mut buffer, None).map_err(|_| UnwrapError::Refused)?;
     unwrap_padded(k, kwp)
 }
 
@@ -87,10 +79,7 @@ fn split(wrapped: &[u8], oaep_len: usize) -> Result<(&[u8], &[u8]), UnwrapError>
 fn unwrap_padded(k: &[u8], kwp: &[u8]) -> Result<Plaintext, UnwrapError> {
     let kek = AesKek::new(cipher(k.len())?, k).map_err(|_| UnwrapError::Refused)?;
     let mut data = Zeroizing::new(vec![0; kwp.len()]);
-    let len = kek
-        .unwrap_with_padding(kwp, &mut data)
-        .map_err(|_| UnwrapError::Refused)?
-        .len();
+    let len = kek.unwrap_with_padding(kwp, &mut data).map_err(|_| UnwrapError::Refused)?.len();
     data.truncate(len);
     Ok(Plaintext::new(data))
 }
@@ -115,10 +104,8 @@ fn size(bits: usize) -> Result<KeySize, UnwrapKeyError> {
 
 fn public_half(pkcs8: &[u8]) -> Result<TargetKey, UnwrapKeyError> {
     let pair = KeyPair::from_pkcs8(pkcs8).map_err(|_| UnwrapKeyError::Pkcs8)?;
-    let public =
-        RsaPublicKey::from_der(pair.public_key().as_ref()).map_err(|_| UnwrapKeyError::Library)?;
-    TargetKey::from_components(public.n.as_bytes(), public.e.as_bytes())
-        .map_err(UnwrapKeyError::Public)
+    let public = RsaPublicKey::from_der(pair.public_key().as_ref()).map_err(|_| UnwrapKeyError::Library)?;
+    TargetKey::from_components(public.n.as_bytes(), public.e.as_bytes()).map_err(UnwrapKeyError::Public)
 }
 
 /// RSAPublicKey (RFC 8017, A.1.1).

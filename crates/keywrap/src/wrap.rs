@@ -48,26 +48,16 @@ fn kwp_len(len: usize) -> usize {
     len.next_multiple_of(8) + 8
 }
 
-fn encapsulate(
-    algorithm: Algorithm,
-    target: &TargetKey,
-    k: &[u8],
-    out: &mut [u8],
-) -> Result<(), WrapError> {
+fn encapsulate(algorithm: Algorithm, target: &TargetKey, k: &[u8], out: &mut [u8]) -> Result<(), WrapError> {
     let len = out.len();
-    let written = target
-        .oaep()
-        .encrypt(algorithm.oaep(), k, out, None)
-        .map_err(|_| WrapError::Library)?;
+    let written = target.oaep().encrypt(algorithm.oaep(), k, out, None).map_err(|_| WrapError::Library)?;
     filled(written.len(), len)
 }
 
 fn wrap_padded(k: &[u8], data: &[u8], out: &mut [u8]) -> Result<(), WrapError> {
     let len = out.len();
     let kek = AesKek::new(&AES_256, k).map_err(|_| WrapError::Library)?;
-    let written = kek
-        .wrap_with_padding(data, out)
-        .map_err(|_| WrapError::Library)?;
+    let written = kek.wrap_with_padding(data, out).map_err(|_| WrapError::Library)?;
     filled(written.len(), len)
 }
 

@@ -98,8 +98,8 @@ pub enum Denied {
     TokenTooOld { age_secs: u64, max_secs: u64 },
     #[error("the claims do not meet the release policy")]
     Policy(Box<Explanation>),
-    #[error("no key to release to: {0}")]
-    Target(TargetKeyError),
+    #[error("no key to release to")]
+    Target(#[source] TargetKeyError),
 }
 
 /// One permitted release. Made by [`permit`] alone, used once: it is consumed with its record by the release.

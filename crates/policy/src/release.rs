@@ -6,8 +6,9 @@
 //! is stricter than. Since a token has one issuer, such a policy can hold only when all entries name one authority.
 //!
 //! Scalars are compared as text, as recorded from Azure: `true` is "true", the integer 1 is "1", a string is itself. What
-//! has no canonical text (null, arrays, objects, `1.0`, `1e3`, `-0`) satisfies no comparison, `notEquals` included. When
-//! in doubt a clause does not hold.
+//! has no canonical text (null, arrays, objects, `1.0`, `1e3`, `-0`) satisfies no comparison, `notEquals` included. Dots
+//! walk objects only. A missing claim satisfies `exists: false` and nothing else; a null one, or a path through something
+//! that is no object, satisfies nothing at all. When in doubt a clause does not hold.
 //!
 //! Not here: whether the token is genuine and fresh, the floor of the vault, and who may ask.
 

@@ -2,6 +2,8 @@
 //!
 //! Exit codes: 0 ok, 1 refused, 2 usage, 3 unavailable, 4 integrity.
 
+mod demo;
+mod edge;
 mod evidence;
 
 use std::process::ExitCode;
@@ -18,6 +20,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Demo(demo::Options),
     /// Look at evidence of a TEE, or verify it
     #[command(subcommand)]
     Evidence(evidence::Command),
@@ -25,6 +28,7 @@ enum Command {
 
 fn main() -> ExitCode {
     match Cli::parse().command {
+        Command::Demo(options) => demo::run(&options),
         Command::Evidence(command) => evidence::run(command),
     }
 }

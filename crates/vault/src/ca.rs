@@ -17,8 +17,8 @@ use skerry_jose::SigningKey;
 #[non_exhaustive]
 #[allow(missing_docs)] // each message says what its variant means
 pub enum CaError {
-    #[error("certificate: {0}")]
-    Certificate(rcgen::Error),
+    #[error("certificate")]
+    Certificate(#[source] rcgen::Error),
     #[error("the leaf's key is not an RSA key of the service")]
     LeafKey,
     #[error("{0:?} is not a DNS name")]

@@ -56,16 +56,16 @@ pub enum Refusal {
     NoPolicy { name: String },
     #[error("nonce has {len} bytes, more than {max}")]
     Nonce { len: usize, max: usize },
-    #[error("token: {0}")]
-    Token(TokenError),
+    #[error("token")]
+    Token(#[source] TokenError),
     #[error("token: issuer {issuer} is no authority of this vault")]
     UnknownAuthority { issuer: String },
-    #[error("{0}")]
+    #[error(transparent)]
     Denied(Denied),
-    #[error("audit: {0}")]
-    Audit(AuditError),
-    #[error("release: {0}")]
-    Release(ReleaseError),
+    #[error("audit")]
+    Audit(#[source] AuditError),
+    #[error("release")]
+    Release(#[source] ReleaseError),
     #[error("the answer could not be signed")]
     Signing,
 }

@@ -29,8 +29,8 @@ pub enum SignerError {
     NoCertificate,
     #[error("the first certificate cannot be read")]
     Certificate,
-    #[error("the first certificate's key: {0}")]
-    Key(JwkError),
+    #[error("the first certificate's key")]
+    Key(#[source] JwkError),
     #[error("the first certificate is for another key")]
     KeyMismatch,
 }

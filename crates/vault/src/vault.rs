@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
+use std::error::Error as _;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,7 +15,7 @@ use skerry_jose::json::Value;
 use skerry_keys::custody::{Binding, CustodyError, SealedMaterial, Software};
 use skerry_keys::{ExportableKey, KeyType, PublicKey, ReleaseError};
 use skerry_keywrap::Algorithm;
-use skerry_policy::permit::{KeyRef, Permit, Version, VaultFloor};
+use skerry_policy::permit::{Denied, KeyRef, Permit, Version, VaultFloor};
 use skerry_policy::release::{ParseError, Policy};
 use uuid::Uuid;
 
@@ -66,14 +67,14 @@ pub enum CreateRefusal {
     ExportableWithoutPolicy,
     #[error("Non-exportable keys must not have release policy.")]
     PolicyWithoutExportable,
-    #[error("release policy: {0}")]
-    Policy(ParseError),
+    #[error("release policy")]
+    Policy(#[source] ParseError),
     #[error("a key {name} exists")]
     Exists { name: String },
-    #[error("custody: {0}")]
-    Custody(CustodyError),
-    #[error("audit: {0}")]
-    Audit(AuditError),
+    #[error("custody")]
+    Custody(#[source] CustodyError),
+    #[error("audit")]
+    Audit(#[source] AuditError),
 }
 
 /// A release that happened.
@@ -143,7 +144,7 @@ impl Vault {
         match decided {
             Ok((permit, result)) => self.carry_out(command, &record, version, permit, &result, now, rng),
             Err(refusal) if refusal.is_denial() => {
-                self.log.record(&denial(command, key, &refusal, now)).map_err(Refusal::Audit)?;
+                self.log.record(&denial(command, key, &refusal, now)).map(drop).map_err(Refusal::Audit)?;
                 Err(refusal)
             }
             Err(refusal) => Err(refusal),
@@ -269,7 +270,7 @@ fn denial(command: &ReleaseCommand<'_>, key: KeyRef, refusal: &Refusal, at: Syst
     let (event, verdict) = (Event::ReleaseDenied, Verdict::Denied);
     Entry {
         token: Some(token),
-        explanation: refusal.to_string(),
+        explanation: chain(refusal),
         ..entry(event, at, subject, command.who, command.request_id, key, verdict)
     }
 }
@@ -298,6 +299,19 @@ fn entry(
         policy: None,
         verdict,
         explanation: String::new(),
+    }
+}
+
+/// A refusal with its causes as one line.
+fn chain(refusal: &Refusal) -> String {
+    let (mut text, mut cause) = (refusal.to_string(), refusal.source());
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    match refusal {
+        Refusal::Denied(Denied::Policy(explanation)) => format!("{text}\n{explanation}"),
+        _ => text,
     }
 }
 

@@ -118,8 +118,8 @@ fn receipt(released: &ReleasedKey) -> Object {
         .with("policy_digest", b64::encode(permit.policy_digest()))
         .with("policy_generation", permit.generation())
         .with("target_thumbprint", permit.target().thumbprint())
-        .with("audit_index", leaf.index)
-        .with("audit_leaf", b64::encode(leaf.hash))
+        .with("audit_index", leaf.index())
+        .with("audit_leaf", b64::encode(leaf.hash()))
 }
 
 fn kty(kind: VaultKind, key: &PublicKey) -> Value {

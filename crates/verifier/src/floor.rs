@@ -3,7 +3,7 @@
 //! Each rule has the name by which configuration speaks of it, and refuses by default. Loosening is under [`danger`].
 //! Verification (`skerry-evidence`) never looks here, and nothing here looks at a signature.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use skerry_evidence::snp::{Generation, Report, TcbVersion};
 
@@ -33,7 +33,7 @@ pub struct Floor {
     migration_allowed: bool,
     vmpl_max: u32,
     guest_svn_min: u32,
-    tcb_min: BTreeMap<Generation, TcbVersion>,
+    tcb_min: HashMap<Generation, TcbVersion>,
 }
 
 impl Floor {

@@ -25,28 +25,28 @@ use crate::wire::{Data, SnpRequest, WireError};
 #[non_exhaustive]
 #[allow(missing_docs)] // each message says what its variant means
 pub enum AttestError {
-    #[error("request: {0}")]
+    #[error("request")]
     Request(#[from] WireError),
-    #[error("report: {0}")]
-    Parse(ParseError),
-    #[error("endorsements: {0}")]
-    Endorsements(EndorsementError),
-    #[error("chain: {0}")]
-    Chain(ChainError),
-    #[error("report: {0}")]
-    Report(ReportError),
-    #[error("UVM endorsement: {0}")]
-    Uvm(UvmError),
-    #[error("UVM endorsement: {0}")]
-    UvmMismatch(UvmMismatch),
-    #[error("binding: {0}")]
-    Binding(BindingError),
-    #[error("{0}")]
+    #[error("report")]
+    Parse(#[source] ParseError),
+    #[error("endorsements")]
+    Endorsements(#[source] EndorsementError),
+    #[error("chain")]
+    Chain(#[source] ChainError),
+    #[error("report")]
+    Report(#[source] ReportError),
+    #[error("UVM endorsement")]
+    Uvm(#[source] UvmError),
+    #[error("UVM endorsement")]
+    UvmMismatch(#[source] UvmMismatch),
+    #[error("binding")]
+    Binding(#[source] BindingError),
+    #[error(transparent)]
     Floor(FloorRefusal),
     #[error("runtime data of SEV-SNP is JSON, not Binary")]
     BinaryRuntimeData,
-    #[error("token: {0}")]
-    Signing(SigningError),
+    #[error("token")]
+    Signing(#[source] SigningError),
 }
 
 /// What an attestation instance trusts. Real or simulated, never both: there is no way to name AMD's roots and one's own.

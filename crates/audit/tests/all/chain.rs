@@ -29,10 +29,7 @@ fn whole_log_verifies() {
     assert_eq!(text("subject"), "02".repeat(32));
     assert_eq!(text("key"), "02020202-0202-0202-0202-020202020202");
     assert_eq!(text("event"), "release");
-    assert_eq!(
-        json.get(&["at_ms"]).unwrap().as_u64(),
-        Some(1_795_000_000_123)
-    );
+    assert_eq!(json.get(&["at_ms"]).unwrap().as_u64(), Some(1_795_000_000_123));
     assert_eq!(json.get(&["evidence"]), None);
 }
 
@@ -60,15 +57,13 @@ fn every_byte_counts() {
             let found = verdict(&dir, &changed).unwrap_err();
             let expected = match at {
                 0..8 => AuditError::NotALog,
-                8..12 => AuditError::UnknownFormat {
-                    version: u32::from_be_bytes(*changed[8..].first_chunk().unwrap()),
-                },
+                8..12 => {
+                    AuditError::UnknownFormat { version: u32::from_be_bytes(*changed[8..].first_chunk().unwrap()) }
+                }
                 12..60 => AuditError::HeaderCorrupted,
                 _ => {
                     let index = boundaries.iter().rposition(|start| *start <= at).unwrap();
-                    AuditError::Corrupted {
-                        index: u64::try_from(index).unwrap(),
-                    }
+                    AuditError::Corrupted { index: u64::try_from(index).unwrap() }
                 }
             };
             assert_eq!(found, expected, "octet {at}");
@@ -91,21 +86,11 @@ fn every_cut_is_seen_or_torn() {
         }
         let report = report.unwrap();
         let found = boundaries.iter().rposition(|start| *start <= len).unwrap();
-        assert_eq!(
-            report.torn_octets,
-            u64::try_from(len - boundaries[found]).unwrap()
-        );
+        assert_eq!(report.torn_octets, u64::try_from(len - boundaries[found]).unwrap());
         let found = u64::try_from(found).unwrap();
         assert_eq!(report.head.records, found);
-        let truncated = AuditError::Truncated {
-            known: RECORDS,
-            found,
-        };
-        assert_eq!(
-            verify_against(dir.path(), &head),
-            Err(truncated),
-            "length {len}"
-        );
+        let truncated = AuditError::Truncated { known: RECORDS, found };
+        assert_eq!(verify_against(dir.path(), &head), Err(truncated), "length {len}");
     }
 }
 
@@ -114,22 +99,11 @@ fn torn_record_is_cut_and_said() {
     // After a crash the log opens, says what it cut, and goes on from the last complete record.
     let (dir, octets) = written();
     let boundaries = boundaries(&octets);
-    for len in [
-        boundaries[3] + 1,
-        boundaries[3] + 51,
-        boundaries[3] + 60,
-        octets.len() - 1,
-    ] {
+    for len in [boundaries[3] + 1, boundaries[3] + 51, boundaries[3] + 60, octets.len() - 1] {
         fs::write(file(&dir), &octets[..len]).unwrap();
         let log = Log::open(dir.path(), Limits::default()).unwrap();
-        assert_eq!(
-            log.torn_octets(),
-            u64::try_from(len - boundaries[3]).unwrap()
-        );
-        assert_eq!(
-            fs::metadata(file(&dir)).unwrap().len(),
-            u64::try_from(boundaries[3]).unwrap()
-        );
+        assert_eq!(log.torn_octets(), u64::try_from(len - boundaries[3]).unwrap());
+        assert_eq!(fs::metadata(file(&dir)).unwrap().len(), u64::try_from(boundaries[3]).unwrap());
         assert_eq!(log.record(&entry(9)).unwrap().leaf().index(), 3);
         drop(log);
         let report = verify(dir.path()).unwrap();
@@ -145,11 +119,7 @@ fn altered_torn_record_is_corrupted() {
     for at in boundaries[3] + 4..boundaries[3] + 44 {
         let mut cut = octets[..boundaries[3] + 46].to_vec();
         cut[at] ^= 1;
-        assert_eq!(
-            verdict(&dir, &cut),
-            Err(AuditError::Corrupted { index: 3 }),
-            "octet {at}"
-        );
+        assert_eq!(verdict(&dir, &cut), Err(AuditError::Corrupted { index: 3 }), "octet {at}");
     }
 }
 
@@ -161,10 +131,7 @@ fn missing_record_is_seen() {
     for index in 0..3 {
         let without = [&octets[..at[index]], &octets[at[index + 1]..]].concat();
         let index = u64::try_from(index).unwrap();
-        assert_eq!(
-            verdict(&dir, &without),
-            Err(AuditError::Corrupted { index })
-        );
+        assert_eq!(verdict(&dir, &without), Err(AuditError::Corrupted { index }));
     }
 }
 
@@ -176,15 +143,9 @@ fn moved_or_repeated_record_is_seen() {
     let record = |index: usize| &octets[at[index]..at[index + 1]];
     let head = &octets[..60];
     let exchanged = [head, record(0), record(2), record(1), record(3)].concat();
-    assert_eq!(
-        verdict(&dir, &exchanged),
-        Err(AuditError::Corrupted { index: 1 })
-    );
+    assert_eq!(verdict(&dir, &exchanged), Err(AuditError::Corrupted { index: 1 }));
     let repeated = [head, record(0), record(0), record(1)].concat();
-    assert_eq!(
-        verdict(&dir, &repeated),
-        Err(AuditError::Corrupted { index: 1 })
-    );
+    assert_eq!(verdict(&dir, &repeated), Err(AuditError::Corrupted { index: 1 }));
 }
 
 #[test]
@@ -192,10 +153,7 @@ fn octets_behind_are_torn_or_corrupted() {
     // Octets behind the last record are no record: at most four can be the start of one.
     let (dir, octets) = written();
     let longer = [octets.as_slice(), &[0; 60]].concat();
-    assert_eq!(
-        verdict(&dir, &longer),
-        Err(AuditError::Corrupted { index: 4 })
-    );
+    assert_eq!(verdict(&dir, &longer), Err(AuditError::Corrupted { index: 4 }));
 }
 
 #[test]
@@ -208,10 +166,7 @@ fn record_of_another_log_is_seen() {
     drop(Log::create(TempDir::new().unwrap().path(), Limits::default(), &mut rng).unwrap());
     drop(Log::create(other.path(), Limits::default(), &mut rng).unwrap());
     changed[..60].copy_from_slice(&fs::read(file(&other)).unwrap());
-    assert_eq!(
-        verdict(&dir, &changed),
-        Err(AuditError::Corrupted { index: 0 })
-    );
+    assert_eq!(verdict(&dir, &changed), Err(AuditError::Corrupted { index: 0 }));
 }
 
 #[test]
@@ -232,14 +187,8 @@ fn known_head_shows_another_history() {
     let found = Log::open_against(forged.path(), Limits::default(), &known).err();
     assert_eq!(found, Some(AuditError::Forked { known: RECORDS }));
 
-    let other = Head {
-        log: [0; 16],
-        ..known
-    };
-    assert_eq!(
-        verify_against(dir.path(), &other),
-        Err(AuditError::OtherLog)
-    );
+    let other = Head { log: [0; 16], ..known };
+    assert_eq!(verify_against(dir.path(), &other), Err(AuditError::OtherLog));
 }
 
 #[test]
@@ -252,14 +201,8 @@ fn longer_log_continues_a_known_head() {
     fs::write(file(&dir), &octets).unwrap();
     let log = Log::open_against(dir.path(), Limits::default(), &known).unwrap();
     assert_eq!(log.record(&entry(7)).unwrap().leaf().index(), RECORDS);
-    assert_eq!(
-        verify_against(dir.path(), &known).unwrap().head.records,
-        RECORDS + 1
-    );
-    assert_eq!(
-        verify_against(dir.path(), &empty).unwrap().head.records,
-        RECORDS + 1
-    );
+    assert_eq!(verify_against(dir.path(), &known).unwrap().head.records, RECORDS + 1);
+    assert_eq!(verify_against(dir.path(), &empty).unwrap().head.records, RECORDS + 1);
 }
 
 #[test]
@@ -269,12 +212,6 @@ fn reader_ends_with_the_first_fault() {
     let at = boundaries(&octets)[2] + 60;
     octets[at] ^= 1;
     fs::write(file(&dir), &octets).unwrap();
-    let found: Vec<_> = read(dir.path())
-        .unwrap()
-        .map(|record| record.map(|record| record.leaf().index()))
-        .collect();
-    assert_eq!(
-        found,
-        [Ok(0), Ok(1), Err(AuditError::Corrupted { index: 2 })]
-    );
+    let found: Vec<_> = read(dir.path()).unwrap().map(|record| record.map(|record| record.leaf().index())).collect();
+    assert_eq!(found, [Ok(0), Ok(1), Err(AuditError::Corrupted { index: 2 })]);
 }

@@ -2,9 +2,10 @@
 
 use crate::fixtures::{create, entry, file, rng, written};
 use skerry_audit::limits::BODY_LEN_MAX;
-use skerry_audit::{AuditError, Entry, Event, Limits, Log, verify};
+use skerry_audit::{AuditError, Entry, Event, Limits, Log, Step, verify};
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::ErrorKind;
 use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, UNIX_EPOCH};
@@ -67,19 +68,10 @@ fn full_log_refuses() {
     let one = (octets.len() - 60) / 4;
     let log_len_max = u64::try_from(octets.len() + one).unwrap();
     let log = Log::open(dir.path(), Limits { log_len_max }).unwrap();
-    let large = Entry {
-        explanation: "x".repeat(1000),
-        ..entry(0)
-    };
-    assert_eq!(
-        log.record(&large).err(),
-        Some(AuditError::Full { log_len_max })
-    );
+    let large = Entry { explanation: "x".repeat(1000), ..entry(0) };
+    assert_eq!(log.record(&large).err(), Some(AuditError::Full { log_len_max }));
     assert!(log.record(&entry(1)).is_ok());
-    assert_eq!(
-        log.record(&entry(2)).err(),
-        Some(AuditError::Full { log_len_max })
-    );
+    assert_eq!(log.record(&entry(2)).err(), Some(AuditError::Full { log_len_max }));
     drop(log);
     assert_eq!(verify(dir.path()).unwrap().head.records, 5);
     assert_eq!(fs::metadata(file(&dir)).unwrap().len(), log_len_max);
@@ -90,34 +82,16 @@ fn long_entry_is_refused() {
     // The longest body is taken and read back; one octet more is refused and nothing is written.
     let dir = TempDir::new().unwrap();
     let log = create(&dir);
-    let blank = Entry {
-        explanation: String::new(),
-        ..entry(0)
-    };
+    let blank = Entry { explanation: String::new(), ..entry(0) };
     assert!(log.record(&blank).is_ok());
-    let len = skerry_audit::read(dir.path())
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap()
-        .body()
-        .len();
-    let of = |len_of_text: usize| Entry {
-        explanation: "x".repeat(len_of_text),
-        ..entry(0)
-    };
+    let len = skerry_audit::read(dir.path()).unwrap().next().unwrap().unwrap().body().len();
+    let of = |len_of_text: usize| Entry { explanation: "x".repeat(len_of_text), ..entry(0) };
     let room = BODY_LEN_MAX - len;
     assert!(log.record(&of(room)).is_ok());
-    let refused = AuditError::EntryTooLong {
-        len: BODY_LEN_MAX + 1,
-    };
+    let refused = AuditError::EntryTooLong { len: BODY_LEN_MAX + 1 };
     assert_eq!(log.record(&of(room + 1)).err(), Some(refused));
     assert_eq!(verify(dir.path()).unwrap().head.records, 2);
-    let last = skerry_audit::read(dir.path())
-        .unwrap()
-        .last()
-        .unwrap()
-        .unwrap();
+    let last = skerry_audit::read(dir.path()).unwrap().last().unwrap().unwrap();
     assert!(last.json().is_ok());
 }
 
@@ -126,10 +100,7 @@ fn time_before_1970_is_refused() {
     // A clock that wrong is no source of a record.
     let dir = TempDir::new().unwrap();
     let log = create(&dir);
-    let early = Entry {
-        at: UNIX_EPOCH - Duration::from_millis(1),
-        ..entry(0)
-    };
+    let early = Entry { at: UNIX_EPOCH - Duration::from_millis(1), ..entry(0) };
     assert_eq!(log.record(&early).err(), Some(AuditError::Time));
 }
 
@@ -139,22 +110,9 @@ fn texts_cannot_forge_members() {
     let dir = TempDir::new().unwrap();
     let log = create(&dir);
     let who = "eve\",\"verdict\":\"permitted\u{0}\n";
-    assert!(
-        log.record(&Entry {
-            who: who.to_owned(),
-            ..entry(0)
-        })
-        .is_ok()
-    );
-    let record = skerry_audit::read(dir.path())
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap();
-    assert_eq!(
-        record.json().unwrap().get(&["who"]).unwrap().as_str(),
-        Some(who)
-    );
+    assert!(log.record(&Entry { who: who.to_owned(), ..entry(0) }).is_ok());
+    let record = skerry_audit::read(dir.path()).unwrap().next().unwrap().unwrap();
+    assert_eq!(record.json().unwrap().get(&["who"]).unwrap().as_str(), Some(who));
 }
 
 #[test]
@@ -178,4 +136,17 @@ fn threads_share_the_log() {
     assert_eq!(places.into_inner().unwrap(), (0..512).collect());
     assert!(log.syncs().unwrap() < 512);
     assert_eq!(verify(dir.path()).unwrap().head, log.head().unwrap());
+}
+
+#[test]
+fn refusals_of_the_file_are_passed_on() {
+    // A folder that is not there, and a folder where the file should be, are told with the step that met them.
+    let dir = TempDir::new().unwrap();
+    let gone = dir.path().join("gone");
+    let created = Log::create(&gone, Limits::default(), &mut rng());
+    let expected = AuditError::Io { step: Step::Create, kind: ErrorKind::NotFound };
+    assert_eq!(created.err(), Some(expected));
+    fs::create_dir(file(&dir)).unwrap();
+    let expected = AuditError::Io { step: Step::Open, kind: ErrorKind::IsADirectory };
+    assert_eq!(open(&dir).err(), Some(expected));
 }

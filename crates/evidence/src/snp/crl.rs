@@ -11,7 +11,7 @@ use x509_cert::{crl::CertificateList, ext::Extension, serial_number::SerialNumbe
 
 use crate::{
     limits::Limits,
-    x509::{self, Budget, Certificate, Signed, SignatureAlgorithm, X509Error},
+    x509::{self, Budget, Certificate, SignatureAlgorithm, Signed, X509Error},
 };
 
 /// Why a certificate revocation list was refused.

@@ -14,7 +14,8 @@ mod verify;
 pub use crl::{Crl, CrlError};
 pub use generation::{Generation, UnsupportedProcessor};
 pub use report::{
-    CpuId, FirmwareVersion, GuestPolicy, KeyInfo, ParseError, PlatformInfo, REPORT_BYTES, Report, SIGNED_BYTES, SigningKey,
+    CpuId, FirmwareVersion, GuestPolicy, KeyInfo, ParseError, PlatformInfo, REPORT_BYTES, Report, SIGNED_BYTES,
+    SigningKey,
 };
 pub use tcb::{RawTcb, TcbReserved, TcbVersion};
 pub use vek::{VekError, VekKind};

@@ -281,7 +281,8 @@ impl VerifiedVek {
         let anchor = chain.anchor(anchors)?;
         chain.check_shape(anchor.generation)?;
         chain.check_signatures(budget)?;
-        let window = chain.check_dates(now)?.meet(chain.check_crl(options.crl, now, budget)?);
+        let dates = chain.check_dates(now)?;
+        let window = chain.check_crl(options.crl, now, budget)?.map_or(dates, |crl| dates.meet(crl));
         let extensions = VekExtensions::read(chain.vek, chain.kind, anchor.generation).map_err(ChainError::Vek)?;
         Ok(Self {
             key: report_key(chain.vek)?,
@@ -699,18 +700,18 @@ impl<'a> Chain<'a> {
         Ok(first?.meet(second?).meet(third?))
     }
 
-    fn check_crl(&self, policy: CrlPolicy, now: SystemTime, budget: &mut Budget) -> Result<Window, ChainError> {
+    fn check_crl(&self, policy: CrlPolicy, now: SystemTime, budget: &mut Budget) -> Result<Option<Window>, ChainError> {
         let crl = match (self.crl, policy) {
             (Some(crl), _) => crl.verify(self.ark, now, budget).map_err(crl_refused)?,
             (None, CrlPolicy::Required) => return Err(ChainError::CrlMissing),
-            (None, CrlPolicy::IfPresent) => return check_date(Role::Ark, self.ark, now),
+            (None, CrlPolicy::IfPresent) => return Ok(None),
         };
         for (role, certificate) in [(Role::Ark, self.ark), (self.intermediate_role, self.intermediate)] {
             if crl.lists(certificate) {
                 return Err(ChainError::Revoked { role });
             }
         }
-        Ok(Window { from: crl.this_update(), until: crl.next_update() })
+        Ok(Some(Window { from: crl.this_update(), until: crl.next_update() }))
     }
 }
 
@@ -809,7 +810,8 @@ fn check_date(role: Role, certificate: &Certificate, now: SystemTime) -> Result<
 
 fn report_key(vek: &Certificate) -> Result<ParsedPublicKey, ChainError> {
     let key = vek.public_key().map_err(malformed(Role::Vek))?;
-    let uncompressed = key.kind == KeyKind::P384 && key.bits.len() == P384_POINT_BYTES && key.bits.first() == Some(&0x04);
+    let uncompressed =
+        key.kind == KeyKind::P384 && key.bits.len() == P384_POINT_BYTES && key.bits.first() == Some(&0x04);
     let parsed = uncompressed.then(|| ParsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, key.bits).ok()).flatten();
     parsed.ok_or(ChainError::Vek(VekError::Key))
 }
@@ -870,7 +872,7 @@ const PATH_BELOW_ARK: u8 = 1;
 const P384_POINT_BYTES: usize = 97;
 /// Order of the base point of P-384, SP 800-186, 3.2.1.4.
 const P384_ORDER: [u8; 48] = [
-    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-    0xff, 0xff, 0xff, 0xc7, 0x63, 0x4d, 0x81, 0xf4, 0x37, 0x2d, 0xdf, 0x58, 0x1a, 0x0d, 0xb2, 0x48, 0xb0, 0xa7, 0x7a, 0xec, 0xec,
-    0x19, 0x6a, 0xcc, 0xc5, 0x29, 0x73,
+    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+    0xff, 0xff, 0xff, 0xff, 0xff, 0xc7, 0x63, 0x4d, 0x81, 0xf4, 0x37, 0x2d, 0xdf, 0x58, 0x1a, 0x0d, 0xb2, 0x48, 0xb0,
+    0xa7, 0x7a, 0xec, 0xec, 0x19, 0x6a, 0xcc, 0xc5, 0x29, 0x73,
 ];

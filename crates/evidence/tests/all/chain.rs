@@ -15,8 +15,9 @@ use skerry_simulator::{
 };
 
 use crate::support::{
-    DAY, OPTIONAL_CRL, REQUIRED_CRL, add_extension, anchors, authority_key, budget, endorsements, extension, made, milan,
-    milan_chip, milan_vlek, other_milan, replace, resign, set_extension, soon, try_endorsements, turin, verify, wrap,
+    DAY, OPTIONAL_CRL, REQUIRED_CRL, add_extension, anchors, authority_key, budget, endorsements, extension, made,
+    milan, milan_chip, milan_vlek, other_milan, replace, resign, set_extension, soon, try_endorsements, turin, verify,
+    wrap,
 };
 
 const BASIC_CONSTRAINTS: u8 = 0x13;
@@ -134,7 +135,12 @@ fn added_anchors_are_simulated() {
     let vek = VerifiedVek::verify(&endorsements(&milan_chip()), &twice, &OPTIONAL_CRL, soon(), &mut budget()).unwrap();
     assert_eq!(vek.provenance(), Provenance::Simulated);
     use Provenance::{Real, Simulated};
-    for (a, b, worst) in [(Real, Real, Real), (Real, Simulated, Simulated), (Simulated, Real, Simulated), (Simulated, Simulated, Simulated)] {
+    for (a, b, worst) in [
+        (Real, Real, Real),
+        (Real, Simulated, Simulated),
+        (Simulated, Real, Simulated),
+        (Simulated, Simulated, Simulated),
+    ] {
         assert_eq!(Provenance::worst(a, b), worst);
     }
 }
@@ -145,7 +151,8 @@ fn a_real_root_added_is_simulated() {
     let Some(vector) = crate::support::vector("a_real_root_added_is_simulated", "milan-v3-caci") else { return };
     let chain = Certificate::from_pem_bundle(&vector.chain(), &Limits::default()).unwrap();
     let anchors = Anchors::amd().with_simulated(snp::Generation::Milan, chain[1].spki_sha256());
-    let vek = VerifiedVek::verify(&vector.endorsements().unwrap(), &anchors, &OPTIONAL_CRL, vector.time(), &mut budget());
+    let vek =
+        VerifiedVek::verify(&vector.endorsements().unwrap(), &anchors, &OPTIONAL_CRL, vector.time(), &mut budget());
     assert_eq!(vek.unwrap().provenance(), Provenance::Simulated);
 }
 
@@ -197,7 +204,10 @@ fn authority_is_checked() {
     let nonsense = extension(BASIC_CONSTRAINTS, true, &[0x04, 0]);
     let vek = resign(chip.vek_der(), &ask_key, |tbs| add_extension(tbs, &nonsense));
     let source = X509Error::MalformedExtension { oid: ObjectIdentifier::new_unwrap("2.5.29.19") };
-    assert_eq!(refusal_of(&[&vek, milan().ask_der(), milan().ark_der()]), ChainError::Malformed { role: Role::Vek, source });
+    assert_eq!(
+        refusal_of(&[&vek, milan().ask_der(), milan().ark_der()]),
+        ChainError::Malformed { role: Role::Vek, source }
+    );
 }
 
 /// A critical extension that nobody here knows is refused in every certificate.
@@ -224,7 +234,8 @@ fn other_algorithms_are_refused() {
     let salt = |tbs: &mut Vec<Vec<u8>>| replace(&mut tbs[2], &[0xA2, 3, 2, 1, 0x30], &[0xA2, 3, 2, 1, 0x20]);
     let chip = milan_chip();
     let expected = ChainError::SignatureAlgorithm { role: Role::Vek };
-    for vek in [resign(chip.vek_der(), &ask_key, |tbs| tbs[2] = pkcs1.clone()), resign(chip.vek_der(), &ask_key, salt)] {
+    for vek in [resign(chip.vek_der(), &ask_key, |tbs| tbs[2] = pkcs1.clone()), resign(chip.vek_der(), &ask_key, salt)]
+    {
         assert_eq!(refusal_of(&[&vek, milan().ask_der(), milan().ark_der()]), expected);
     }
     let ask = resign(milan().ask_der(), &ark_key, |tbs| tbs[2] = pkcs1.clone());
@@ -312,7 +323,8 @@ fn vek_extension_values_are_checked() {
     use VekExtension as E;
     let with = |which, value: &[u8]| odd(Oddities { replaced: vec![(which, value.to_vec())], ..Oddities::default() });
     let malformed = |which: VekExtension| ChainError::Vek(VekError::Malformed { oid: which.oid() });
-    let integers: [&[u8]; 8] = [&[], &[2, 0], &[2, 1, 0x80], &[2, 2, 1, 0], &[2, 2, 0, 1], &[4, 1, 1], &[2, 1, 1, 0], &[2, 3, 0, 0, 1]];
+    let integers: [&[u8]; 8] =
+        [&[], &[2, 0], &[2, 1, 0x80], &[2, 2, 1, 0], &[2, 2, 0, 1], &[4, 1, 1], &[2, 1, 1, 0], &[2, 3, 0, 0, 1]];
     for which in [E::StructVersion, E::BlSpl, E::TeeSpl, E::SnpSpl, E::UcodeSpl] {
         for value in integers {
             assert_eq!(refusal(&with(which, value)), malformed(which), "{value:?}");

@@ -46,7 +46,9 @@ fn every_byte_of_the_certificates_counts() {
     let originals = [vek.as_slice(), chain[0].der(), chain[1].der()];
     let verifies = |all: &[&[u8]]| {
         let given = Endorsements::from_der(all, &limits);
-        given.is_ok_and(|g| VerifiedVek::verify(&g, &Anchors::amd(), &OPTIONAL_CRL, vector.time(), &mut budget()).is_ok())
+        given.is_ok_and(|g| {
+            VerifiedVek::verify(&g, &Anchors::amd(), &OPTIONAL_CRL, vector.time(), &mut budget()).is_ok()
+        })
     };
     assert!(verifies(&originals));
     for which in 0..originals.len() {
@@ -76,9 +78,8 @@ fn every_byte_of_a_crl_counts() {
     let (root, limits) = (support::milan(), Limits::default());
     let der = root.crl(&[0x10_001F], support::made(), support::made() + 30 * support::DAY).unwrap();
     let given = support::endorsements(&support::milan_chip());
-    let verifies = |der: &[u8]| {
-        Crl::from_der(der, &limits).is_ok_and(|crl| support::verify(&given.clone().with_crl(crl)).is_ok())
-    };
+    let verifies =
+        |der: &[u8]| Crl::from_der(der, &limits).is_ok_and(|crl| support::verify(&given.clone().with_crl(crl)).is_ok());
     assert!(verifies(&der));
     for at in 0..der.len() {
         let mut flipped = der.clone();

@@ -1,8 +1,8 @@
 //! Reports of simulated chips, each authentic and wrong in one way; and bytes that are no reports.
 
 use skerry_evidence::snp::{
-    CpuId, FirmwareVersion, Generation, ParseError, RawTcb, Report, ReportError, TcbReserved, TcbVersion, UnsupportedProcessor,
-    VekKind,
+    CpuId, FirmwareVersion, Generation, ParseError, RawTcb, Report, ReportError, TcbReserved, TcbVersion,
+    UnsupportedProcessor, VekKind,
 };
 use skerry_simulator::{Tcb, TeeConfig};
 
@@ -56,7 +56,9 @@ fn other_versions_are_refused() {
 #[test]
 fn reserved_bytes_are_refused() {
     let always = [(0x4C, 0x50), (0x18B, 0x1A0), (0x1EB, 0x1EC), (0x1EF, 0x1F0), (0x208, 0x2A0), (0x330, 0x4A0)];
-    for (version, own) in [(2, &[(0x188, 0x18B), (0x1F8, 0x208)][..]), (3, &[(0x1F8, 0x208)]), (4, &[(0x1F8, 0x208)]), (5, &[])] {
+    for (version, own) in
+        [(2, &[(0x188, 0x18B), (0x1F8, 0x208)][..]), (3, &[(0x1F8, 0x208)]), (4, &[(0x1F8, 0x208)]), (5, &[])]
+    {
         let config = TeeConfig { version: Some(version), ..TeeConfig::default() };
         let report = milan_chip().boot(config, &mut rng()).report([0; 64]).unwrap();
         for offset in always.iter().chain(own).flat_map(|(from, until)| *from..*until) {
@@ -118,12 +120,16 @@ fn signer_is_checked() {
 #[test]
 fn generation_is_checked() {
     let cpuid = |cpuid| TeeConfig { cpuid: Some(cpuid), ..TeeConfig::default() };
-    for [family, model, stepping] in [[0x19, 0x20, 0], [0x19, 0xB0, 0], [0x1A, 0x12, 0], [0x1A, 0x50, 0], [0x17, 1, 0], [0, 0, 0]] {
+    for [family, model, stepping] in
+        [[0x19, 0x20, 0], [0x19, 0xB0, 0], [0x1A, 0x12, 0], [0x1A, 0x50, 0], [0x17, 1, 0], [0, 0, 0]]
+    {
         let cpu_id = CpuId { family, model, stepping };
         let expected = ReportError::UnsupportedProcessor(UnsupportedProcessor { cpu_id });
         assert_eq!(refusal(cpuid([family, model, stepping])), expected);
     }
-    for (id, report) in [([0x19, 0x11, 1], Generation::Genoa), ([0x19, 0xA0, 1], Generation::Genoa), ([0x1A, 2, 1], Generation::Turin)] {
+    for (id, report) in
+        [([0x19, 0x11, 1], Generation::Genoa), ([0x19, 0xA0, 1], Generation::Genoa), ([0x1A, 2, 1], Generation::Turin)]
+    {
         let expected = ReportError::GenerationMismatch { report, certificate: Generation::Milan };
         assert_eq!(refusal(cpuid(id)), expected);
     }
@@ -144,9 +150,11 @@ fn chip_id_is_checked() {
 #[test]
 fn chip_id_of_turin_is_short() {
     use crate::support::{OPTIONAL_CRL, budget, endorsements, turin, turin_anchors};
-    let chip = turin().chip(skerry_simulator::ChipConfig::numbered(skerry_simulator::Generation::Turin, 1), made()).unwrap();
+    let chip =
+        turin().chip(skerry_simulator::ChipConfig::numbered(skerry_simulator::Generation::Turin, 1), made()).unwrap();
     let given = endorsements(&chip);
-    let vek = skerry_evidence::snp::VerifiedVek::verify(&given, &turin_anchors(), &OPTIONAL_CRL, soon(), &mut budget()).unwrap();
+    let vek = skerry_evidence::snp::VerifiedVek::verify(&given, &turin_anchors(), &OPTIONAL_CRL, soon(), &mut budget())
+        .unwrap();
     let judge = |config| {
         let report = chip.boot(config, &mut rng()).report([0; 64]).unwrap();
         vek.verify_report(Report::parse(&report).unwrap(), soon())
@@ -183,7 +191,8 @@ fn tcb_order_is_checked() {
     let higher = Tcb { snp: tcb.snp + 1, ..tcb };
     let lower = Tcb { bootloader: tcb.bootloader - 1, ..tcb };
     let config = TeeConfig { current_tcb: Some(newer_and_older), ..TeeConfig::default() };
-    let expected = ReportError::CommittedAboveCurrent { committed: version_of(tcb), current: version_of(newer_and_older) };
+    let expected =
+        ReportError::CommittedAboveCurrent { committed: version_of(tcb), current: version_of(newer_and_older) };
     assert_eq!(refusal(config), expected);
     let config = TeeConfig { committed_tcb: Some(higher), ..TeeConfig::default() };
     let expected = ReportError::CommittedAboveCurrent { committed: version_of(higher), current: version_of(tcb) };
@@ -215,7 +224,8 @@ fn signature_range_is_checked() {
     let chip = milan_chip();
     let vek = simulated_vek(&chip);
     let report = chip.boot(TeeConfig::default(), &mut rng()).report([0; 64]).unwrap();
-    let order = hex::decode("ffffffffffffffffffffffffffffffffffffffffffffffffc7634d81f4372ddf581a0db248b0a77aecec196accc52973");
+    let order =
+        hex::decode("ffffffffffffffffffffffffffffffffffffffffffffffffc7634d81f4372ddf581a0db248b0a77aecec196accc52973");
     let order: Vec<u8> = order.unwrap().into_iter().rev().collect();
     for (offset, scalar) in [(0x2A0, 'r'), (0x2E8, 's')] {
         for value in [&[0; 48][..], &order, &[0xFF; 48]] {
@@ -238,7 +248,8 @@ fn high_s_is_accepted() {
     let chip = milan_chip();
     let vek = simulated_vek(&chip);
     let mut bytes = chip.boot(TeeConfig::default(), &mut rng()).report([0; 64]).unwrap();
-    let order = hex::decode("ffffffffffffffffffffffffffffffffffffffffffffffffc7634d81f4372ddf581a0db248b0a77aecec196accc52973");
+    let order =
+        hex::decode("ffffffffffffffffffffffffffffffffffffffffffffffffc7634d81f4372ddf581a0db248b0a77aecec196accc52973");
     let mut borrow = 0;
     for (byte, of_order) in bytes[0x2E8..0x318].iter_mut().zip(order.unwrap().into_iter().rev()) {
         let difference = 256 + i32::from(of_order) - i32::from(*byte) - borrow;
@@ -274,7 +285,8 @@ fn reports_are_for_guests() {
 /// The author key digest is present iff an author key was used.
 #[test]
 fn author_key_digest_agrees() {
-    let config = |key_info, author_key_digest| TeeConfig { key_info: Some(key_info), author_key_digest, ..TeeConfig::default() };
+    let config =
+        |key_info, author_key_digest| TeeConfig { key_info: Some(key_info), author_key_digest, ..TeeConfig::default() };
     assert_eq!(refusal(config(0, [1; 48])), ReportError::AuthorKeyDigestUnexpected);
     assert_eq!(refusal(config(1, [0; 48])), ReportError::AuthorKeyDigestMissing);
     assert!(judge(&milan_chip(), config(1, [1; 48])).is_ok());
@@ -298,7 +310,8 @@ fn firmware_order_is_checked() {
 #[test]
 fn bits_are_where_they_are() {
     use skerry_evidence::snp::{GuestPolicy, PlatformInfo};
-    let policy: [(fn(GuestPolicy) -> bool, u32); 9] = [
+    type Bit<T> = (fn(T) -> bool, u32);
+    let policy: [Bit<GuestPolicy>; 9] = [
         (GuestPolicy::smt_allowed, 16),
         (GuestPolicy::migrate_ma_allowed, 18),
         (GuestPolicy::debug_allowed, 19),
@@ -312,7 +325,7 @@ fn bits_are_where_they_are() {
     for (read, position) in policy {
         assert!((0..64).all(|bit| read(GuestPolicy(1 << bit)) == (bit == position)), "{position}");
     }
-    let platform: [(fn(PlatformInfo) -> bool, u32); 7] = [
+    let platform: [Bit<PlatformInfo>; 7] = [
         (PlatformInfo::smt_enabled, 0),
         (PlatformInfo::tsme_enabled, 1),
         (PlatformInfo::ecc_enabled, 2),

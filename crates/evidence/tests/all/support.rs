@@ -9,14 +9,17 @@ use std::{
 
 use aws_lc_rs::{
     rand::SystemRandom,
-    signature::{RSA_PSS_SHA384, RsaKeyPair},
+    signature::{RSA_PSS_SHA384, RsaEncoding, RsaKeyPair},
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use serde_json::Value;
 use skerry_evidence::{
     anchors::Anchors,
     limits::Limits,
-    snp::{self, ChainError, CrlPolicy, EndorsementError, Endorsements, Options, Report, ReportError, VerifiedReport, VerifiedVek},
+    snp::{
+        self, ChainError, CrlPolicy, EndorsementError, Endorsements, Options, Report, ReportError, VerifiedReport,
+        VerifiedVek,
+    },
     x509::Budget,
 };
 use skerry_simulator::{Chip, ChipConfig, Generation, Root, TeeConfig, VlekConfig};
@@ -228,13 +231,27 @@ pub(crate) fn authority_key(root: &Root, index: usize) -> RsaKeyPair {
 
 /// Signs a certificate or list again after `change` has had its way with the elements of the signed part.
 pub(crate) fn resign(der: &[u8], key: &RsaKeyPair, change: impl FnOnce(&mut Vec<Vec<u8>>)) -> Vec<u8> {
+    resign_with(der, |tbs| rsa_signature(key, &RSA_PSS_SHA384, tbs), change)
+}
+
+pub(crate) fn resign_with(
+    der: &[u8],
+    sign: impl FnOnce(&[u8]) -> Vec<u8>,
+    change: impl FnOnce(&mut Vec<Vec<u8>>),
+) -> Vec<u8> {
     let outer = elements(der);
     let mut inner = elements(&outer[0]);
     change(&mut inner);
     let tbs = sequence(&inner);
+    let signature = wrap(0x03, &[&[0], &sign(&tbs)]);
+    let algorithm = inner[if inner[0][0] == 0xa0 { 2 } else { 1 }].clone();
+    sequence(&[tbs, algorithm, signature])
+}
+
+pub(crate) fn rsa_signature(key: &RsaKeyPair, padding: &'static dyn RsaEncoding, message: &[u8]) -> Vec<u8> {
     let mut signature = vec![0; key.public_modulus_len()];
-    key.sign(&RSA_PSS_SHA384, &SystemRandom::new(), &tbs, &mut signature).unwrap();
-    sequence(&[tbs, inner[if inner[0][0] == 0xa0 { 2 } else { 1 }].clone(), wrap(0x03, &[&[0], &signature])])
+    key.sign(padding, &SystemRandom::new(), message, &mut signature).unwrap();
+    signature
 }
 
 /// Adds an encoded extension to the last element, `[tag] SEQUENCE OF Extension`.

@@ -83,7 +83,8 @@ fn vlek_is_refused_out_of_date() {
     let Some(vector) = support::vector("vlek_is_refused_out_of_date", "milan-v3-vlek-aws") else { return };
     let given = vector.endorsements().unwrap();
     let at = |now| {
-        skerry_evidence::snp::VerifiedVek::verify(&given, &Anchors::amd(), &OPTIONAL_CRL, now, &mut budget()).unwrap_err()
+        skerry_evidence::snp::VerifiedVek::verify(&given, &Anchors::amd(), &OPTIONAL_CRL, now, &mut budget())
+            .unwrap_err()
     };
     let late = vector.time() + 400 * support::DAY;
     assert!(matches!(at(late), ChainError::Expired { role: Role::Vek, now, .. } if now == late));

@@ -31,31 +31,16 @@ fn modulus_has_an_exact_size() {
     // Bits are counted, not octets, and a modulus fills its octets.
     let n = modulus();
     let padded = [&[0], n.as_slice()].concat();
-    assert_eq!(
-        refusal(&padded, &F4),
-        Some(TargetKeyError::ModulusLeadingZero)
-    );
-    assert_eq!(
-        refusal(&[], &F4),
-        Some(TargetKeyError::ModulusSize { bits: 0 })
-    );
+    assert_eq!(refusal(&padded, &F4), Some(TargetKeyError::ModulusLeadingZero));
+    assert_eq!(refusal(&[], &F4), Some(TargetKeyError::ModulusSize { bits: 0 }));
 
     let mut n_2047 = n.clone();
     n_2047[0] = 0x7f;
-    assert_eq!(
-        refusal(&n_2047, &F4),
-        Some(TargetKeyError::ModulusSize { bits: 2047 })
-    );
+    assert_eq!(refusal(&n_2047, &F4), Some(TargetKeyError::ModulusSize { bits: 2047 }));
     let n_2049 = [&[1], n.as_slice()].concat();
-    assert_eq!(
-        refusal(&n_2049, &F4),
-        Some(TargetKeyError::ModulusTopBit { bits: 2049 })
-    );
+    assert_eq!(refusal(&n_2049, &F4), Some(TargetKeyError::ModulusTopBit { bits: 2049 }));
     let n_4097 = [&[1], [0xff; 512].as_slice()].concat();
-    assert_eq!(
-        refusal(&n_4097, &F4),
-        Some(TargetKeyError::ModulusSize { bits: 4097 })
-    );
+    assert_eq!(refusal(&n_4097, &F4), Some(TargetKeyError::ModulusSize { bits: 4097 }));
 }
 
 #[test]
@@ -76,19 +61,10 @@ fn exponent_has_bounds() {
         (&[0, 1, 0, 1], TargetKeyError::ExponentLeadingZero),
         (&[1], TargetKeyError::ExponentTooSmall { exponent: 1 }),
         (&[3], TargetKeyError::ExponentTooSmall { exponent: 3 }),
-        (
-            &[0xff, 0xff],
-            TargetKeyError::ExponentTooSmall { exponent: 65_535 },
-        ),
-        (
-            &[1, 0, 2],
-            TargetKeyError::ExponentEven { exponent: 65_538 },
-        ),
+        (&[0xff, 0xff], TargetKeyError::ExponentTooSmall { exponent: 65_535 }),
+        (&[1, 0, 2], TargetKeyError::ExponentEven { exponent: 65_538 }),
         (&[2, 0, 0, 0, 1], TargetKeyError::ExponentTooLarge),
-        (
-            &[1, 0, 0, 0, 0, 0, 0, 0, 1],
-            TargetKeyError::ExponentTooLarge,
-        ),
+        (&[1, 0, 0, 0, 0, 0, 0, 0, 1], TargetKeyError::ExponentTooLarge),
     ];
     for (e, expected) in cases {
         assert_eq!(refusal(&n, e), Some(expected), "{e:?}");
@@ -103,10 +79,7 @@ fn generated_keys_have_the_size_asked_for() {
     let key = UnwrapKey::generate(2048).unwrap();
     assert_eq!(key.public_components().0.len(), 256);
     for bits in [0, 1024, 2047, 8192] {
-        assert_eq!(
-            UnwrapKey::generate(bits).err(),
-            Some(UnwrapKeyError::Size { bits })
-        );
+        assert_eq!(UnwrapKey::generate(bits).err(), Some(UnwrapKeyError::Size { bits }));
     }
 }
 
@@ -116,14 +89,8 @@ fn pkcs8_is_checked() {
     let pkcs8_2048 = &pair_2048().pkcs8;
     let refusal = |der: &[u8]| UnwrapKey::from_pkcs8(der).err();
     assert_eq!(refusal(&[]), Some(UnwrapKeyError::Pkcs8));
-    assert_eq!(
-        refusal(&pkcs8_2048[..pkcs8_2048.len() - 1]),
-        Some(UnwrapKeyError::Pkcs8)
-    );
-    assert_eq!(
-        refusal(&[pkcs8_2048.as_slice(), &[0]].concat()),
-        Some(UnwrapKeyError::Pkcs8)
-    );
+    assert_eq!(refusal(&pkcs8_2048[..pkcs8_2048.len() - 1]), Some(UnwrapKeyError::Pkcs8));
+    assert_eq!(refusal(&[pkcs8_2048.as_slice(), &[0]].concat()), Some(UnwrapKeyError::Pkcs8));
     let mut inconsistent = pkcs8_2048.clone();
     inconsistent[100] ^= 1;
     assert_eq!(refusal(&inconsistent), Some(UnwrapKeyError::Pkcs8));

@@ -15,8 +15,7 @@ fn oracle_opens_what_we_wrap() {
     for pair in pairs() {
         for algorithm in Algorithm::ALL {
             for data in key_data() {
-                let blob =
-                    wrap(algorithm, pair.ours.target(), &plaintext(&data), &mut rng()).unwrap();
+                let blob = wrap(algorithm, pair.ours.target(), &plaintext(&data), &mut rng()).unwrap();
                 assert_eq!(their_unwrap(algorithm, pair, &blob), data);
             }
         }
@@ -43,20 +42,11 @@ fn k_is_the_argument_randomness() {
     // K is the first 32 octets of the randomness handed in, and nothing else is taken from it.
     let pair = pair_2048();
     let mut used = rng();
-    let blob = wrap(
-        Algorithm::RsaAesKeyWrap256,
-        pair.ours.target(),
-        &plaintext(b"key"),
-        &mut used,
-    )
-    .unwrap();
+    let blob = wrap(Algorithm::RsaAesKeyWrap256, pair.ours.target(), &plaintext(b"key"), &mut used).unwrap();
     let mut same = rng();
     let mut k = [0; 32];
     same.fill_bytes(&mut k);
-    let opened = pair
-        .theirs
-        .decrypt(Oaep::<Sha256>::new(), &blob[..256])
-        .unwrap();
+    let opened = pair.theirs.decrypt(Oaep::<Sha256>::new(), &blob[..256]).unwrap();
     assert_eq!(opened, k);
     assert_eq!(used.next_u64(), same.next_u64());
 }
@@ -65,15 +55,7 @@ fn k_is_the_argument_randomness() {
 fn oaep_is_fresh() {
     // Two wraps under equal K differ in the first part, whose seed is not ours to repeat.
     let pair = pair_2048();
-    let blob = || {
-        wrap(
-            Algorithm::CkmRsaAesKeyWrap,
-            pair.ours.target(),
-            &plaintext(b"key"),
-            &mut rng(),
-        )
-        .unwrap()
-    };
+    let blob = || wrap(Algorithm::CkmRsaAesKeyWrap, pair.ours.target(), &plaintext(b"key"), &mut rng()).unwrap();
     let (one, two) = (blob(), blob());
     assert_ne!(one[..256], two[..256]);
     assert_eq!(one[256..], two[256..]);
@@ -84,18 +66,9 @@ pub(crate) fn their_wrap(algorithm: Algorithm, pair: &Pair, k_len: usize, data: 
     rng().fill_bytes(&mut k);
     let mut kwp = vec![0; data.len().next_multiple_of(8) + 8];
     match k_len {
-        16 => KwpAes128::new_from_slice(&k)
-            .unwrap()
-            .wrap_key(data, &mut kwp)
-            .unwrap(),
-        24 => aes_kw::KwpAes192::new_from_slice(&k)
-            .unwrap()
-            .wrap_key(data, &mut kwp)
-            .unwrap(),
-        _ => KwpAes256::new_from_slice(&k)
-            .unwrap()
-            .wrap_key(data, &mut kwp)
-            .unwrap(),
+        16 => KwpAes128::new_from_slice(&k).unwrap().wrap_key(data, &mut kwp).unwrap(),
+        24 => aes_kw::KwpAes192::new_from_slice(&k).unwrap().wrap_key(data, &mut kwp).unwrap(),
+        _ => KwpAes256::new_from_slice(&k).unwrap().wrap_key(data, &mut kwp).unwrap(),
     };
     let public = pair.theirs.to_public_key();
     let mut rng = rng();

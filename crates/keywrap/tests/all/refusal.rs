@@ -3,20 +3,12 @@
 use crate::fixtures::{pair_2048, pairs, plaintext, rng};
 use crate::oracle::their_wrap;
 use skerry_keywrap::limits::PLAINTEXT_LEN_MAX;
-use skerry_keywrap::{
-    Algorithm, Plaintext, UnknownAlgorithm, UnwrapError, WrapError, unwrap, wrap,
-};
+use skerry_keywrap::{Algorithm, Plaintext, UnknownAlgorithm, UnwrapError, WrapError, unwrap, wrap};
 
 const ALGORITHM: Algorithm = Algorithm::RsaAesKeyWrap256;
 
 fn blob(data: &[u8]) -> Vec<u8> {
-    wrap(
-        ALGORITHM,
-        pair_2048().ours.target(),
-        &plaintext(data),
-        &mut rng(),
-    )
-    .unwrap()
+    wrap(ALGORITHM, pair_2048().ours.target(), &plaintext(data), &mut rng()).unwrap()
 }
 
 fn refusal(algorithm: Algorithm, blob: &[u8]) -> Option<UnwrapError> {
@@ -47,11 +39,7 @@ fn every_byte_counts() {
         for mask in [0x01, 0x80] {
             let mut changed = blob.clone();
             changed[index] ^= mask;
-            assert_eq!(
-                refusal(ALGORITHM, &changed),
-                Some(UnwrapError::Refused),
-                "byte {index}"
-            );
+            assert_eq!(refusal(ALGORITHM, &changed), Some(UnwrapError::Refused), "byte {index}");
         }
     }
 }
@@ -61,25 +49,13 @@ fn every_length_counts() {
     // A blob cut anywhere is refused, and so is one with octets behind it.
     let blob = blob(&[0x11; 45]);
     for len in 0..blob.len() {
-        let expected = if len >= 256 + 16 && len % 8 == 0 {
-            UnwrapError::Refused
-        } else {
-            UnwrapError::Malformed { len }
-        };
-        assert_eq!(
-            refusal(ALGORITHM, &blob[..len]),
-            Some(expected),
-            "length {len}"
-        );
+        let expected =
+            if len >= 256 + 16 && len % 8 == 0 { UnwrapError::Refused } else { UnwrapError::Malformed { len } };
+        assert_eq!(refusal(ALGORITHM, &blob[..len]), Some(expected), "length {len}");
     }
     let mut longer = blob.clone();
     longer.push(0);
-    assert_eq!(
-        refusal(ALGORITHM, &longer),
-        Some(UnwrapError::Malformed {
-            len: blob.len() + 1
-        })
-    );
+    assert_eq!(refusal(ALGORITHM, &longer), Some(UnwrapError::Malformed { len: blob.len() + 1 }));
     longer.extend([0; 7]);
     assert_eq!(refusal(ALGORITHM, &longer), Some(UnwrapError::Refused));
 }
@@ -88,24 +64,15 @@ fn every_length_counts() {
 fn oversized_blob_is_malformed() {
     // The upper bound is checked before any private-key work.
     let len = 256 + PLAINTEXT_LEN_MAX + 16;
-    assert_eq!(
-        refusal(ALGORITHM, &vec![0; len]),
-        Some(UnwrapError::Malformed { len })
-    );
+    assert_eq!(refusal(ALGORITHM, &vec![0; len]), Some(UnwrapError::Malformed { len }));
 }
 
 #[test]
 fn other_algorithm_is_refused() {
     // A blob opens under its own algorithm only.
     let blob = blob(b"key");
-    assert_eq!(
-        refusal(Algorithm::CkmRsaAesKeyWrap, &blob),
-        Some(UnwrapError::Refused)
-    );
-    assert_eq!(
-        refusal(Algorithm::RsaAesKeyWrap384, &blob),
-        Some(UnwrapError::Refused)
-    );
+    assert_eq!(refusal(Algorithm::CkmRsaAesKeyWrap, &blob), Some(UnwrapError::Refused));
+    assert_eq!(refusal(Algorithm::RsaAesKeyWrap384, &blob), Some(UnwrapError::Refused));
 }
 
 #[test]
@@ -150,13 +117,7 @@ fn first_part_is_as_long_as_the_modulus() {
     // The parts need no length between them.
     for pair in pairs() {
         let (n, _) = pair.ours.public_components();
-        let blob = wrap(
-            ALGORITHM,
-            pair.ours.target(),
-            &plaintext(&[1; 32]),
-            &mut rng(),
-        )
-        .unwrap();
+        let blob = wrap(ALGORITHM, pair.ours.target(), &plaintext(&[1; 32]), &mut rng()).unwrap();
         assert_eq!(blob.len(), n.len() + 40);
     }
 }

@@ -7,10 +7,7 @@ use aws_lc_rs::key_wrap::{AES_128, AES_256, AesBlockCipher, AesKek, KeyWrapPadde
 const KEK: &str = "5840df6e29b02af1ab493b705bf16ea1ae8338f4dcc176a8";
 
 const VECTORS: [(&str, &str); 2] = [
-    (
-        "c37b7e6492584340bed12207808941155068f738",
-        "138bdeaa9b8fa7fc61f97742e72248ee5ae6ae5360d1ae6a5f54f373fa543b6a",
-    ),
+    ("c37b7e6492584340bed12207808941155068f738", "138bdeaa9b8fa7fc61f97742e72248ee5ae6ae5360d1ae6a5f54f373fa543b6a"),
     ("466f7250617369", "afbeb0f07dfbf5419200f2ccb50bb24f"),
 ];
 

@@ -112,8 +112,9 @@ impl Seen {
     }
 }
 
+/// The longest start of at most [`SEEN_BYTES_MAX`] bytes that ends between characters.
 fn cut(text: &str) -> String {
-    text.get(..text.floor_char_boundary(SEEN_BYTES_MAX)).unwrap_or_default().to_owned()
+    (0..=SEEN_BYTES_MAX).rev().find_map(|end| text.get(..end)).unwrap_or_default().to_owned()
 }
 
 pub(super) fn verdict(policy: &Policy, issuer: &IssuerUrl, claims: &Object) -> Verdict {

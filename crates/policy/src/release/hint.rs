@@ -81,15 +81,18 @@ pub(super) fn of_clause(clause: &Clause, shown: &Shown<'_>, claims: &Object) -> 
     }
 }
 
+/// Whether two texts that differ may mean the same.
+type Same = fn(&str, &str) -> bool;
+
 fn of_texts(a: &str, b: &str) -> Option<Hint> {
-    let ladder: [(fn(&str, &str) -> bool, Hint); 5] = [
+    let table: [(Same, Hint); 5] = [
         (|a, b| a.trim() == b.trim(), Hint::WhiteSpace),
         (|a, b| a.to_lowercase() == b.to_lowercase(), Hint::LetterCase),
         (|a, b| a.trim_end_matches('/') == b.trim_end_matches('/'), Hint::TrailingSlash),
         (same_number, Hint::NumberSpelling),
         (same_bytes, Hint::Encoding),
     ];
-    ladder.into_iter().find(|(same, _)| same(a, b)).map(|(_, hint)| hint)
+    table.into_iter().find(|(same, _)| same(a, b)).map(|(_, hint)| hint)
 }
 
 fn of_ordering(text: &str) -> Option<Hint> {

@@ -1,0 +1,14 @@
+//! Tests of making, keeping and releasing keys, from sealing to what a TEE unwraps.
+
+#[cfg(test)]
+mod compile_fail;
+#[cfg(test)]
+mod custody;
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+mod generate;
+#[cfg(test)]
+mod import;
+#[cfg(test)]
+mod release;

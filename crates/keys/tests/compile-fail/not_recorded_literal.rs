@@ -1,0 +1,4 @@
+// A record cannot be written down.
+fn main() {
+    let _ = skerry_audit::Recorded {};
+}

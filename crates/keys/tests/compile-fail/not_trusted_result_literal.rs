@@ -1,0 +1,4 @@
+// Trust in a token cannot be written down.
+fn main() {
+    let _ = skerry_attestation_result::TrustedResult {};
+}

@@ -1,0 +1,4 @@
+// Verified evidence cannot be written down.
+fn main() {
+    let _ = skerry_evidence::evidence::VerifiedEvidence {};
+}
