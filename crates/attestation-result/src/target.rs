@@ -2,8 +2,8 @@
 //!
 //! Suitable is an RSA key with a `kid` and `use` (or `key_use`) "enc" or `key_ops` containing "encrypt" (a bare string is
 //! seen from clients). The keys below `x-ms-isolation-tee.x-ms-runtime` are the paravisor's own and are never looked at.
-//! A suitable key that is weak or malformed is a refusal, not a reason to try the next; so is a kid that two suitable
-//! keys share.
+//! A suitable key that is malformed, weak, or whose modulus does not fill its octets is a refusal, not a reason to try the
+//! next; so is a kid that two suitable keys share.
 
 use skerry_jose::json::{Object, Value};
 use skerry_jose::{JwkError, PublicKey, RsaPublicKey};
@@ -76,7 +76,8 @@ impl TargetKey {
         let key = PublicKey::from_jwk(jwk)?;
         let thumbprint = key.thumbprint();
         match key {
-            PublicKey::Rsa(key) => Ok(TargetKey { kid: kid.to_owned(), key, thumbprint }),
+            PublicKey::Rsa(key) if key.bits() % 8 == 0 => Ok(TargetKey { kid: kid.to_owned(), key, thumbprint }),
+            PublicKey::Rsa(key) => Err(JwkError::ModulusSize { bits: key.bits() }),
             _ => Err(JwkError::InvalidKey),
         }
     }

@@ -68,7 +68,7 @@ impl RsaPublicKey {
     /// but Azure echoes them, so they are not refused). Refused: sizes and exponents outside the limits.
     pub fn new(n: &[u8], e: &[u8]) -> Result<RsaPublicKey, JwkError> {
         let (n, e) = (significant(n), significant(e));
-        let bits = n.first().map_or(0, |first| n.len() * 8 - leading_zeros(*first));
+        let bits = bits(n);
         if !(RSA_BITS_MIN..=RSA_BITS_MAX).contains(&bits) {
             return Err(JwkError::ModulusSize { bits });
         }
@@ -80,6 +80,11 @@ impl RsaPublicKey {
             return Err(JwkError::Exponent);
         }
         Ok(RsaPublicKey { n: n.to_vec(), e: e.to_vec() })
+    }
+
+    /// Bits of the modulus.
+    pub fn bits(&self) -> usize {
+        bits(&self.n)
     }
 
     /// The modulus, big-endian without leading zeros.
@@ -445,6 +450,10 @@ fn bytes(jwk: &Object, name: &'static str) -> Result<Option<Vec<u8>>, JwkError> 
 fn significant(bytes: &[u8]) -> &[u8] {
     let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
     bytes.get(zeros..).unwrap_or_default()
+}
+
+fn bits(n: &[u8]) -> usize {
+    n.first().map_or(0, |first| n.len() * 8 - leading_zeros(*first))
 }
 
 fn leading_zeros(byte: u8) -> usize {

@@ -4,6 +4,8 @@ use std::error::Error;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use comfy_table::{ContentArrangement, Table, presets};
+
 /// Exit code of a refusal: the question was answered with no.
 pub(crate) const REFUSED: u8 = 1;
 /// Exit code of a command that could not be understood or read its files.
@@ -19,6 +21,17 @@ pub(crate) fn fail(error: &anyhow::Error) -> ExitCode {
 /// Prints text on standard output.
 pub(crate) fn say(text: &str) -> anyhow::Result<()> {
     writeln!(std::io::stdout(), "{text}").map_err(Into::into)
+}
+
+/// An empty table with this header, as wide as the terminal, or 120 columns where there is none.
+pub(crate) fn table<const N: usize>(header: [&str; N]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
+    if table.width().is_none() {
+        table.set_width(120);
+    }
+    table.set_header(header);
+    table
 }
 
 /// An error and its causes as one line.

@@ -5,6 +5,7 @@
 mod demo;
 mod edge;
 mod evidence;
+mod policy;
 
 use std::process::ExitCode;
 
@@ -24,11 +25,15 @@ enum Command {
     /// Look at evidence of a TEE, or verify it
     #[command(subcommand)]
     Evidence(evidence::Command),
+    /// Check a release policy, or explain what it says of a token
+    #[command(subcommand)]
+    Policy(policy::Command),
 }
 
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Demo(options) => demo::run(&options),
+        Command::Policy(command) => policy::run(&command),
         Command::Evidence(command) => evidence::run(command),
     }
 }

@@ -59,6 +59,8 @@ fn weak_target_is_not_passed_over() {
     let refused = |reason| Err(TargetKeyError::Unusable { kid: "a".into(), reason });
     let small = with("n", b64::encode([0xff; 128]));
     assert_eq!(select(vec![small, good.clone()]), refused(JwkError::ModulusSize { bits: 1024 }));
+    let odd = [&[1][..], &[0xff; 256]].concat();
+    assert_eq!(select(vec![with("n", b64::encode(odd)), good.clone()]), refused(JwkError::ModulusSize { bits: 2049 }));
     assert_eq!(select(vec![with("e", "Aw".into()), good.clone()]), refused(JwkError::Exponent));
     assert_eq!(select(vec![with("e", "AQAB==".into()), good]), refused(JwkError::NotBase64("e")));
 }

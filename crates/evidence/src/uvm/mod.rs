@@ -1,9 +1,11 @@
 //! UVM endorsements of Confidential ACI: a COSE_Sign1 in which the maker of the utility VM vouches
 //! for its launch measurement.
 //!
-//!     bytes -> Endorsement            syntax only, bounded
-//!           -> AuthenticEndorsement   signature, certificate chain and did:x509 issuer verified
-//!           -> VerifiedEndorsement    issuer, feed and security version on the trust list; carries the measurement
+//! ```text
+//! bytes -> Endorsement            syntax only, bounded
+//!       -> AuthenticEndorsement   signature, certificate chain and did:x509 issuer verified
+//!       -> VerifiedEndorsement    issuer, feed and security version on the trust list; carries the measurement
+//! ```
 //!
 //! Authentic is not trusted: anybody can be an authentic issuer of their own. That the measurement
 //! is the report's is for whoever holds the report. Deliberately not here: ledger receipts, RFC

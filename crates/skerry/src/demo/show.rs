@@ -1,9 +1,8 @@
 //! How the story is told: a line per step and a table, or one JSON object.
 
-use comfy_table::{ContentArrangement, Table, presets};
 use skerry_jose::json::{Object, Value};
 
-use crate::edge::say;
+use crate::edge::{say, table};
 
 /// One attempt that must fail.
 pub(crate) struct Refused {
@@ -58,9 +57,7 @@ impl Shown {
 
 fn tell(refusals: &[Refused], ok: bool) -> anyhow::Result<()> {
     say("\nWho does not get it, and gets it when only that fault is taken away:")?;
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(["who tried", "clause or check", "expected", "seen", "refused", "without the fault"]);
+    let mut table = table(["who tried", "clause or check", "expected", "seen", "refused", "without the fault"]);
     for refused in refusals {
         table.add_row([
             refused.who,
