@@ -6,6 +6,7 @@
 //! fetched: endorsements come with the request.
 
 pub mod claims;
+pub mod examine;
 pub mod floor;
 pub mod limits;
 pub mod wire;
