@@ -91,8 +91,8 @@ impl TokenSigner {
     }
 }
 
-/// Seconds since the epoch; times before it count as the epoch itself.
-pub(crate) fn unix_secs(time: SystemTime) -> u64 {
+/// Seconds since the epoch, as NumericDate counts them (RFC 7519, 2); times before it count as the epoch itself.
+pub fn unix_secs(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
 }
 

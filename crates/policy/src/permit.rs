@@ -5,10 +5,10 @@
 //! before this one. The checks here are ordered from the floor (what no policy may loosen) to the policy.
 
 use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use aws_lc_rs::digest;
-use skerry_attestation_result::{Provenance, TargetKey, TargetKeyError, TrustedResult};
+use skerry_attestation_result::{Provenance, TargetKey, TargetKeyError, TrustedResult, unix_secs};
 use uuid::Uuid;
 
 use crate::release::{Explanation, Policy};
@@ -165,7 +165,7 @@ fn check_floor(terms: &Terms<'_>, result: &TrustedResult, now: SystemTime) -> Re
     if iat < terms.min_iat {
         return Err(Denied::TokenRevoked { iat, min_iat: terms.min_iat });
     }
-    let age_secs = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()).saturating_sub(iat);
+    let age_secs = unix_secs(now).saturating_sub(iat);
     match terms.floor.token_age_max_secs {
         Some(max_secs) if age_secs > max_secs => Err(Denied::TokenTooOld { age_secs, max_secs }),
         _ => Ok(()),

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use aws_lc_rs::digest;
-use skerry_attestation_result::TrustedResult;
+use skerry_attestation_result::{TrustedResult, unix_secs};
 
 use crate::limits::TOKENS_MAX;
 
@@ -38,7 +38,7 @@ impl Tokens {
     ) -> Result<Arc<TrustedResult>, E> {
         let mut digest = [0; 32];
         digest.copy_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());
-        let now = crate::vault::unix_secs(now);
+        let now = unix_secs(now);
         if let Some(result) = self.find(&digest, now) {
             return Ok(result);
         }

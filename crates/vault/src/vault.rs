@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
 use std::error::Error as _;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use aws_lc_rs::digest;
 use rand_core::CryptoRng;
-use skerry_attestation_result::{Authority, TrustedResult, names};
+use skerry_attestation_result::{Authority, TrustedResult, names, unix_secs};
 use skerry_audit::{AuditError, Entry, Event, Log, Recorded, Verdict};
 use skerry_jose::json::Value;
 use skerry_keys::custody::{Binding, CustodyError, SealedMaterial, Software};
@@ -203,11 +203,6 @@ impl Vault {
         let entry = Entry { policy, ..entry(Event::KeyCreated, at, subject, command.who, command.request_id, key, verdict) };
         self.log.record(&entry).map(drop).map_err(CreateRefusal::Audit)
     }
-}
-
-/// Seconds since the epoch; times before it count as the epoch itself.
-pub(crate) fn unix_secs(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
 }
 
 fn checked_policy(command: &CreateCommand<'_>) -> Result<Option<Policy>, CreateRefusal> {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use skerry_attestation_result::TokenError;
 use skerry_attestation_result::limits::TOKEN_LIFETIME_SECS;
+use skerry_attestation_result::{TokenError, unix_secs};
 use skerry_evidence::evidence::BindingError;
 use skerry_evidence::snp::{ChainError, Report, ReportError};
 use skerry_jose::{Algorithm, ProtectedHeader, SigningKey, Unverified, VerifyingKey};
@@ -223,10 +223,6 @@ fn prove(scene: &Scene, pkcs8: &[u8]) -> anyhow::Result<()> {
 
 fn short(text: &str) -> String {
     text.get(..16).map_or_else(|| text.to_owned(), |start| format!("{start}..."))
-}
-
-fn unix_secs(time: std::time::SystemTime) -> u64 {
-    time.duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// AMD 56860, guest policy, bit 19.
