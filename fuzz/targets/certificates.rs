@@ -14,8 +14,7 @@ use skerry_fuzz::{milan_root, now, vector};
 
 static CHAIN: LazyLock<Vec<u8>> = LazyLock::new(|| vector("certs/milan_ask_ark_asvk.pem"));
 static VEK: LazyLock<Vec<u8>> = LazyLock::new(|| vector("certs/milan.vcek.der"));
-static SIMULATED: LazyLock<Anchors> =
-    LazyLock::new(|| Anchors::none().with_simulated(Generation::Milan, milan_root()));
+static SIMULATED: LazyLock<Anchors> = LazyLock::new(|| Anchors::none().with_simulated(Generation::Milan, milan_root()));
 
 fuzz_target!(|data: &[u8]| {
     let limits = Limits::default();

@@ -22,7 +22,7 @@ fuzz_target!(|data: &[u8]| {
     let again_hsm = Policy::parse(hsm.as_bytes(), &limits).expect("the managed HSM's form parses");
     assert_eq!(again_hsm, policy);
     assert_eq!(again_hsm.canonical_hsm(), hsm);
-    policy.lint();
+    let _ = policy.lint();
     let claims = json::parse(claims, &skerry_jose::limits::JSON).ok().and_then(json::Value::into_object);
     let other = IssuerUrl::parse("https://other.example").expect("an issuer");
     for claims in [Object::new(), claims.unwrap_or_default()] {

@@ -10,11 +10,8 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 const KEK_ID: [u8; 16] = [2; 16];
-const TYPES: [KeyType; 3] = [
-    KeyType::Rsa { bits: RsaBits::B2048 },
-    KeyType::Ec { curve: Curve::P521 },
-    KeyType::Oct { bits: OctBits::B256 },
-];
+const TYPES: [KeyType; 3] =
+    [KeyType::Rsa { bits: RsaBits::B2048 }, KeyType::Ec { curve: Curve::P521 }, KeyType::Oct { bits: OctBits::B256 }];
 
 static CUSTODY: LazyLock<Software> = LazyLock::new(|| Software::new(Zeroizing::new([1; 32]), KEK_ID));
 

@@ -16,7 +16,14 @@ use skerry_verifier::Floor;
 
 const GENERATIONS: [Generation; 3] = [Generation::Milan, Generation::Genoa, Generation::Turin];
 
-static SIGNED: LazyLock<HashSet<Vec<u8>>> = LazyLock::new(|| vectors(".report.bin").into_iter().collect());
+/// The simulator's reports; one vector is a report cut short, and is whole again when zeros are added.
+static SIGNED: LazyLock<HashSet<Vec<u8>>> = LazyLock::new(|| {
+    let whole = |mut report: Vec<u8>| {
+        report.resize(REPORT_BYTES, 0);
+        report
+    };
+    vectors(".report.bin").into_iter().map(whole).collect()
+});
 
 static VEK: LazyLock<VerifiedVek> = LazyLock::new(|| {
     let (vek, chain) = (vector("certs/milan.vcek.der"), vector("certs/milan_ask_ark_asvk.pem"));

@@ -139,7 +139,8 @@ impl Authority {
         if iat > now.saturating_add(skew) {
             return Err(TokenError::IssuedInFuture { iat, now });
         }
-        let lifetime_secs = exp.checked_sub(iat).filter(|secs| *secs > 0).ok_or(TokenError::EmptyLifetime { iat, exp })?;
+        let lifetime_secs =
+            exp.checked_sub(iat).filter(|secs| *secs > 0).ok_or(TokenError::EmptyLifetime { iat, exp })?;
         if lifetime_secs > self.limits.lifetime_max_secs {
             return Err(TokenError::Lifetime { lifetime_secs, max_secs: self.limits.lifetime_max_secs });
         }

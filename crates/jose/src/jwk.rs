@@ -137,12 +137,9 @@ impl PublicKey {
             PublicKey::Rsa(key) => {
                 format!(r#"{{"e":"{}","kty":"RSA","n":"{}"}}"#, b64::encode(&key.e), b64::encode(&key.n))
             }
-            PublicKey::Ec { curve, x, y } => format!(
-                r#"{{"crv":"{}","kty":"EC","x":"{}","y":"{}"}}"#,
-                curve.name(),
-                b64::encode(x),
-                b64::encode(y)
-            ),
+            PublicKey::Ec { curve, x, y } => {
+                format!(r#"{{"crv":"{}","kty":"EC","x":"{}","y":"{}"}}"#, curve.name(), b64::encode(x), b64::encode(y))
+            }
         };
         b64::encode(digest::digest(&digest::SHA256, text.as_bytes()))
     }

@@ -96,7 +96,8 @@ impl<'a> Unverified<'a> {
             return Err(JwsError::TooLarge { len: token.len(), max: limits.token_bytes_max });
         }
         let parts = token.bytes().filter(|byte| *byte == b'.').count() + 1;
-        let split = token.rsplit_once('.').and_then(|(input, signature)| Some((input, input.split_once('.')?, signature)));
+        let split =
+            token.rsplit_once('.').and_then(|(input, signature)| Some((input, input.split_once('.')?, signature)));
         let (3, Some((signing_input, (header, payload), signature))) = (parts, split) else {
             return Err(JwsError::Parts { parts });
         };

@@ -93,7 +93,8 @@ impl SigningKey {
         match (&self.inner, self.algorithm.family()) {
             (Inner::Rsa(pair), Family::Rsa(_, encoding)) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(encoding, &SystemRandom::new(), message, &mut signature).map_err(|_| SigningError::Signing)?;
+                pair.sign(encoding, &SystemRandom::new(), message, &mut signature)
+                    .map_err(|_| SigningError::Signing)?;
                 Ok(signature)
             }
             (Inner::Ec(pair), Family::Ec(..)) => {

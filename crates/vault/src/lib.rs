@@ -5,6 +5,7 @@
 //! form of answers is in [`wire`]. Not here yet: storage, the caller's permissions, and the rest of the key operations.
 
 pub mod ca;
+pub mod jwk;
 pub mod limits;
 pub mod record;
 pub mod release;

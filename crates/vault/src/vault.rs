@@ -13,7 +13,7 @@ use skerry_attestation_result::{Authority, TrustedResult, names, unix_secs};
 use skerry_audit::{AuditError, Entry, Event, Log, Recorded, Verdict};
 use skerry_jose::json::Value;
 use skerry_keys::custody::{Binding, CustodyError, SealedMaterial, Software};
-use skerry_keys::{ExportableKey, KeyType, PublicKey, ReleaseError};
+use skerry_keys::{ExportableKey, ImportError, ImportKey, KeyType, PublicKey, ReleaseError};
 use skerry_keywrap::Algorithm;
 use skerry_policy::permit::{Denied, KeyRef, Permit, Version, VaultFloor};
 use skerry_policy::release::{ParseError, Policy};
@@ -73,6 +73,8 @@ pub enum CreateRefusal {
     Exists { name: String },
     #[error("custody")]
     Custody(#[source] CustodyError),
+    #[error("import")]
+    Import(#[source] ImportError),
     #[error("audit")]
     Audit(#[source] AuditError),
 }
@@ -113,15 +115,42 @@ impl Vault {
         now: SystemTime,
         rng: &mut dyn CryptoRng,
     ) -> Result<Arc<KeyRecord>, CreateRefusal> {
+        self.add(Event::KeyCreated, command, now, rng, |binding, rng| {
+            self.custody.generate(binding, rng).map_err(CreateRefusal::Custody)
+        })
+    }
+
+    /// Brings in a key that exists elsewhere (see [`crate::jwk`]); else as [`create`](Self::create).
+    pub fn import(
+        &self,
+        command: &CreateCommand<'_>,
+        key: &ImportKey,
+        now: SystemTime,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Arc<KeyRecord>, CreateRefusal> {
+        self.add(Event::KeyImported, command, now, rng, |binding, rng| {
+            self.custody.import(binding, key, rng).map_err(CreateRefusal::Import)
+        })
+    }
+
+    fn add(
+        &self,
+        event: Event,
+        command: &CreateCommand<'_>,
+        now: SystemTime,
+        rng: &mut dyn CryptoRng,
+        make: impl FnOnce(Binding, &mut dyn CryptoRng) -> Result<(PublicKey, SealedMaterial), CreateRefusal>,
+    ) -> Result<Arc<KeyRecord>, CreateRefusal> {
         let policy = checked_policy(command)?;
         let key = KeyRef { vault: self.config.id, key: random_uuid(rng), version: Version(random(rng)) };
         let binding = Binding { key, key_type: command.key_type, exportable: command.exportable };
-        let (public, material) = self.custody.generate(binding, rng).map_err(CreateRefusal::Custody)?;
+        let (public, material) = make(binding, rng)?;
         let record = Arc::new(new_record(command, policy, key, public, material, unix_secs(now)));
-        self.record_change(command, &record, key, now, Verdict::Intended)?;
+        let intent = change(event, command, &record, key, now, Verdict::Intended);
+        self.log.record(&intent).map_err(CreateRefusal::Audit)?;
         let outcome = self.insert(&record);
         let verdict = if outcome.is_ok() { Verdict::Committed } else { Verdict::Aborted };
-        self.record_change(command, &record, key, now, verdict)?;
+        self.log.record(&Entry { verdict, ..intent }).map_err(CreateRefusal::Audit)?;
         outcome.map(|()| record)
     }
 
@@ -189,20 +218,6 @@ impl Vault {
             }
         }
     }
-
-    fn record_change(
-        &self,
-        command: &CreateCommand<'_>,
-        record: &KeyRecord,
-        key: KeyRef,
-        at: SystemTime,
-        verdict: Verdict,
-    ) -> Result<(), CreateRefusal> {
-        let policy = record.head.policy.as_ref().map(|policy| policy.digest().0);
-        let subject = sha256(&[b"skerry change v1\0", key.key.as_bytes(), &key.version.0]);
-        let entry = Entry { policy, ..entry(Event::KeyCreated, at, subject, command.who, command.request_id, key, verdict) };
-        self.log.record(&entry).map(drop).map_err(CreateRefusal::Audit)
-    }
 }
 
 fn checked_policy(command: &CreateCommand<'_>) -> Result<Option<Policy>, CreateRefusal> {
@@ -242,6 +257,20 @@ fn new_record(
         material,
     };
     KeyRecord { head, versions: vec![version] }
+}
+
+/// What is put on record of a change: its digest is over ids, so that intent and outcome are found together.
+fn change(
+    event: Event,
+    command: &CreateCommand<'_>,
+    record: &KeyRecord,
+    key: KeyRef,
+    at: SystemTime,
+    verdict: Verdict,
+) -> Entry {
+    let policy = record.head.policy.as_ref().map(|policy| policy.digest().0);
+    let subject = sha256(&[b"skerry change v1\0", key.key.as_bytes(), &key.version.0]);
+    Entry { policy, ..entry(event, at, subject, command.who, command.request_id, key, verdict) }
 }
 
 fn not_found(command: &ReleaseCommand<'_>) -> Refusal {

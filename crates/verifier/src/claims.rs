@@ -34,15 +34,15 @@ const SNP: &[Row] = &[
     (snp::SMT_ALLOWED, |report| report.policy().smt_allowed().into()), // POLICY @0x08, bit 16
     (snp::MIGRATION_ALLOWED, |report| report.policy().migrate_ma_allowed().into()), // bit 18
     (snp::IS_DEBUGGABLE, |report| report.policy().debug_allowed().into()), // bit 19
-    (snp::FAMILY_ID, |report| hex(report.family_id())), // 16 bytes @0x10
-    (snp::IMAGE_ID, |report| hex(report.image_id())), // 16 bytes @0x20
-    (snp::VMPL, |report| u64::from(report.vmpl()).into()), // u32 @0x30
-    (snp::REPORT_DATA, |report| hex(report.report_data())), // 64 bytes @0x50
-    (snp::LAUNCH_MEASUREMENT, |report| hex(report.measurement())), // 48 bytes @0x90
-    (snp::HOST_DATA, |report| hex(report.host_data())), // 32 bytes @0xC0
-    (snp::ID_KEY_DIGEST, |report| hex(report.id_key_digest())), // 48 bytes @0xE0
+    (snp::FAMILY_ID, |report| hex(report.family_id())),              // 16 bytes @0x10
+    (snp::IMAGE_ID, |report| hex(report.image_id())),                // 16 bytes @0x20
+    (snp::VMPL, |report| u64::from(report.vmpl()).into()),           // u32 @0x30
+    (snp::REPORT_DATA, |report| hex(report.report_data())),          // 64 bytes @0x50
+    (snp::LAUNCH_MEASUREMENT, |report| hex(report.measurement())),   // 48 bytes @0x90
+    (snp::HOST_DATA, |report| hex(report.host_data())),              // 32 bytes @0xC0
+    (snp::ID_KEY_DIGEST, |report| hex(report.id_key_digest())),      // 48 bytes @0xE0
     (snp::AUTHOR_KEY_DIGEST, |report| hex(report.author_key_digest())), // 48 bytes @0x110
-    (snp::REPORT_ID, |report| hex(report.report_id())), // 32 bytes @0x140
+    (snp::REPORT_ID, |report| hex(report.report_id())),              // 32 bytes @0x140
 ];
 
 fn hex(bytes: &[u8]) -> Value {

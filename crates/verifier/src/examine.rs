@@ -1,7 +1,7 @@
 //! Evidence judged step by step, for people and for runners of vectors.
 //!
 //! The functions called here are the ones that [`Verifier`](crate::Verifier) calls, in its order; there is no second
-//! implementation. When one of them refuses, a table ([`mod@table`]) tells which check its error belongs to: those
+//! implementation. When one of them refuses, a table (`table.rs`) tells which check its error belongs to: those
 //! before it held, that one failed, those after it were not reached. An [`Examination`] authorises nothing: whoever
 //! wants a token asks the Verifier. Deliberately not here: the appraisal policy, which judges claims and not evidence.
 

@@ -8,7 +8,9 @@ use skerry_attestation_result::{AttestationResult, AttestationToken, Provenance,
 use skerry_evidence::anchors::{self, Anchors};
 use skerry_evidence::evidence::{BindingError, BoundEvidence, UvmMismatch, VerifiedEvidence};
 use skerry_evidence::limits::Limits;
-use skerry_evidence::snp::{ChainError, CrlPolicy, EndorsementError, Endorsements, Options, ParseError, Report, ReportError, VerifiedVek};
+use skerry_evidence::snp::{
+    ChainError, Crl, CrlPolicy, EndorsementError, Endorsements, Options, ParseError, Report, ReportError, VerifiedVek,
+};
 use skerry_evidence::uvm::{Endorsement, TrustList, UvmError};
 use skerry_evidence::x509::Budget;
 use skerry_jose::SigningError;
@@ -55,6 +57,7 @@ pub struct VerifierConfig {
     anchors: Anchors,
     uvm: TrustList,
     options: Options,
+    crls: Vec<Crl>,
     floor: Floor,
     policy: AppraisalPolicy,
     limits: Limits,
@@ -84,6 +87,12 @@ impl VerifierConfig {
         self
     }
 
+    /// With a product's revocation list, which every chain of that product's root is then checked against.
+    pub fn crl(mut self, crl: Crl) -> VerifierConfig {
+        self.crls.push(crl);
+        self
+    }
+
     /// With another appraisal policy.
     pub fn policy(mut self, policy: AppraisalPolicy) -> VerifierConfig {
         self.policy = policy;
@@ -95,6 +104,7 @@ impl VerifierConfig {
             anchors,
             uvm,
             options: Options { crl: CrlPolicy::IfPresent },
+            crls: Vec::new(),
             floor: Floor::default(),
             policy: AppraisalPolicy::snp_default(),
             limits: Limits::default(),
@@ -148,6 +158,7 @@ impl Verifier {
     fn verified_vek(&self, pem: &[u8], now: SystemTime, budget: &mut Budget) -> Result<Arc<VerifiedVek>, AttestError> {
         self.chains.get_or_verify(pem, now, || {
             let endorsements = Endorsements::from_pem(pem, &self.config.limits).map_err(AttestError::Endorsements)?;
+            let endorsements = endorsements.with_crl_among(&self.config.crls);
             VerifiedVek::verify(&endorsements, &self.config.anchors, &self.config.options, now, budget)
                 .map_err(AttestError::Chain)
         })

@@ -17,7 +17,19 @@ fn good_token_is_believed() {
 #[test]
 fn times_of_other_types_are_refused() {
     for name in ["exp", "iat", "nbf"] {
-        for text in ["\"1800000100\"", "null", "1800000100.0", "1.8e9", "1e400", "-1", "[1800000100]", "{}", "true", "18446744073709551616", "\"\""] {
+        for text in [
+            "\"1800000100\"",
+            "null",
+            "1800000100.0",
+            "1.8e9",
+            "1e400",
+            "-1",
+            "[1800000100]",
+            "{}",
+            "true",
+            "18446744073709551616",
+            "\"\"",
+        ] {
             assert_eq!(changed(name, text).unwrap_err(), TokenError::WrongType(name), "{name} {text}");
         }
     }
@@ -38,7 +50,10 @@ fn times_hold_to_the_second() {
     assert_eq!(at("nbf", NOW + SKEW_SECS + 1), Err(TokenError::NotYetValid { nbf: NOW + 61, now: NOW }));
     assert_eq!(at("iat", NOW + SKEW_SECS), Ok(()));
     assert_eq!(at("iat", NOW + SKEW_SECS + 1), Err(TokenError::IssuedInFuture { iat: NOW + 61, now: NOW }));
-    assert_eq!(verify(&good().with("exp", NOW - 10)).unwrap_err(), TokenError::EmptyLifetime { iat: NOW - 10, exp: NOW - 10 });
+    assert_eq!(
+        verify(&good().with("exp", NOW - 10)).unwrap_err(),
+        TokenError::EmptyLifetime { iat: NOW - 10, exp: NOW - 10 }
+    );
     let exp = NOW - 10 + LIFETIME_MAX_SECS;
     assert_eq!(at("exp", exp), Ok(()));
     let over = TokenError::Lifetime { lifetime_secs: LIFETIME_MAX_SECS + 1, max_secs: LIFETIME_MAX_SECS };
@@ -78,11 +93,21 @@ fn issuer_is_compared_whole() {
         let expected = TokenError::Issuer { expected: ISSUER.into(), seen: other.into() };
         assert_eq!(changed("iss", &format!("\"{other}\"")).unwrap_err(), expected);
     }
-    for malformed in ["http://attest.example", "https://a@attest.example", "https://attest.example?x", "https://attest\u{0435}.example", "", "attest.example"] {
+    for malformed in [
+        "http://attest.example",
+        "https://a@attest.example",
+        "https://attest.example?x",
+        "https://attest\u{0435}.example",
+        "",
+        "attest.example",
+    ] {
         let error = changed("iss", &format!("\"{malformed}\"")).unwrap_err();
         assert!(matches!(error, TokenError::IssuerForm(_)), "{malformed}: {error:?}");
     }
-    assert_eq!(changed("iss", "\"http://attest.example\"").unwrap_err(), TokenError::IssuerForm(IssuerUrlError::NotHttps));
+    assert_eq!(
+        changed("iss", "\"http://attest.example\"").unwrap_err(),
+        TokenError::IssuerForm(IssuerUrlError::NotHttps)
+    );
     assert_eq!(changed("iss", "1").unwrap_err(), TokenError::WrongType("iss"));
     assert_eq!(changed("iss", "").unwrap_err(), TokenError::Missing("iss"));
 }

@@ -118,6 +118,14 @@ impl Endorsements {
         Self { crl: Some(crl), ..self }
     }
 
+    /// Adds the one of these lists that claims to be the ARK's, if there is one and none was added before.
+    #[must_use]
+    pub fn with_crl_among(self, lists: &[Crl]) -> Self {
+        let own = |list: &&Crl| self.ark.as_ref().is_some_and(|ark| list.names_as_issuer(ark));
+        let crl = self.crl.clone().or_else(|| lists.iter().find(own).cloned());
+        Self { crl, ..self }
+    }
+
     /// Which key the VEK certificate claims to hold.
     pub fn kind(&self) -> VekKind {
         self.kind

@@ -16,7 +16,7 @@ fn with(base: &Object, name: &str, value: impl Into<Value>) -> String {
 fn weak_and_huge_rsa_keys_are_refused() {
     let odd = |bits: usize| {
         let mut n = vec![0xff; bits / 8];
-        if bits % 8 != 0 {
+        if !bits.is_multiple_of(8) {
             n.insert(0, (1 << (bits % 8)) - 1);
         }
         n

@@ -5,6 +5,7 @@ mod canonical;
 mod explain;
 mod lint;
 mod model;
+mod permit;
 mod refusals;
 mod samples;
 mod truth;

@@ -1,5 +1,6 @@
 use skerry_evidence::evidence::{BindingError, UvmMismatch};
-use skerry_evidence::snp::{ChainError, CrlPolicy, Generation, Options, ParseError, ReportError, TcbVersion};
+use skerry_evidence::limits::Limits;
+use skerry_evidence::snp::{ChainError, Crl, CrlPolicy, Generation, Options, ParseError, ReportError, Role, TcbVersion};
 use skerry_evidence::uvm::UvmError;
 use skerry_policy::attestation::AppraisalPolicy;
 use skerry_simulator::{ChipConfig, TeeConfig, UVM_FEED};
@@ -28,7 +29,11 @@ fn unspoilt_evidence_gets_a_token() {
 #[test]
 fn floor_refuses_by_name_and_only_by_what_is_configured() {
     let cases = [
-        (TeeConfig { policy: DEBUG, ..TeeConfig::default() }, FloorRefusal::Debug, Floor::default().danger().allow_debug()),
+        (
+            TeeConfig { policy: DEBUG, ..TeeConfig::default() },
+            FloorRefusal::Debug,
+            Floor::default().danger().allow_debug(),
+        ),
         (
             TeeConfig { policy: MIGRATION, ..TeeConfig::default() },
             FloorRefusal::Migration,
@@ -154,7 +159,15 @@ fn tampered_evidence_is_refused_by_its_step() {
 #[test]
 fn missing_revocation_list_is_refused_where_demanded() {
     let strict = config().options(Options { crl: CrlPolicy::Required });
-    assert_eq!(attest(strict, &request(TeeConfig::default())), Err(AttestError::Chain(ChainError::CrlMissing)));
+    assert_eq!(attest(strict.clone(), &request(TeeConfig::default())), Err(AttestError::Chain(ChainError::CrlMissing)));
+    let list = |revoked: &[u32]| {
+        let next_update = now() + std::time::Duration::from_secs(86_400);
+        Crl::from_der(&root().crl(revoked, now(), next_update).unwrap(), &Limits::default()).unwrap()
+    };
+    assert!(attest(strict.clone().crl(list(&[])), &request(TeeConfig::default())).is_ok());
+    let [_, ask, _] = root().serials();
+    let revoked = AttestError::Chain(ChainError::Revoked { role: Role::Ask });
+    assert_eq!(attest(strict.crl(list(&[ask])), &request(TeeConfig::default())), Err(revoked));
 }
 
 /// Attack 35: an endorsement must hold, be of a trusted issuer and feed, be recent enough, and be about this measurement.
@@ -169,7 +182,10 @@ fn uvm_endorsements_must_hold() {
     let good = attest(config(), &with(measurement, 10, UVM_FEED)).unwrap();
     assert_eq!(good.get("x-ms-compliance-status").and_then(|status| status.as_str()), Some("azure-compliant-uvm"));
     let refused = |request| attest(config(), &request).unwrap_err();
-    assert!(matches!(refused(with(measurement, 9, UVM_FEED)), AttestError::Uvm(UvmError::SvnBelowMinimum { svn: 9, svn_min: 10 })));
+    assert!(matches!(
+        refused(with(measurement, 9, UVM_FEED)),
+        AttestError::Uvm(UvmError::SvnBelowMinimum { svn: 9, svn_min: 10 })
+    ));
     assert_eq!(refused(with(measurement, 10, "x")), AttestError::Uvm(UvmError::UnknownFeed { feed: "x".into() }));
     assert_eq!(refused(with([7; 48], 10, UVM_FEED)), AttestError::UvmMismatch(UvmMismatch));
     let mut flipped = with(measurement, 10, UVM_FEED);

@@ -96,8 +96,13 @@ fn nonce_and_endorsements_are_bounded() {
     let too_large = WireError::TooLarge { name: "nonce", len, max: limits::NONCE_BYTES_MAX };
     assert_eq!(parse(body().with("nonce", "n".repeat(len))), Err(too_large));
     assert_eq!(parse(body().with("nonce", true)), Err(WireError::WrongType("nonce")));
-    assert_eq!(SnpRequest::parse(body().to_json().replacen('{', "{\"nonce\":1.5,", 1).as_bytes()), Err(WireError::WrongType("nonce")));
-    let endorsed = |uvm: Object| parse(Object::new().with("report", report(inner().with("Endorsements", b64::encode(uvm.to_json())))));
+    assert_eq!(
+        SnpRequest::parse(body().to_json().replacen('{', "{\"nonce\":1.5,", 1).as_bytes()),
+        Err(WireError::WrongType("nonce"))
+    );
+    let endorsed = |uvm: Object| {
+        parse(Object::new().with("report", report(inner().with("Endorsements", b64::encode(uvm.to_json())))))
+    };
     assert_eq!(endorsed(Object::new().with("Uvm", vec!["AQ"; limits::UVM_MAX])).unwrap().uvm.len(), limits::UVM_MAX);
     assert_eq!(endorsed(Object::new().with("Uvm", vec!["AQ"; limits::UVM_MAX + 1])), Err(WireError::TooManyUvm));
     assert_eq!(endorsed(Object::new().with("Uvm", "AQ")), Err(WireError::WrongType("Uvm")));

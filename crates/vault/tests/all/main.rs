@@ -1,0 +1,17 @@
+//! Releases from a vault to a TEE, end to end: what succeeds, every way it does not, and every attack that can be tried
+//! here. Attacks have the numbers of docs/threats.md.
+//!
+//! Tokens are signed claims of an attestation authority that the vault trusts; evidence is another crate's matter.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests: failing is what they are for")]
+
+mod answer;
+mod audit;
+mod cache;
+mod canary;
+mod concurrency;
+mod form;
+mod happy;
+mod policies;
+mod refusals;
+mod support;
+mod tokens;

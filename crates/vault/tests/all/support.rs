@@ -1,0 +1,407 @@
+//! A vault, its audit log, two attestation authorities that it trusts, a TEE and a thief; and a fixed now.
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use aws_lc_rs::digest;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng as _;
+use skerry_attestation_result::{
+    AttestationResult, Authority, IssuerUrl, Provenance, TokenError, TokenSigner, TrustedResult,
+};
+use skerry_audit::{Log, Verdict};
+use skerry_client::{Asked, ReleaseAnswerError, Roots, VerifiedRelease};
+use skerry_jose::json::{self, Object, Value};
+use skerry_jose::{Algorithm, ProtectedHeader, SigningKey, b64};
+use skerry_keys::{Curve, KeyType, Software};
+use skerry_keywrap::{Algorithm as Wrap, UnwrapKey};
+use skerry_policy::permit::VaultFloor;
+use skerry_vault::ca::Ca;
+use skerry_vault::record::{KeyHead, KeyName, KeyRecord, KeyVersion};
+use skerry_vault::{
+    CreateCommand, CreateRefusal, Refusal, ReleaseAnswer, ReleaseCommand, ReleaseSigner, Vault, VaultConfig, VaultKind,
+};
+use tempfile::TempDir;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+pub(crate) const NOW: u64 = 1_800_000_000;
+/// When tokens here are issued.
+pub(crate) const IAT: u64 = NOW - 10;
+pub(crate) const HOST: &str = "vault.example";
+pub(crate) const ISSUER: &str = "https://attest.example";
+pub(crate) const OTHER_ISSUER: &str = "https://other.example";
+pub(crate) const KEY: &str = "payments";
+pub(crate) const NONCE: &str = "ADE0101";
+pub(crate) const TARGET_KID: &str = "tee-key";
+pub(crate) const VAULT_ID: Uuid = Uuid::from_bytes([0x51; 16]);
+pub(crate) const MEASUREMENT: [u8; 48] = [0xab; 48];
+pub(crate) const KEK: [u8; 32] = [0x77; 32];
+pub(crate) const EC: KeyType = KeyType::Ec { curve: Curve::P256 };
+
+/// Which vault is made; the default is a key vault that trusts both authorities and real hardware only.
+pub(crate) struct Setup {
+    pub(crate) kind: VaultKind,
+    pub(crate) floor: VaultFloor,
+    pub(crate) authorities: Vec<Authority>,
+    pub(crate) log: skerry_audit::Limits,
+}
+
+impl Default for Setup {
+    fn default() -> Setup {
+        let authorities = vec![authority(), Authority::built_in(other_signer()).unwrap()];
+        let (kind, floor) = (VaultKind::Vault, VaultFloor::default());
+        Setup { kind, floor, authorities, log: skerry_audit::Limits::default() }
+    }
+}
+
+impl Setup {
+    pub(crate) fn of_kind(kind: VaultKind) -> Scene {
+        Setup { kind, ..Setup::default() }.scene()
+    }
+
+    /// The vault without keys.
+    pub(crate) fn bare(self) -> Scene {
+        let dir = TempDir::new().unwrap();
+        let log = Log::create(dir.path(), self.log, &mut rng(1)).unwrap();
+        let ca = Ca::generate("Skerry tests", at(NOW)).unwrap();
+        let key = signing_key(&SERVICE);
+        let chain = ca.issue(&key, &[HOST]).unwrap();
+        let signer = ReleaseSigner::new(key, &chain).unwrap();
+        let Setup { kind, floor, authorities, .. } = self;
+        let config = VaultConfig { id: VAULT_ID, kind, authorities, floor };
+        let vault = Vault::new(config, custody(), signer, Arc::new(log));
+        Scene { vault, roots: Roots::new(ca.root_der()).unwrap(), chain, dir }
+    }
+
+    /// The vault with an exportable EC key [`KEY`] under [`policy`].
+    pub(crate) fn scene(self) -> Scene {
+        let scene = self.bare();
+        scene.create(KEY, EC);
+        scene
+    }
+}
+
+/// A vault with what is around it.
+pub(crate) struct Scene {
+    pub(crate) vault: Vault,
+    pub(crate) roots: Roots,
+    pub(crate) chain: Vec<Vec<u8>>,
+    dir: TempDir,
+}
+
+impl Scene {
+    /// The default vault and key.
+    pub(crate) fn new() -> Scene {
+        Setup::default().scene()
+    }
+
+    pub(crate) fn create(&self, key: &str, key_type: KeyType) -> Arc<KeyRecord> {
+        self.make(&CreateCommand { key_type, ..create(key) }).unwrap()
+    }
+
+    pub(crate) fn create_under(&self, key: &str, policy: &str) -> Result<Arc<KeyRecord>, CreateRefusal> {
+        self.make(&CreateCommand { policy: Some(policy.as_bytes()), ..create(key) })
+    }
+
+    pub(crate) fn make(&self, command: &CreateCommand<'_>) -> Result<Arc<KeyRecord>, CreateRefusal> {
+        let seed = command.name.as_str().bytes().fold(2, |sum: u8, byte| sum.wrapping_mul(31).wrapping_add(byte));
+        self.vault.create(command, at(NOW), &mut rng(seed))
+    }
+
+    /// Releases [`KEY`] for this token, now.
+    pub(crate) fn release(&self, token: &str) -> Result<ReleaseAnswer, Refusal> {
+        self.release_at(token, NOW)
+    }
+
+    pub(crate) fn release_at(&self, token: &str, secs: u64) -> Result<ReleaseAnswer, Refusal> {
+        self.vault.release(&command(token), at(secs), &mut rng(3))
+    }
+
+    /// Releases as asked.
+    pub(crate) fn answer(&self, command: &ReleaseCommand<'_>) -> Result<ReleaseAnswer, Refusal> {
+        self.vault.release(command, at(NOW), &mut rng(4))
+    }
+
+    pub(crate) fn release_key(&self, key: &str, token: &str) -> Result<ReleaseAnswer, Refusal> {
+        self.answer(&ReleaseCommand { name: &name(key), ..command(token) })
+    }
+
+    /// What the client says of an answer.
+    pub(crate) fn verify(&self, answer: &str, asked: &Asked<'_>) -> Result<VerifiedRelease, ReleaseAnswerError> {
+        VerifiedRelease::verify(answer, asked, &self.roots, at(NOW))
+    }
+
+    /// The denial of this token, beside a control that is released by the same vault.
+    pub(crate) fn denied(&self, token: &str) -> Refusal {
+        let refusal = self.release(token).unwrap_err();
+        let last = self.records().pop().unwrap();
+        assert_eq!(text(&last, "verdict"), Verdict::Denied.as_str());
+        assert_eq!(text(&last, "token"), hex::encode(sha256(token)));
+        assert!(self.release(&good_token()).is_ok(), "the control");
+        refusal
+    }
+
+    /// As [`denied`](Self::denied), for the reasons of a token.
+    pub(crate) fn denied_token(&self, token: &str) -> TokenError {
+        match self.denied(token) {
+            Refusal::Token(error) => error,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Every record of the audit log; reading checks its chain.
+    pub(crate) fn records(&self) -> Vec<Object> {
+        let records = skerry_audit::read(self.dir.path()).unwrap();
+        records.map(|record| record.unwrap().json().unwrap().into_object().unwrap()).collect()
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The log's file as it lies on disk.
+    pub(crate) fn log_bytes(&self) -> Vec<u8> {
+        std::fs::read(self.dir.path().join("audit.log")).unwrap()
+    }
+}
+
+pub(crate) fn at(secs: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(secs)
+}
+
+pub(crate) fn rng(seed: u8) -> ChaCha20Rng {
+    ChaCha20Rng::from_seed([seed; 32])
+}
+
+/// Custody under the KEK of every vault here.
+pub(crate) fn custody() -> Software {
+    Software::new(Zeroizing::new(KEK), [0xee; 16])
+}
+
+pub(crate) fn name(text: &str) -> KeyName {
+    KeyName::parse(text).unwrap()
+}
+
+/// A request for an exportable EC key under [`policy`].
+pub(crate) fn create(key: &str) -> CreateCommand<'static> {
+    static POLICY: OnceLock<String> = OnceLock::new();
+    CreateCommand {
+        name: name(key),
+        key_type: EC,
+        key_ops: vec!["sign".into(), "verify".into()],
+        exportable: true,
+        policy: Some(POLICY.get_or_init(policy).as_bytes()),
+        immutable: false,
+        who: "alice",
+        request_id: "create-1",
+    }
+}
+
+/// A request to release [`KEY`], as most tests make it.
+pub(crate) fn command(token: &str) -> ReleaseCommand<'_> {
+    static NAME: OnceLock<KeyName> = OnceLock::new();
+    ReleaseCommand {
+        name: NAME.get_or_init(|| name(KEY)),
+        version: None,
+        target: token,
+        nonce: Some(NONCE),
+        enc: Some(Wrap::RsaAesKeyWrap256),
+        api_version: "7.4",
+        host: HOST,
+        who: "bob",
+        request_id: "release-1",
+    }
+}
+
+/// By what the client judges the answer to [`command`].
+pub(crate) fn asked(token: &str) -> Asked<'_> {
+    Asked {
+        host: HOST,
+        kid: "https://vault.example/keys/payments",
+        nonce: Some(NONCE),
+        algorithm: Wrap::RsaAesKeyWrap256,
+        token,
+        target_kid: TARGET_KID,
+    }
+}
+
+/// Whose word, which kind of TEE, which measurement.
+pub(crate) fn policy() -> String {
+    let measurement = hex::encode(MEASUREMENT);
+    entry(
+        ISSUER,
+        &format!(
+            r#"{{"claim":"x-ms-attestation-type","equals":"sevsnpvm"}},{{"claim":"x-ms-sevsnpvm-launchmeasurement","equals":"{measurement}"}}"#
+        ),
+    )
+}
+
+/// A policy of one authority and these clauses, all of them to hold.
+pub(crate) fn entry(authority: &str, clauses: &str) -> String {
+    format!(r#"{{"version":"1.0.0","anyOf":[{{"authority":"{authority}","allOf":[{clauses}]}}]}}"#)
+}
+
+pub(crate) fn tee() -> &'static UnwrapKey {
+    static TEE: OnceLock<UnwrapKey> = OnceLock::new();
+    TEE.get_or_init(|| UnwrapKey::generate(2048).unwrap())
+}
+
+/// Somebody else's TEE.
+pub(crate) fn thief() -> &'static UnwrapKey {
+    static THIEF: OnceLock<UnwrapKey> = OnceLock::new();
+    THIEF.get_or_init(|| UnwrapKey::generate(2048).unwrap())
+}
+
+/// The public half of a TEE's key, for encryption.
+pub(crate) fn jwk(key: &UnwrapKey, kid: &str) -> Object {
+    let (n, e) = key.public_components();
+    Object::new()
+        .with("e", b64::encode(e))
+        .with("key_ops", vec!["encrypt"])
+        .with("kid", kid)
+        .with("kty", "RSA")
+        .with("n", b64::encode(n))
+}
+
+/// The thumbprint of [`tee`]'s key (RFC 7638).
+pub(crate) fn tee_thumbprint() -> String {
+    let (n, e) = tee().public_components();
+    skerry_jose::PublicKey::Rsa(skerry_jose::RsaPublicKey::new(n, e).unwrap()).thumbprint()
+}
+
+/// Claims that meet [`policy`], with the TEE's key.
+pub(crate) fn claims() -> Object {
+    Object::new()
+        .with("x-ms-attestation-type", "sevsnpvm")
+        .with("x-ms-runtime", Object::new().with("keys", vec![jwk(tee(), TARGET_KID)]))
+        .with("x-ms-sevsnpvm-launchmeasurement", hex::encode(MEASUREMENT))
+}
+
+/// The token that is released for.
+pub(crate) fn good_token() -> String {
+    static TOKEN: OnceLock<String> = OnceLock::new();
+    TOKEN.get_or_init(|| token(&claims())).clone()
+}
+
+/// A token of the authority, issued at [`IAT`], as it makes them.
+pub(crate) fn token(claims: &Object) -> String {
+    token_of(signer(), claims, Provenance::Real)
+}
+
+pub(crate) fn token_of(signer: &TokenSigner, claims: &Object, provenance: Provenance) -> String {
+    let result = AttestationResult::assertion(signer.issuer().clone(), claims.clone(), provenance, at(IAT));
+    signer.sign(&result, [9; 32]).unwrap().into_string()
+}
+
+/// Claims as [`token`] signs them, envelope included, to be spoilt.
+pub(crate) fn payload() -> Object {
+    decoded(&good_token(), 1)
+}
+
+/// A token of the authority's key over any payload text.
+pub(crate) fn signed_text(payload: &str) -> String {
+    signed_by(&signing_key(&ATTESTATION), &header(), payload)
+}
+
+pub(crate) fn signed(payload: &Object) -> String {
+    signed_text(&payload.to_json())
+}
+
+/// A token of any key under any header.
+pub(crate) fn signed_by(key: &SigningKey, header: &str, payload: &str) -> String {
+    ProtectedHeader::new(header).sign(payload.as_bytes(), key).unwrap()
+}
+
+/// The header of the authority's tokens.
+pub(crate) fn header() -> String {
+    Object::new().with("alg", "RS256").with("kid", signer().kid()).to_json()
+}
+
+pub(crate) fn signer() -> &'static TokenSigner {
+    static SIGNER: OnceLock<TokenSigner> = OnceLock::new();
+    SIGNER.get_or_init(|| TokenSigner::new(issuer(ISSUER), signing_key(&ATTESTATION)))
+}
+
+/// Another authority that the vault trusts as well.
+pub(crate) fn other_signer() -> &'static TokenSigner {
+    static SIGNER: OnceLock<TokenSigner> = OnceLock::new();
+    SIGNER.get_or_init(|| TokenSigner::new(issuer(OTHER_ISSUER), signing_key(&ATTACKER)))
+}
+
+pub(crate) fn authority() -> Authority {
+    Authority::built_in(signer()).unwrap()
+}
+
+pub(crate) fn issuer(text: &str) -> IssuerUrl {
+    IssuerUrl::parse(text).unwrap()
+}
+
+/// One of the RSA keys of these tests: made once, read anew each time, since it cannot be cloned.
+pub(crate) fn signing_key(place: &OnceLock<Zeroizing<Vec<u8>>>) -> SigningKey {
+    let pkcs8 = place.get_or_init(|| SigningKey::generate(Algorithm::Rs256).unwrap().to_pkcs8().unwrap());
+    SigningKey::from_pkcs8(Algorithm::Rs256, pkcs8).unwrap()
+}
+
+/// Signs tokens of [`ISSUER`].
+pub(crate) static ATTESTATION: OnceLock<Zeroizing<Vec<u8>>> = OnceLock::new();
+/// Signs release answers.
+pub(crate) static SERVICE: OnceLock<Zeroizing<Vec<u8>>> = OnceLock::new();
+/// Signs what an attacker forges, and tokens of [`OTHER_ISSUER`].
+pub(crate) static ATTACKER: OnceLock<Zeroizing<Vec<u8>>> = OnceLock::new();
+
+/// A token as believed by the vault's own function.
+pub(crate) fn trusted(token: &str) -> TrustedResult {
+    skerry_vault::release::trust(&[authority()], token, at(NOW)).unwrap()
+}
+
+/// A record like this one, changed: there is no operation for it yet.
+pub(crate) fn edited(record: &KeyRecord, edit: impl FnOnce(&mut KeyHead, &mut KeyVersion)) -> KeyRecord {
+    let one = &record.versions[0];
+    let mut version = KeyVersion {
+        version: one.version,
+        enabled: one.enabled,
+        created: one.created,
+        updated: one.updated,
+        key_type: one.key_type,
+        public: one.public.clone(),
+        key_ops: one.key_ops.clone(),
+        material: one.material.clone(),
+    };
+    let mut head = record.head.clone();
+    edit(&mut head, &mut version);
+    KeyRecord { head, versions: vec![version] }
+}
+
+/// Part 0 (header) or 1 (payload) of a JWS, as the text it is.
+pub(crate) fn part(jws: &str, index: usize) -> String {
+    String::from_utf8(b64::decode(jws.split('.').nth(index).unwrap()).unwrap()).unwrap()
+}
+
+pub(crate) fn decoded(jws: &str, index: usize) -> Object {
+    object(&part(jws, index))
+}
+
+pub(crate) fn object(text: &str) -> Object {
+    json::parse(text.as_bytes(), &skerry_jose::limits::JSON).unwrap().into_object().unwrap()
+}
+
+/// A value from its JSON.
+pub(crate) fn value(text: &str) -> Value {
+    object(&format!(r#"{{"v":{text}}}"#)).remove("v").unwrap()
+}
+
+/// The text at a path of members.
+pub(crate) fn path<'a>(object: &'a Object, path: &[&str]) -> &'a Value {
+    let (first, rest) = path.split_first().unwrap();
+    object.get(first).and_then(|value| value.get(rest)).unwrap()
+}
+
+pub(crate) fn text<'a>(object: &'a Object, name: &str) -> &'a str {
+    object.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+pub(crate) fn sha256(text: impl AsRef<[u8]>) -> [u8; 32] {
+    digest::digest(&digest::SHA256, text.as_ref()).as_ref().try_into().unwrap()
+}
