@@ -149,18 +149,23 @@ fn judge(packages: &[Package], workspace_dependencies: &[String]) -> Report {
 }
 
 fn forbidden(table: &BTreeMap<&str, May>, from: &str, may: May, uses: &[&str]) -> Vec<Fault> {
-    let (allows, allowed): (Box<dyn Fn(&str) -> bool>, String) = match may {
-        May::UseAny => (Box::new(|_| true), "any".to_owned()),
-        May::UseWhatShips => (Box::new(|name| name != TESTKIT), format!("any but {TESTKIT}")),
+    let (bad, allowed): (Vec<&str>, String) = match may {
+        May::UseAny => (Vec::new(), String::new()),
+        May::UseWhatShips => (uses.iter().copied().filter(|to| *to == TESTKIT).collect(), format!("any but {TESTKIT}")),
         May::Use(names) => {
             let closure = closure(table, names);
-            let list = closure.iter().copied().collect::<Vec<_>>().join(", ");
-            let list = if list.is_empty() { "none of ours".to_owned() } else { list };
-            (Box::new(move |name| closure.contains(name)), list)
+            (uses.iter().copied().filter(|to| !closure.contains(to)).collect(), list(&closure))
         }
     };
-    let edge = |to: &&str| Fault::Edge { from: from.to_owned(), to: (*to).to_owned(), allowed: allowed.clone() };
-    uses.iter().filter(|to| !allows(to)).map(edge).collect()
+    let edge = |to: &str| Fault::Edge { from: from.to_owned(), to: to.to_owned(), allowed: allowed.clone() };
+    bad.into_iter().map(edge).collect()
+}
+
+fn list(names: &BTreeSet<&str>) -> String {
+    match names.is_empty() {
+        true => "none of ours".to_owned(),
+        false => names.iter().copied().collect::<Vec<_>>().join(", "),
+    }
 }
 
 /// These names and all that the table lets them use.

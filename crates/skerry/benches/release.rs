@@ -583,7 +583,7 @@ impl Sealed {
 /// OAEP(target, K) || KWP(K, data).
 fn wrap(target: &OaepPublicEncryptingKey, data: &[u8]) -> anyhow::Result<Vec<u8>> {
     let k = Zeroizing::new(random::<32>());
-    let oaep_len = target.ciphertext_len();
+    let oaep_len = target.ciphertext_size();
     let mut wrapped = vec![0; oaep_len + data.len().next_multiple_of(8) + 8];
     let (oaep, kwp) = wrapped.split_at_mut(oaep_len);
     target.encrypt(&OAEP_SHA256_MGF1SHA256, k.as_slice(), oaep, None)?;

@@ -147,10 +147,10 @@ impl Vault {
         let (public, material) = make(binding, rng)?;
         let record = Arc::new(new_record(command, policy, key, public, material, unix_secs(now)));
         let intent = change(event, command, &record, key, now, Verdict::Intended);
-        self.log.record(&intent).map_err(CreateRefusal::Audit)?;
+        self.log.record(&intent).map(drop).map_err(CreateRefusal::Audit)?;
         let outcome = self.insert(&record);
         let verdict = if outcome.is_ok() { Verdict::Committed } else { Verdict::Aborted };
-        self.log.record(&Entry { verdict, ..intent }).map_err(CreateRefusal::Audit)?;
+        self.log.record(&Entry { verdict, ..intent }).map(drop).map_err(CreateRefusal::Audit)?;
         outcome.map(|()| record)
     }
 

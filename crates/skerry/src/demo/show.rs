@@ -100,3 +100,22 @@ Try next:
   cargo run --release -- policy explain --policy examples/policy.json --claims examples/claims.json
   cargo run --release -p skerry-testkit --bin vectors -- vectors/simulated
 ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(as_expected: bool, control: bool) -> Refused {
+        let text = || "x".to_owned();
+        Refused { who: "somebody", check: text(), expected: text(), seen: text(), as_expected, control }
+    }
+
+    /// The verdict is no only when something is wrong, and then it is no: another error, or a control that failed.
+    #[test]
+    fn demo_fails_when_a_refusal_or_its_control_is_not_as_it_must_be() {
+        let verdict = |refusals: &[Refused]| Shown::new(true).finish(refusals).unwrap();
+        assert!(verdict(&[refused(true, true), refused(true, true)]));
+        assert!(!verdict(&[refused(true, true), refused(false, true)]));
+        assert!(!verdict(&[refused(true, false), refused(true, true)]));
+    }
+}
