@@ -11,3 +11,6 @@ pub const TOKENS_MAX: usize = 4_096;
 
 /// Attestation authorities one vault believes.
 pub const AUTHORITIES_MAX: usize = 64;
+
+/// Bytes of a denial's explanation in the log, whose records hold 64 KiB; escaping makes a byte six at worst.
+pub const EXPLANATION_BYTES_MAX: usize = 8 * 1024;

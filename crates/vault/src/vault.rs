@@ -19,6 +19,7 @@ use skerry_policy::permit::{Denied, KeyRef, Permit, Version, VaultFloor};
 use skerry_policy::release::{ParseError, Policy};
 use uuid::Uuid;
 
+use crate::limits::EXPLANATION_BYTES_MAX;
 use crate::record::{KeyHead, KeyName, KeyRecord, KeyVersion};
 use crate::release::{self, Circumstances, Refusal, ReleaseCommand};
 use crate::signer::{ReleaseSigner, VaultKind};
@@ -294,7 +295,7 @@ fn denial(command: &ReleaseCommand<'_>, key: KeyRef, refusal: &Refusal, at: Syst
     let (event, verdict) = (Event::ReleaseDenied, Verdict::Denied);
     Entry {
         token: Some(token),
-        explanation: chain(refusal),
+        explanation: cut(chain(refusal)),
         ..entry(event, at, subject, command.who, command.request_id, key, verdict)
     }
 }
@@ -324,6 +325,16 @@ fn entry(
         verdict,
         explanation: String::new(),
     }
+}
+
+/// The start of a text that a token can make long, so that no denial is too long to be recorded.
+fn cut(mut text: String) -> String {
+    if text.len() > EXPLANATION_BYTES_MAX {
+        let end = (0..=EXPLANATION_BYTES_MAX).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        text.truncate(end);
+        text.push_str("...");
+    }
+    text
 }
 
 /// A refusal with its causes as one line.
@@ -360,4 +371,19 @@ fn random<const N: usize>(rng: &mut dyn CryptoRng) -> [u8; N] {
 /// A version 4 UUID (RFC 9562, 5.4).
 fn random_uuid(rng: &mut dyn CryptoRng) -> Uuid {
     uuid::Builder::from_random_bytes(random(rng)).into_uuid()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An explanation of any length fits a record, and is cut between characters.
+    #[test]
+    fn long_explanations_are_cut() {
+        let short = "x".repeat(EXPLANATION_BYTES_MAX);
+        assert_eq!(cut(short.clone()), short);
+        assert_eq!(cut(short.clone() + "x"), short + "...");
+        let wide = cut("\u{e9}".repeat(EXPLANATION_BYTES_MAX) + "x");
+        assert_eq!(wide.len(), EXPLANATION_BYTES_MAX + 3);
+    }
 }
