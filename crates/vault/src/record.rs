@@ -111,3 +111,20 @@ impl KeyRecord {
         Binding { key, key_type: version.key_type, exportable: self.head.exportable }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Azure's names and no others; two spellings that differ in case are one key.
+    #[test]
+    fn names_are_azure_s() {
+        for good in ["a", "A-9", "payments", &"x".repeat(NAME_CHARS_MAX)] {
+            assert_eq!(KeyName::parse(good).map(|name| name.as_str().to_owned()), Ok(good.to_owned()));
+        }
+        for bad in ["", ".", "..", "a/b", "a b", "a_b", "\u{e9}", "%2e", "a\0", &"x".repeat(NAME_CHARS_MAX + 1)] {
+            assert_eq!(KeyName::parse(bad), Err(NotAKeyName), "{bad:?}");
+        }
+        assert_eq!(KeyName::parse("PayMents").unwrap().folded(), "payments");
+    }
+}

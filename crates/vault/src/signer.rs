@@ -100,3 +100,48 @@ fn managed_hsm_header(leaf: &[u8], x5c: Vec<String>) -> Object {
 fn sha256_thumbprint(leaf: &[u8]) -> String {
     b64::encode(digest::digest(&digest::SHA256, leaf))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+    use crate::ca::{Ca, CaError};
+
+    fn key() -> SigningKey {
+        SigningKey::generate(Algorithm::Rs256).unwrap()
+    }
+
+    fn ca() -> Ca {
+        Ca::generate("test", UNIX_EPOCH + Duration::from_secs(1_800_000_000)).unwrap()
+    }
+
+    fn refused(key: SigningKey, chain: &[Vec<u8>]) -> SignerError {
+        ReleaseSigner::new(key, chain).map(drop).unwrap_err()
+    }
+
+    /// A chain for another key, none, or one that is no certificate cannot sign; the key's own can.
+    #[test]
+    fn chain_must_be_that_of_the_key() {
+        let (ca, own) = (ca(), key());
+        let chain = ca.issue(&own, &["vault.example"]).unwrap();
+        assert_eq!(chain.len(), 3);
+        assert!(ReleaseSigner::new(own, &chain).is_ok());
+        assert_eq!(refused(key(), &chain), SignerError::KeyMismatch);
+        assert_eq!(refused(key(), &chain[1..]), SignerError::KeyMismatch);
+        assert_eq!(refused(key(), &[]), SignerError::NoCertificate);
+        assert_eq!(refused(key(), &[vec![0x30, 0]]), SignerError::Certificate);
+        let ec = SigningKey::generate(Algorithm::Es256).unwrap();
+        assert_eq!(refused(ec, &chain), SignerError::Algorithm(Algorithm::Es256));
+    }
+
+    /// The CA certifies RSA keys for DNS names, `host:port` among them, and nothing else.
+    #[test]
+    fn ca_refuses_other_keys_and_names() {
+        let (ca, own) = (ca(), key());
+        assert!(ca.issue(&own, &["localhost", "localhost:8443"]).is_ok());
+        assert_eq!(ca.issue(&own, &["h\u{f6}st"]), Err(CaError::Name("h\u{f6}st".into())));
+        let ec = SigningKey::generate(Algorithm::Es256).unwrap();
+        assert_eq!(ca.issue(&ec, &["localhost"]), Err(CaError::LeafKey));
+    }
+}
