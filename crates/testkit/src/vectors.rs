@@ -18,7 +18,7 @@ pub use judge::judge;
 
 /// How one vector came out.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Result {
+pub enum Agreement {
     /// As its verdict says.
     Ok,
     /// Otherwise; each reason in words.
@@ -43,7 +43,7 @@ pub struct Line {
     /// The error behind it, as type and variants; empty where there is none.
     pub code: String,
     /// Whether that is what was wanted.
-    pub result: Result,
+    pub result: Agreement,
     /// Parts of a vector that passes which nothing here verifies.
     pub apart: Vec<&'static str>,
 }
@@ -77,7 +77,7 @@ pub enum RunError {
 }
 
 /// Runs every vector in `folder` and below, in the order of paths.
-pub fn run(folder: &Path) -> std::result::Result<Vec<Line>, RunError> {
+pub fn run(folder: &Path) -> Result<Vec<Line>, RunError> {
     let mut lists = Vec::new();
     find_lists(folder, &mut lists)?;
     if lists.is_empty() {
@@ -92,7 +92,7 @@ pub fn run(folder: &Path) -> std::result::Result<Vec<Line>, RunError> {
 }
 
 /// The vectors of one `vectors.json`.
-pub fn read_list(path: &Path) -> std::result::Result<Vec<Value>, RunError> {
+pub fn read_list(path: &Path) -> Result<Vec<Value>, RunError> {
     let bytes = std::fs::read(path).map_err(|source| RunError::Read { path: path.to_owned(), source })?;
     let json: Value =
         serde_json::from_slice(&bytes).map_err(|source| RunError::Json { path: path.to_owned(), source })?;
@@ -100,7 +100,7 @@ pub fn read_list(path: &Path) -> std::result::Result<Vec<Value>, RunError> {
     vectors.cloned().ok_or_else(|| RunError::Empty(path.to_owned()))
 }
 
-fn find_lists(folder: &Path, lists: &mut Vec<PathBuf>) -> std::result::Result<(), RunError> {
+fn find_lists(folder: &Path, lists: &mut Vec<PathBuf>) -> Result<(), RunError> {
     let failed = |source| RunError::Read { path: folder.to_owned(), source };
     let entries = std::fs::read_dir(folder).map_err(failed)?.map(|entry| entry.map(|entry| entry.path()));
     let mut paths = entries.collect::<std::io::Result<Vec<PathBuf>>>().map_err(failed)?;

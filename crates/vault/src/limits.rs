@@ -14,3 +14,6 @@ pub const AUTHORITIES_MAX: usize = 64;
 
 /// Bytes of a denial's explanation in the log, whose records hold 64 KiB; escaping makes a byte six at worst.
 pub const EXPLANATION_BYTES_MAX: usize = 8 * 1024;
+
+/// Octets of a launch measurement (AMD 56860, ATTESTATION_REPORT.MEASUREMENT); only such a claim goes into the log.
+pub const MEASUREMENT_LEN: usize = 48;

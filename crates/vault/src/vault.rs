@@ -19,7 +19,7 @@ use skerry_policy::permit::{Denied, KeyRef, Permit, Version, VaultFloor};
 use skerry_policy::release::{ParseError, Policy};
 use uuid::Uuid;
 
-use crate::limits::EXPLANATION_BYTES_MAX;
+use crate::limits::{EXPLANATION_BYTES_MAX, MEASUREMENT_LEN};
 use crate::record::{KeyHead, KeyName, KeyRecord, KeyVersion};
 use crate::release::{self, Circumstances, Refusal, ReleaseCommand};
 use crate::signer::{ReleaseSigner, VaultKind};
@@ -350,8 +350,10 @@ fn chain(refusal: &Refusal) -> String {
     }
 }
 
+/// The launch measurement, if the claim is one: an authority may put text of any length there.
 fn measurement(result: &TrustedResult) -> Option<Vec<u8>> {
-    result.claims().get(names::snp::LAUNCH_MEASUREMENT).and_then(Value::as_str).and_then(|text| hex::decode(text).ok())
+    let text = result.claims().get(names::snp::LAUNCH_MEASUREMENT).and_then(Value::as_str)?;
+    hex::decode(text).ok().filter(|octets| octets.len() == MEASUREMENT_LEN)
 }
 
 fn sha256(parts: &[&[u8]]) -> [u8; 32] {

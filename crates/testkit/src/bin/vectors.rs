@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use comfy_table::{Table, presets};
 use serde_json::{Value, json};
-use skerry_testkit::vectors::{self, Line, Result, RunError};
+use skerry_testkit::vectors::{self, Agreement, Line, RunError};
 
 /// Judges evidence vectors.
 #[derive(Parser)]
@@ -25,8 +25,7 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let run: std::result::Result<Vec<_>, RunError> =
-        arguments.folders.iter().map(|folder| vectors::run(folder)).collect();
+    let run: Result<Vec<_>, RunError> = arguments.folders.iter().map(|folder| vectors::run(folder)).collect();
     let lines = match run {
         Ok(lines) => lines.concat(),
         Err(error) => return stop(&error.to_string()),
@@ -60,9 +59,9 @@ impl Count {
         let count = |of: fn(&Line) -> bool| lines.iter().filter(|line| of(line)).count();
         let apart: usize = lines.iter().map(|line| line.apart.len()).sum();
         Count {
-            passed: count(|line| line.result == Result::Ok),
-            failed: count(|line| matches!(line.result, Result::Fail(_))),
-            not_supported: apart + count(|line| matches!(line.result, Result::NotSupported(_))),
+            passed: count(|line| line.result == Agreement::Ok),
+            failed: count(|line| matches!(line.result, Agreement::Fail(_))),
+            not_supported: apart + count(|line| matches!(line.result, Agreement::NotSupported(_))),
         }
     }
 }
@@ -78,9 +77,9 @@ fn as_text(lines: &[Line], count: &Count) -> String {
     for line in lines {
         let id = format!("{}/{}", line.folder.display(), line.id);
         match &line.result {
-            Result::Fail(failures) => text.extend(failures.iter().map(|failure| format!("FAIL {id}: {failure}\n"))),
-            Result::NotSupported(what) => text.push_str(&format!("not supported yet: {id}: {what}\n")),
-            Result::Ok => text.extend(line.apart.iter().map(|what| format!("not supported yet: {id}: {what}\n"))),
+            Agreement::Fail(failures) => text.extend(failures.iter().map(|failure| format!("FAIL {id}: {failure}\n"))),
+            Agreement::NotSupported(what) => text.push_str(&format!("not supported yet: {id}: {what}\n")),
+            Agreement::Ok => text.extend(line.apart.iter().map(|what| format!("not supported yet: {id}: {what}\n"))),
         }
     }
     let Count { passed, failed, not_supported } = count;
@@ -93,9 +92,9 @@ fn as_text(lines: &[Line], count: &Count) -> String {
 
 fn result(line: &Line) -> &'static str {
     match line.result {
-        Result::Ok => "ok",
-        Result::Fail(_) => "FAIL",
-        Result::NotSupported(_) => "not supported yet",
+        Agreement::Ok => "ok",
+        Agreement::Fail(_) => "FAIL",
+        Agreement::NotSupported(_) => "not supported yet",
     }
 }
 
@@ -112,11 +111,11 @@ fn as_json(lines: &[Line], count: &Count) -> String {
 
 fn line_json(line: &Line) -> Value {
     let failures = match &line.result {
-        Result::Fail(failures) => failures.clone(),
+        Agreement::Fail(failures) => failures.clone(),
         _ => Vec::new(),
     };
     let mut apart = line.apart.clone();
-    if let Result::NotSupported(what) = line.result {
+    if let Agreement::NotSupported(what) = line.result {
         apart.push(what);
     }
     json!({

@@ -8,7 +8,7 @@ use skerry_verifier::Floor;
 use skerry_verifier::examine::{Criteria, Examination, Outcome, examine_snp, examine_uvm};
 
 use super::vector::{self, Files, Kind};
-use super::{Line, Result, claims};
+use super::{Agreement, Line, claims};
 
 /// What a verdict asks for.
 #[derive(Debug, Clone, Copy)]
@@ -63,16 +63,16 @@ pub fn judge(folder: &Path, vector: &Value) -> Line {
         decided: "-".to_owned(),
         check: "-".to_owned(),
         code: String::new(),
-        result: Result::Ok,
+        result: Agreement::Ok,
         apart: Vec::new(),
     };
     line.result = match decide(folder, vector, &mut line) {
-        Ok(Decided::NotSupported(what)) => Result::NotSupported(what),
-        Ok(Decided::Judged(failures)) if failures.is_empty() => Result::Ok,
-        Ok(Decided::Judged(failures)) => Result::Fail(failures),
-        Err(failure) => Result::Fail(vec![failure]),
+        Ok(Decided::NotSupported(what)) => Agreement::NotSupported(what),
+        Ok(Decided::Judged(failures)) if failures.is_empty() => Agreement::Ok,
+        Ok(Decided::Judged(failures)) => Agreement::Fail(failures),
+        Err(failure) => Agreement::Fail(vec![failure]),
     };
-    if line.result != Result::Ok {
+    if line.result != Agreement::Ok {
         line.apart.clear();
     }
     line
@@ -84,7 +84,7 @@ enum Decided {
     NotSupported(&'static str),
 }
 
-fn decide(folder: &Path, vector: &Value, line: &mut Line) -> std::result::Result<Decided, String> {
+fn decide(folder: &Path, vector: &Value, line: &mut Line) -> Result<Decided, String> {
     let (_, want) =
         VERDICTS.iter().find(|(verdict, _)| *verdict == line.wanted).ok_or("the verdict is none that is known")?;
     let kind = Kind::of(vector);

@@ -149,7 +149,7 @@ fn member<'a>(vector: &'a Value, name: &str) -> Option<&'a str> {
 
 /// A file of the folder; a name that leaves it is refused.
 fn read_file(folder: &Path, name: &str) -> Result<Vec<u8>, String> {
-    let inside = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
+    let inside = Path::new(name).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
     if !inside {
         return Err(format!("{name}: not a file of the folder"));
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use skerry_testkit::vectors::{self, Line, Result, RunError};
+use skerry_testkit::vectors::{self, Agreement, Line, RunError};
 
 /// Folders with vectors that this build verifies; those that are absent are named on standard error.
 fn folders(test: &str) -> Vec<PathBuf> {
@@ -22,7 +22,7 @@ fn list(folder: &Path) -> Vec<Value> {
 }
 
 fn failed(line: &Line) -> bool {
-    matches!(line.result, Result::Fail(_))
+    matches!(line.result, Agreement::Fail(_))
 }
 
 /// Every vector comes out as it says.
@@ -30,7 +30,7 @@ fn failed(line: &Line) -> bool {
 fn vectors_pass() {
     for folder in folders("vectors_pass") {
         let wrong: Vec<_> =
-            vectors::run(&folder).unwrap().into_iter().filter(|line| line.result != Result::Ok).collect();
+            vectors::run(&folder).unwrap().into_iter().filter(|line| line.result != Agreement::Ok).collect();
         assert!(wrong.is_empty(), "{wrong:#?}");
     }
 }
@@ -142,7 +142,7 @@ fn what_is_not_understood_fails() {
         assert!(failed(&vectors::judge(folder, &vector)), "{vector}");
     }
     let refused = json!({"id": "k", "verdict": "reject", "report": "Cargo.toml", "check": "report-format"});
-    assert_eq!(vectors::judge(folder, &refused).result, Result::Ok);
+    assert_eq!(vectors::judge(folder, &refused).result, Agreement::Ok);
 }
 
 /// Kinds that nothing here verifies never pass.
@@ -150,7 +150,7 @@ fn what_is_not_understood_fails() {
 fn other_kinds_are_apart() {
     for member in ["quote", "hcl_report", "tpm_quote"] {
         let line = vectors::judge(Path::new("."), &json!({"id": "x", "verdict": "reject", member: "x"}));
-        assert!(matches!(line.result, Result::NotSupported(_)), "{line:?}");
+        assert!(matches!(line.result, Agreement::NotSupported(_)), "{line:?}");
     }
 }
 

@@ -7,7 +7,7 @@ use skerry_jose::{Algorithm, RsaPublicKey, SigningKey, Unverified, VerifyingKey}
 use skerry_keys::{Curve, KeyType, OctBits, PublicKey, RsaBits};
 use skerry_keywrap::Algorithm as Wrap;
 use skerry_vault::record::KeyRecord;
-use skerry_vault::{ReleaseCommand, VaultKind};
+use skerry_vault::{CreateCommand, ReleaseCommand, VaultKind};
 
 use crate::support::*;
 
@@ -109,4 +109,14 @@ fn larger_keys_of_a_tee_are_wrapped_to() {
         panic!("not EC")
     };
     ec_signs(*curve, &[&[4], x.as_slice(), y].concat(), release.unwrap(&large).unwrap().expose());
+}
+
+/// A key that was brought in leaves as it came.
+#[test]
+fn imported_key_is_released_as_it_came() {
+    let (scene, token) = (Setup::default().bare(), good_token());
+    let secret: Vec<u8> = (0..32).collect();
+    scene.import(&CreateCommand { key_type: OCT, ..create(KEY) }, &secret).unwrap();
+    let release = scene.verify(&scene.release(&token).unwrap().value, &asked(&token)).unwrap();
+    assert_eq!(release.unwrap(tee()).unwrap().expose(), secret);
 }

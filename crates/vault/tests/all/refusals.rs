@@ -7,6 +7,7 @@
 use skerry_attestation_result::{Provenance, TargetKeyError, TokenError};
 use skerry_audit::{AuditError, Limits};
 use skerry_jose::json;
+use skerry_keys::ImportError;
 use skerry_policy::permit::{Denied, VaultFloor, Version};
 use skerry_policy::release::ParseErrorKind;
 use skerry_vault::limits::NONCE_BYTES_MAX;
@@ -193,6 +194,16 @@ fn name_that_is_taken() {
     let verdicts: Vec<String> = scene.records().iter().map(|record| text(record, "verdict").to_owned()).collect();
     assert_eq!(verdicts, ["intended", "committed", "intended", "aborted"]);
     assert!(scene.make(&create("other")).is_ok());
+}
+
+/// A key brought in as what it is not; nothing is on record of it, since nothing was about to happen.
+#[test]
+fn import_of_another_type() {
+    let scene = Setup::default().bare();
+    let other = ImportError::OtherType { expected: EC, found: OCT };
+    assert_eq!(scene.import(&create(KEY), &[7; 32]).err(), Some(CreateRefusal::Import(other)));
+    assert!(scene.vault.key(&name(KEY)).is_none() && scene.records().is_empty());
+    assert!(scene.import(&CreateCommand { key_type: OCT, ..create(KEY) }, &[7; 32]).is_ok());
 }
 
 /// A key whose making cannot be put on record is not made.

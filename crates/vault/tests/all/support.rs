@@ -14,7 +14,7 @@ use skerry_audit::{Log, Verdict};
 use skerry_client::{Asked, ReleaseAnswerError, Roots, VerifiedRelease};
 use skerry_jose::json::{self, Object, Value};
 use skerry_jose::{Algorithm, ProtectedHeader, SigningKey, b64};
-use skerry_keys::{Curve, KeyType, Software};
+use skerry_keys::{Curve, ImportKey, KeyType, OctBits, Software};
 use skerry_keywrap::{Algorithm as Wrap, UnwrapKey};
 use skerry_policy::permit::VaultFloor;
 use skerry_vault::ca::Ca;
@@ -39,6 +39,7 @@ pub(crate) const VAULT_ID: Uuid = Uuid::from_bytes([0x51; 16]);
 pub(crate) const MEASUREMENT: [u8; 48] = [0xab; 48];
 pub(crate) const KEK: [u8; 32] = [0x77; 32];
 pub(crate) const EC: KeyType = KeyType::Ec { curve: Curve::P256 };
+pub(crate) const OCT: KeyType = KeyType::Oct { bits: OctBits::B256 };
 
 /// Which vault is made; the default is a key vault that trusts both authorities and real hardware only.
 pub(crate) struct Setup {
@@ -108,6 +109,12 @@ impl Scene {
     pub(crate) fn make(&self, command: &CreateCommand<'_>) -> Result<Arc<KeyRecord>, CreateRefusal> {
         let seed = command.name.as_str().bytes().fold(2, |sum: u8, byte| sum.wrapping_mul(31).wrapping_add(byte));
         self.vault.create(command, at(NOW), &mut rng(seed))
+    }
+
+    /// Imports a symmetric key.
+    pub(crate) fn import(&self, command: &CreateCommand<'_>, k: &[u8]) -> Result<Arc<KeyRecord>, CreateRefusal> {
+        let key = ImportKey::Oct { k: Zeroizing::new(k.to_vec()) };
+        self.vault.import(command, &key, at(NOW), &mut rng(5))
     }
 
     /// Releases [`KEY`] for this token, now.

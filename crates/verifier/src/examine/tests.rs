@@ -1,11 +1,20 @@
 //! Tests of the table, and of what an examination calls passed. That real evidence is judged so is for the runner of vectors.
 
-use skerry_evidence::snp::{ChainError, Role};
+use std::path::Path;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use skerry_attestation_result::{IssuerUrl, TokenSigner};
+use skerry_evidence::snp::{ChainError, Generation, Role};
 use skerry_evidence::uvm::{CoseError, UvmError};
 use skerry_evidence::x509::X509Error;
+use skerry_jose::{Algorithm, SigningKey};
 
 use super::table::{CHECKS, ERRORS, begins_with, check_of};
 use super::*;
+use crate::wire::SnpRequest;
+use crate::{Verifier, VerifierConfig};
 
 /// Where each error type is defined, below `crates/`; its key in the table; whether each variant needs a row.
 const SOURCES: &[(&str, &str, &str, bool)] = &[
@@ -160,4 +169,74 @@ fn parts_are_judged_alone() {
     assert!(chain.checks.iter().all(|check| !check.name.starts_with("report-")));
     let many: Vec<&[u8]> = vec![b"-----BEGIN CERTIFICATE-----"; 2];
     assert_eq!(examine_chain(&many, None, &criteria).failed(), Some("certificates-parse"));
+}
+
+/// One simulated vector as the wire brings it: certificates in PEM, and the configuration that trusts its root.
+fn of_vector(folder: &Path, vector: &serde_json::Value) -> (SnpRequest, VerifierConfig, Criteria) {
+    let read = |name: &str| vector[name].as_str().map(|file| std::fs::read(folder.join(file)).unwrap());
+    let mut chain_pem = b"-----BEGIN CERTIFICATE-----\n".to_vec();
+    chain_pem.extend(STANDARD.encode(read("vek").unwrap()).into_bytes());
+    chain_pem.extend(b"\n-----END CERTIFICATE-----\n");
+    chain_pem.extend(read("chain").unwrap());
+    let name = vector["anchor"]["generation"].as_str().unwrap();
+    let generation = Generation::ALL.into_iter().find(|g| g.name().eq_ignore_ascii_case(name)).unwrap();
+    let mut key = [0; 32];
+    hex::decode_to_slice(vector["anchor"]["ark_spki_sha256"].as_str().unwrap(), &mut key).unwrap();
+    let trust = &vector["uvm_trust"];
+    let uvm = trust["issuer"].as_str().map_or_else(TrustList::none, |issuer| {
+        let (feed, svn_min) = (trust["feed"].as_str().unwrap(), trust["svn_min"].as_u64().unwrap());
+        TrustList::none().with_simulated(issuer, feed, svn_min)
+    });
+    let mut config = VerifierConfig::simulated(&[(generation, key)], uvm.clone());
+    if let Some(crl) = read("crl") {
+        config = config.crl(Crl::from_der(&crl, &Limits::default()).unwrap());
+    }
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(vector["verify_at_unix"].as_u64().unwrap());
+    let anchors = Anchors::none().with_simulated(generation, key);
+    let criteria = Criteria { anchors, uvm, ..Criteria::real(now) };
+    let uvm = read("cose").into_iter().collect();
+    let report = read("report").unwrap();
+    (SnpRequest { report, chain_pem, uvm, runtime_data: None, init_data: None, nonce: None }, config, criteria)
+}
+
+/// The causes of an error, the error itself left out: the Verifier's only names the step.
+fn causes(error: &dyn Error) -> String {
+    let mut causes = Vec::new();
+    let mut source = error.source();
+    while let Some(error) = source {
+        causes.push(error.to_string());
+        source = error.source();
+    }
+    causes.join(": ")
+}
+
+/// An examination says what the Verifier says, accepted or refused and why, of every simulated vector.
+#[test]
+fn examinations_agree_with_the_verifier() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../vectors/simulated");
+    let list: serde_json::Value = serde_json::from_slice(&std::fs::read(folder.join("vectors.json")).unwrap()).unwrap();
+    let (mut accepted, mut refused) = (0, 0);
+    for vector in list["vectors"].as_array().unwrap() {
+        let (request, config, criteria) = of_vector(&folder, vector);
+        let crl = vector["crl"].as_str().map(|file| std::fs::read(folder.join(file)).unwrap());
+        let uvm: Vec<&[u8]> = request.uvm.iter().map(Vec::as_slice).collect();
+        let certificates: &[&[u8]] = &[&request.chain_pem];
+        let pieces =
+            SnpPieces { report: &request.report, certificates, crl: crl.as_deref(), uvm: &uvm, ..SnpPieces::default() };
+        let examination = examine_snp(&pieces, &criteria);
+        let key = SigningKey::generate(Algorithm::Es256).unwrap();
+        let signer = TokenSigner::new(IssuerUrl::parse("https://attest.example").unwrap(), key);
+        match (Verifier::new(config, signer).verify(&request, criteria.now), &examination.outcome) {
+            (Ok(evidence), _) if examination.authentic => {
+                assert_eq!(Some(evidence.provenance()), examination.provenance, "{}", vector["id"]);
+                accepted += 1;
+            }
+            (Err(said), Outcome::Refused { error, .. }) if !examination.authentic => {
+                assert_eq!(causes(&said), *error, "{}", vector["id"]);
+                refused += 1;
+            }
+            (verified, outcome) => panic!("{}: {verified:?}, {outcome:?}", vector["id"]),
+        }
+    }
+    assert!(accepted > 10 && refused > 30, "{accepted} accepted, {refused} refused");
 }
