@@ -1,7 +1,7 @@
 //! What every command does at its edge: exit codes, and errors printed once with their whole chain.
 
 use std::error::Error;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 
 use comfy_table::{ContentArrangement, Table, presets};
@@ -11,6 +11,9 @@ pub(crate) const REFUSED: u8 = 1;
 /// Exit code of a command that could not be understood or read its files.
 pub(crate) const USAGE: u8 = 2;
 
+/// Exit code when what is needed is not there: here, somebody who reads the output.
+const UNAVAILABLE: i32 = 3;
+
 /// Prints an error with its causes on standard error; the exit code of a usage error.
 pub(crate) fn fail(error: &anyhow::Error) -> ExitCode {
     // A closed standard error leaves only the exit code to speak.
@@ -18,9 +21,12 @@ pub(crate) fn fail(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(USAGE)
 }
 
-/// Prints text on standard output.
+/// Prints text on standard output. Whoever closed it wants no more of it, and no word about that.
 pub(crate) fn say(text: &str) -> anyhow::Result<()> {
-    writeln!(std::io::stdout(), "{text}").map_err(Into::into)
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(UNAVAILABLE),
+        outcome => outcome.map_err(Into::into),
+    }
 }
 
 /// An empty table with this header, as wide as the terminal, or 120 columns where there is none.

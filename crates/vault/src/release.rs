@@ -90,7 +90,7 @@ pub struct Circumstances<'a> {
     pub now: SystemTime,
 }
 
-/// Checks what can be checked before the token is looked at: the key is there, enabled, exportable, and has a policy.
+/// Checks what can be checked before the token is looked at: the key is there, enabled and exportable.
 pub fn releasable<'a>(
     record: &'a KeyRecord,
     command: &ReleaseCommand<'_>,

@@ -137,8 +137,8 @@ fn kty(kind: VaultKind, key: &PublicKey) -> Value {
 /// Azure Key Vault writes the exponent of RSA-HSM keys as four octets, `AAEAAQ` (recorded 2019 and 2021).
 fn exponent(kind: VaultKind, e: &[u8]) -> String {
     match kind {
-        VaultKind::Vault if e.len() < 4 => b64::encode([&[0; 4][..4 - e.len()], e].concat()),
-        _ => b64::encode(e),
+        VaultKind::Vault => b64::encode([vec![0; 4_usize.saturating_sub(e.len())].as_slice(), e].concat()),
+        VaultKind::ManagedHsm => b64::encode(e),
     }
 }
 

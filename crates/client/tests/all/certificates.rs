@@ -73,7 +73,10 @@ fn chain_that_is_not_trusted() {
     assert_eq!(same_name, untrusted("InvalidSignatureForPublicKey"));
     let clients = pki().leaf(|leaf| leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth]);
     let error = with_chain(&clients).unwrap_err();
-    assert!(matches!(&error, ReleaseAnswerError::Untrusted(reason) if reason.starts_with("RequiredEkuNotFound")), "{error:?}");
+    assert!(
+        matches!(&error, ReleaseAnswerError::Untrusted(reason) if reason.starts_with("RequiredEkuNotFound")),
+        "{error:?}"
+    );
     let at = |now| VerifiedRelease::verify(&answer(&payload()), &ASKED, &pki().roots, at(now)).map(drop);
     for (now, reason) in [(NOW - 101, "CertNotValidYet"), (NOW + 101, "CertExpired")] {
         let error = at(now).unwrap_err();
@@ -95,7 +98,8 @@ fn certificate_of_another_host() {
     for names in [&["other.example", HOST][..], &["VAULT.example"]] {
         assert_eq!(with_names(names), Ok(()), "{names:?}");
     }
-    let wildcard = pki().leaf(|leaf| leaf.subject_alt_names = vec![SanType::DnsName("*.vault.example".try_into().unwrap())]);
+    let wildcard =
+        pki().leaf(|leaf| leaf.subject_alt_names = vec![SanType::DnsName("*.vault.example".try_into().unwrap())]);
     let answer = signed(&header(&wildcard), &payload().to_json());
     let as_host = |host| verify_as(&answer, &Asked { host, ..ASKED }).map(drop);
     let deeper = "a.b.vault.example";

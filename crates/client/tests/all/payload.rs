@@ -70,11 +70,23 @@ fn answer_for_another_key() {
     };
     let other = |seen: &str| Err(ReleaseAnswerError::Key { asked: KID.into(), seen: seen.into() });
     let versioned = format!("{KID}/{VERSION}");
-    for seen in ["https://vault.example/keys/other", "https://vault.example/keys/Payments", "http://vault.example/keys/payments", &versioned, ""] {
+    for seen in [
+        "https://vault.example/keys/other",
+        "https://vault.example/keys/Payments",
+        "http://vault.example/keys/payments",
+        &versioned,
+        "",
+    ] {
         assert_eq!(with(&["request"], seen), other(seen));
     }
     let key = ["response", "key", "key"];
-    let odd = [format!("{KID}2/{VERSION}"), format!("{KID}/{VERSION}0"), format!("{KID}/"), format!("{KID}/{}", "g".repeat(32)), format!("x{versioned}")];
+    let odd = [
+        format!("{KID}2/{VERSION}"),
+        format!("{KID}/{VERSION}0"),
+        format!("{KID}/"),
+        format!("{KID}/{}", "g".repeat(32)),
+        format!("x{versioned}"),
+    ];
     for seen in odd {
         assert_eq!(with(&key, &seen), other(&seen));
     }
@@ -150,7 +162,13 @@ fn envelope_that_is_malformed_or_for_another_key() {
         verify(&answer(&payload)).map(drop)
     };
     let with = |envelope: Object| with_text(b64::encode(envelope.to_json()));
-    for odd in ["".to_owned(), "%".into(), b64::encode("[]"), b64::encode("x"), format!("{}=", b64::encode(key_hsm().to_json()))] {
+    for odd in [
+        "".to_owned(),
+        "%".into(),
+        b64::encode("[]"),
+        b64::encode("x"),
+        format!("{}=", b64::encode(key_hsm().to_json())),
+    ] {
         assert_eq!(with_text(odd), Err(ReleaseAnswerError::Member("key_hsm")));
     }
     let mut without = key_hsm();

@@ -35,8 +35,10 @@ fn receipt_that_is_missing() {
 /// Every member, absent and malformed.
 #[test]
 fn members_are_needed_and_of_their_form() {
-    let digests: [Value; 5] = [Value::Null, b64::encode([1; 31]).into(), b64::encode([1; 33]).into(), "%".into(), 1_u64.into()];
-    let integers: [Value; 4] = [Value::Null, "1".into(), Value::from(-1_i64), object(r#"{"v":1.0}"#).get("v").cloned().unwrap()];
+    let digests: [Value; 5] =
+        [Value::Null, b64::encode([1; 31]).into(), b64::encode([1; 33]).into(), "%".into(), 1_u64.into()];
+    let integers: [Value; 4] =
+        [Value::Null, "1".into(), Value::from(-1_i64), object(r#"{"v":1.0}"#).get("v").cloned().unwrap()];
     let texts: [Value; 2] = [Value::Null, 1_u64.into()];
     let members: [(&'static str, &[Value]); 6] = [
         ("token_digest", &digests),

@@ -132,12 +132,8 @@ impl Pki {
         root.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         in_date(&mut root, NOW - 100, NOW + 1_000);
         let root_der = root.self_signed(&key).unwrap().der().to_vec();
-        let mut pki = Pki {
-            roots: Roots::new(&root_der).unwrap(),
-            root_der,
-            chain: Vec::new(),
-            issuer: Issuer::new(root, key),
-        };
+        let mut pki =
+            Pki { roots: Roots::new(&root_der).unwrap(), root_der, chain: Vec::new(), issuer: Issuer::new(root, key) };
         pki.chain = pki.leaf(|_| {});
         pki
     }

@@ -4,9 +4,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::digest;
-use skerry_attestation_result::{
-    AttestationResult, Authority, Provenance, TargetKeyError, TokenSigner, TrustedResult,
-};
+use skerry_attestation_result::{AttestationResult, Authority, Provenance, TargetKeyError, TokenSigner, TrustedResult};
 use skerry_jose::json::{Object, Value};
 use skerry_jose::{Algorithm, JwkError, SigningKey, b64};
 use skerry_policy::permit::{Denied, KeyRef, Permit, Terms, VaultFloor, Version, permit};
@@ -172,11 +170,14 @@ fn digest_changes_with_each_field_and_with_nothing_else() {
         digest(case)
     };
     let same = digest(Case::default());
-    let others = vec![
+    let others = [
         with_key(|key| key.vault = Uuid::from_bytes([9; 16])),
         with_key(|key| key.key = Uuid::from_bytes([9; 16])),
         with_key(|key| key.version = Version([9; 16])),
-        digest(Case { policy: policy(one_clause(r#"{"claim":"x-ms-attestation-type","exists":true}"#)), ..Case::default() }),
+        digest(Case {
+            policy: policy(one_clause(r#"{"claim":"x-ms-attestation-type","exists":true}"#)),
+            ..Case::default()
+        }),
         digest(Case { generation: 8, ..Case::default() }),
         *Case::default().permit(&signed(&claims(), Provenance::Real, [2; 32])).unwrap().digest(),
         *Case::default().permit(&trusted(&to_key(jwk("other")), Provenance::Real)).unwrap().digest(),

@@ -96,7 +96,7 @@ fn json(steps: &[Value], refusals: &[Refused], ok: bool) -> Object {
 
 const NEXT: &str = "
 Try next:
-  cargo run --release -- evidence verify vectors/simulated/milan-v3-vcek.report.bin --help
+  cargo run --release -- evidence show vectors/simulated/milan-v3-debug.report.bin
   cargo run --release -- policy explain --policy examples/policy.json --claims examples/claims.json
   cargo run --release -p skerry-testkit --bin vectors -- vectors/simulated
 ";

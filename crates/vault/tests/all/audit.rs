@@ -5,7 +5,6 @@ use skerry_jose::json::Object;
 use skerry_keys::{KeyType, OctBits};
 use skerry_policy::permit::KeyRef;
 use skerry_vault::{Refusal, ReleaseCommand};
-use uuid::Uuid;
 
 use crate::support::*;
 
@@ -90,7 +89,7 @@ fn record(key: KeyRef, event: &str, verdict: &str, subject: &[u8]) -> Object {
         .with("event", event)
         .with("key", key.key.to_string())
         .with("subject", hex::encode(sha256(subject)))
-        .with("vault", Uuid::from(VAULT_ID).to_string())
+        .with("vault", VAULT_ID.to_string())
         .with("verdict", verdict)
         .with("version", hex::encode(key.version.0))
 }

@@ -82,9 +82,13 @@ fn token_with_the_same_claims_is_verified_on_its_own() {
     assert_eq!(scene.release(&format!("{input}.{}", b64::encode(other))), Err(bad.clone()));
     let forged = signed_by(&signing_key(&ATTACKER), &part(&token, 0), &part(&token, 1));
     assert_eq!(scene.release(&forged), Err(bad.clone()));
-    let swapped = format!("{}.{}.{signature}", b64::encode(part(&token, 0)), b64::encode(payload().with("x", 1_u64).to_json()));
+    let swapped =
+        format!("{}.{}.{signature}", b64::encode(part(&token, 0)), b64::encode(payload().with("x", 1_u64).to_json()));
     assert_eq!(scene.release(&swapped), Err(bad));
-    assert!(scene.release(&signed(&payload())).is_ok(), "the same claims, signed by the authority under another header");
+    assert!(
+        scene.release(&signed(&payload())).is_ok(),
+        "the same claims, signed by the authority under another header"
+    );
 }
 
 /// What was refused stays refused after a good token, and does not spoil it.

@@ -46,7 +46,8 @@ fn attack_50_key_material_appears_nowhere() {
 fn refusals(scene: &Scene) -> Vec<String> {
     let wrong = token(&claims().with("x-ms-attestation-type", "tdxvm"));
     let refused = ["", "x.y.z", wrong.as_str()].map(|token| scene.release_key("key-0", token).unwrap_err());
-    let made = [create("key-0"), CreateCommand { policy: None, ..create("a") }].map(|made| scene.make(&made).err().unwrap());
+    let made =
+        [create("key-0"), CreateCommand { policy: None, ..create("a") }].map(|made| scene.make(&made).err().unwrap());
     let refused = refused.iter().flat_map(|one| [format!("{one}"), format!("{one:?}")]);
     refused.chain(made.iter().flat_map(|one| [format!("{one}"), format!("{one:?}")])).collect()
 }

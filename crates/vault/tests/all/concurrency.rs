@@ -20,7 +20,7 @@ fn releases_and_denials_side_by_side() {
     let leaves: Vec<u64> = thread::scope(|scope| {
         let worker = |number: usize| {
             let (scene, wrong) = (&scene, &wrong);
-            move || if number % 2 == 0 { released(scene, number) } else { denied(scene, wrong) }
+            move || if number.is_multiple_of(2) { released(scene, number) } else { denied(scene, wrong) }
         };
         let threads: Vec<_> = (0..THREADS).map(|number| scope.spawn(worker(number))).collect();
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
@@ -38,7 +38,7 @@ fn releases_and_denials_side_by_side() {
 /// Half of the threads share one token, the others bring their own each time.
 fn released(scene: &Scene, number: usize) -> Vec<u64> {
     let round = |round: usize| {
-        let shared = number % 4 == 0;
+        let shared = number.is_multiple_of(4);
         let token = if shared { good_token() } else { token(&claims().with("n", format!("{number}-{round}"))) };
         let nonce = format!("{number}-{round}");
         let answer = scene.answer(&ReleaseCommand { nonce: Some(&nonce), ..command(&token) }).unwrap();

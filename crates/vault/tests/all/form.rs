@@ -125,7 +125,9 @@ fn envelope_of_the_wrapped_key() {
 #[test]
 fn members_of_elliptic_curve_and_symmetric_keys() {
     let scene = Setup::default().bare();
-    for (curve, name) in [(Curve::P256, "P-256"), (Curve::P384, "P-384"), (Curve::P521, "P-521"), (Curve::P256K, "P-256K")] {
+    for (curve, name) in
+        [(Curve::P256, "P-256"), (Curve::P384, "P-384"), (Curve::P521, "P-521"), (Curve::P256K, "P-256K")]
+    {
         let record = scene.create(name, KeyType::Ec { curve });
         let PublicKey::Ec { x, y, .. } = &record.versions[0].public else { panic!("not EC") };
         let jwk = released_jwk(&scene, name);
@@ -165,7 +167,8 @@ fn request_is_repeated_as_addressed() {
     let (scene, token) = (Scene::new(), good_token());
     let version = scene.vault.key(&name(KEY)).unwrap().versions[0].version;
     let shouted = name("PAYMENTS");
-    let addressed = ReleaseCommand { version: Some(version), name: &shouted, host: "vault.example:8443", ..command(&token) };
+    let addressed =
+        ReleaseCommand { version: Some(version), name: &shouted, host: "vault.example:8443", ..command(&token) };
     let payload = decoded(&scene.answer(&addressed).unwrap().value, 1);
     let kid = format!("https://vault.example:8443/keys/PAYMENTS/{version}");
     assert_eq!(path(&payload, &["request", "kid"]).as_str(), Some(kid.as_str()));
@@ -180,7 +183,10 @@ fn nonce_is_repeated_iff_sent() {
     for nonce in [None, Some(""), Some("x"), Some("\"},\"enc\":\"none\u{e9}\n")] {
         let answer = scene.answer(&ReleaseCommand { nonce, ..command(&token) }).unwrap().value;
         let request = decoded(&answer, 1);
-        assert_eq!(path(&request, &["request"]).as_object().unwrap().get("nonce").and_then(|seen| seen.as_str()), nonce);
+        assert_eq!(
+            path(&request, &["request"]).as_object().unwrap().get("nonce").and_then(|seen| seen.as_str()),
+            nonce
+        );
         assert_eq!(request.get("request").unwrap().as_object().unwrap().contains("nonce"), nonce.is_some());
         assert!(scene.verify(&answer, &skerry_client::Asked { nonce, ..asked(&token) }).is_ok());
     }
@@ -201,7 +207,8 @@ fn immutable_policy_says_so() {
 /// A policy's scalars come back as text from a key vault, and with their types from a Managed HSM, version 1.0.0.
 #[test]
 fn policy_comes_back_in_each_service_s_form() {
-    let sent = r#"{"version":"1.0","anyOf":[{"authority":"https://attest.example","allOf":[{"claim":"x","equals":true}]}]}"#;
+    let sent =
+        r#"{"version":"1.0","anyOf":[{"authority":"https://attest.example","allOf":[{"claim":"x","equals":true}]}]}"#;
     let cases = [
         (VaultKind::Vault, sent.replace("true", "\"true\"")),
         (VaultKind::ManagedHsm, sent.replace("\"1.0\"", "\"1.0.0\"")),

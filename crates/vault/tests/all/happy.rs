@@ -60,7 +60,9 @@ fn prove(key_type: KeyType, public: &PublicKey, plaintext: &[u8]) {
             assert_eq!(n.len() * 8, bits.bits());
             rsa_signs(n, e, plaintext);
         }
-        (KeyType::Ec { curve }, PublicKey::Ec { x, y, .. }) => ec_signs(curve, &[&[4], x.as_slice(), y].concat(), plaintext),
+        (KeyType::Ec { curve }, PublicKey::Ec { x, y, .. }) => {
+            ec_signs(curve, &[&[4], x.as_slice(), y].concat(), plaintext)
+        }
         (KeyType::Oct { bits }, PublicKey::Oct) => assert_eq!(plaintext.len() * 8, bits.bits()),
         other => panic!("{other:?}"),
     }

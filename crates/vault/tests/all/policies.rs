@@ -49,11 +49,23 @@ fn with_svn(text: &str) -> String {
 fn attack_41_type_juggling() {
     let scene = Setup::default().bare();
     let cases: [(&str, &[&str], &[&str]); 6] = [
-        ("true", &["true", "\"true\""], &["1", "\"1\"", "\"True\"", "\"TRUE\"", "\"true \"", "[true]", "\"yes\"", "\"tr\u{fc}e\""]),
+        (
+            "true",
+            &["true", "\"true\""],
+            &["1", "\"1\"", "\"True\"", "\"TRUE\"", "\"true \"", "[true]", "\"yes\"", "\"tr\u{fc}e\""],
+        ),
         ("\"true\"", &["true", "\"true\""], &["1", "false", "null"]),
-        ("2", &["2", "\"2\""], &["2.0", "2e0", "\"2.0\"", "\"2abc\"", "\" 2\"", "\"02\"", "\"+2\"", "20", "\"\u{662}\"", "true"]),
+        (
+            "2",
+            &["2", "\"2\""],
+            &["2.0", "2e0", "\"2.0\"", "\"2abc\"", "\" 2\"", "\"02\"", "\"+2\"", "20", "\"\u{662}\"", "true"],
+        ),
         ("0", &["0", "\"0\""], &["-0", "0.0", "false", "null", "\"\"", "\"-0\"", "\"00\""]),
-        ("\"ab\"", &["\"ab\"", "\"\\u0061b\""], &["\"AB\"", "\"0xab\"", "\"ab\\u0000\"", "\"\u{ff41}b\"", "\"\u{430}b\"", "\"abc\"", "\"a\""]),
+        (
+            "\"ab\"",
+            &["\"ab\"", "\"\\u0061b\""],
+            &["\"AB\"", "\"0xab\"", "\"ab\\u0000\"", "\"\u{ff41}b\"", "\"\u{430}b\"", "\"abc\"", "\"a\""],
+        ),
         ("\"\u{e9}\"", &["\"\u{e9}\"", "\"\\u00e9\""], &["\"e\u{301}\"", "\"e\"", "\"\u{c9}\""]),
     ];
     for (index, (expected, same, others)) in cases.into_iter().enumerate() {
@@ -99,7 +111,10 @@ fn attack_42_policies_refused_when_set() {
     let clause = r#"{"claim":"a","equals":"b"}"#;
     assert_eq!(kind(r#"{"version":"1.0.0","anyOf":[]}"#), ParseErrorKind::EmptyGroup);
     assert_eq!(kind(&entry(ISSUER, "")), ParseErrorKind::EmptyGroup);
-    assert_eq!(kind(&entry(ISSUER, clause).replace("1.0.0", "2.0.0")), ParseErrorKind::VersionUnknown { version: "2.0.0".into() });
+    assert_eq!(
+        kind(&entry(ISSUER, clause).replace("1.0.0", "2.0.0")),
+        ParseErrorKind::VersionUnknown { version: "2.0.0".into() }
+    );
     let unknown = kind(&entry(ISSUER, r#"{"claim":"a","matches":"b"}"#));
     assert_eq!(unknown, ParseErrorKind::OperatorUnknown { name: "matches".into() });
     let twice = kind(r#"{"version":"1.0.0","version":"1.0.0","anyOf":[]}"#);
@@ -221,7 +236,16 @@ fn attack_46_malformed_wrapping_key() {
 /// Attack 47: only three ways to wrap have a name; PKCS#1 v1.5 and direct AES are none of them, in no spelling.
 #[test]
 fn attack_47_rsa1_5_is_no_wrap() {
-    let odd = ["RSA1_5", "RSA-OAEP", "RSA_AES_KEY_WRAP", "rsa_aes_key_wrap_256", "CKM_RSA_PKCS", "CKM_RSA_AES_KEY_WRAP ", "none", ""];
+    let odd = [
+        "RSA1_5",
+        "RSA-OAEP",
+        "RSA_AES_KEY_WRAP",
+        "rsa_aes_key_wrap_256",
+        "CKM_RSA_PKCS",
+        "CKM_RSA_AES_KEY_WRAP ",
+        "none",
+        "",
+    ];
     for odd in odd {
         assert!(Wrap::parse(odd).is_err(), "{odd:?}");
     }

@@ -128,7 +128,10 @@ fn nothing_is_released_when_the_log_is_full() {
     let released = roomy.log_bytes().len();
     let limited = |len: usize| {
         let log_len_max = u64::try_from(len).unwrap();
-        (Setup { log: Limits { log_len_max }, ..Setup::default() }.scene(), Refusal::Audit(AuditError::Full { log_len_max }))
+        (
+            Setup { log: Limits { log_len_max }, ..Setup::default() }.scene(),
+            Refusal::Audit(AuditError::Full { log_len_max }),
+        )
     };
     let (scene, full) = limited(released - 1);
     for _ in 0..2 {

@@ -72,9 +72,8 @@ fn attack_04_key_in_the_header() {
 fn attack_05_key_id_tricks() {
     let scene = Scene::new();
     let (key, kid) = (signing_key(&ATTESTATION), signer().kid());
-    let with_kid = |kid: Value| {
-        signed_by(&key, &object(r#"{"alg":"RS256"}"#).with("kid", kid).to_json(), &payload().to_json())
-    };
+    let with_kid =
+        |kid: Value| signed_by(&key, &object(r#"{"alg":"RS256"}"#).with("kid", kid).to_json(), &payload().to_json());
     let odd = ["../../dev/null", "' OR 1=1 --", "", "\u{0}", "*", &kid.to_lowercase(), &format!("{kid} "), &kid[1..]];
     for odd in odd {
         let unknown = KeyLookupError::Unknown { kid: odd.into() };
@@ -96,7 +95,7 @@ fn attack_05_key_id_tricks() {
 /// Attack 5: two keys under one id are a refusal, never a choice by order.
 #[test]
 fn attack_05_duplicate_key_id() {
-    let keys = || [ATTESTATION_AND_ATTACKER.0, ATTESTATION_AND_ATTACKER.1].map(|place| signing_key(place).verifying_key("twice").unwrap());
+    let keys = || [&ATTESTATION, &ATTACKER].map(|place| signing_key(place).verifying_key("twice").unwrap());
     let token = signed_by(&signing_key(&ATTESTATION), r#"{"alg":"RS256","kid":"twice"}"#, &payload().to_json());
     let scene = |keys| {
         let authorities = vec![Authority::with_keys(issuer(ISSUER), JwkSet::of(keys))];
@@ -108,16 +107,13 @@ fn attack_05_duplicate_key_id() {
     assert!(scene(keys()[..1].to_vec()).release(&token).is_ok());
 }
 
-static ATTESTATION_AND_ATTACKER: (
-    &std::sync::OnceLock<zeroize::Zeroizing<Vec<u8>>>,
-    &std::sync::OnceLock<zeroize::Zeroizing<Vec<u8>>>,
-) = (&ATTESTATION, &ATTACKER);
-
 /// Attack 6: extensions that a signature check must not overlook.
 #[test]
 fn attack_06_critical_extensions() {
     let scene = Scene::new();
-    for (member, text) in [("crit", "[\"exp\"]"), ("b64", "false"), ("zip", "\"DEF\""), ("enc", "\"A256GCM\""), ("cty", "\"JWT\"")] {
+    for (member, text) in
+        [("crit", "[\"exp\"]"), ("b64", "false"), ("zip", "\"DEF\""), ("enc", "\"A256GCM\""), ("cty", "\"JWT\"")]
+    {
         let header = object(&header()).with(member, value(text)).to_json();
         let token = signed_by(&signing_key(&ATTESTATION), &header, &payload().to_json());
         assert_eq!(scene.denied_token(&token), TokenError::Jws(JwsError::Unsupported(member)));
@@ -129,7 +125,18 @@ fn attack_06_critical_extensions() {
 fn attack_09_times_of_other_types() {
     let scene = Scene::new();
     for name in ["exp", "iat", "nbf"] {
-        for odd in ["\"1800000100\"", "null", "1800000100.0", "1.8e9", "1e400", "-1", "[1800000100]", "{}", "true", "18446744073709551616"] {
+        for odd in [
+            "\"1800000100\"",
+            "null",
+            "1800000100.0",
+            "1.8e9",
+            "1e400",
+            "-1",
+            "[1800000100]",
+            "{}",
+            "true",
+            "18446744073709551616",
+        ] {
             let token = signed(&payload().with(name, value(odd)));
             assert_eq!(scene.release(&token), Err(Refusal::Token(TokenError::WrongType(name))), "{name} {odd}");
         }
@@ -184,7 +191,8 @@ fn attack_11_duplicate_member() {
         (format!(r#"{{"{name}":true,"x-ms-sevsnpvm-is-debuggabl\u0065":false,{inner}"#), name),
         (format!(r#"{{"iss":"{OTHER_ISSUER}",{inner}"#), "iss"),
     ] {
-        let TokenError::Jws(JwsError::Json { part: "payload", source }) = scene.denied_token(&signed_text(&twice)) else {
+        let TokenError::Jws(JwsError::Json { part: "payload", source }) = scene.denied_token(&signed_text(&twice))
+        else {
             panic!("another refusal")
         };
         assert_eq!(source.kind, ErrorKind::DuplicateMember { name: name.into() });
@@ -199,7 +207,13 @@ fn attack_12_hostile_json() {
     let whole = payload().to_json();
     let inner = whole.strip_prefix('{').unwrap();
     let deep = format!(r#"{{"x":{}{},{inner}"#, "[".repeat(20_000), "]".repeat(20_000));
-    for hostile in [deep, format!("{whole}{{}}"), format!("\u{feff}{whole}"), format!("{whole}\u{0}"), format!(r#"{{"x":"\ud800",{inner}"#)] {
+    for hostile in [
+        deep,
+        format!("{whole}{{}}"),
+        format!("\u{feff}{whole}"),
+        format!("{whole}\u{0}"),
+        format!(r#"{{"x":"\ud800",{inner}"#),
+    ] {
         let error = scene.denied_token(&signed_text(&hostile));
         assert!(matches!(error, TokenError::Jws(JwsError::Json { part: "payload", .. })), "{error:?}");
     }
@@ -214,7 +228,13 @@ fn attack_13_base64_variants() {
     let (scene, token) = (Scene::new(), good_token());
     let (start, last) = token.split_at(token.len() - 1);
     let stray = char::from(last.as_bytes()[0] + 1);
-    for odd in [format!("{token}="), format!("{token}=="), format!("{token} "), format!("{token}\n"), format!("{start}{stray}")] {
+    for odd in [
+        format!("{token}="),
+        format!("{token}=="),
+        format!("{token} "),
+        format!("{token}\n"),
+        format!("{start}{stray}"),
+    ] {
         let error = scene.denied_token(&odd);
         assert_eq!(error, TokenError::Jws(JwsError::NotBase64 { part: "signature" }), "{odd:?}");
     }
@@ -228,7 +248,12 @@ fn attack_14_issuer_confusion() {
     for same in ["https://attest.example/", "https://ATTEST.example", "https://attest.example:443"] {
         assert!(scene.release(&with(same)).is_ok(), "{same}");
     }
-    for other in ["https://attest.example.evil.example", "https://attest.exampl", "https://attest.example:444", "https://attest.example/x"] {
+    for other in [
+        "https://attest.example.evil.example",
+        "https://attest.exampl",
+        "https://attest.example:444",
+        "https://attest.example/x",
+    ] {
         assert_eq!(scene.denied(&with(other)), Refusal::UnknownAuthority { issuer: other.into() });
     }
     for (odd, error) in [
