@@ -106,7 +106,11 @@ impl Authority {
 
     /// As [`verify`](Self::verify), for a token that was parsed to find its authority.
     pub fn verify_claimed(&self, token: ClaimedToken<'_>, now: SystemTime) -> Result<TrustedResult, TokenError> {
-        let ClaimedToken { text, issuer: seen, unverified } = token;
+        let ClaimedToken { digest, len, issuer: seen, unverified } = token;
+        let max = self.limits.jws.token_bytes_max;
+        if len > max {
+            return Err(JwsError::TooLarge { len, max }.into());
+        }
         if seen != self.issuer {
             return Err(TokenError::Issuer { expected: self.issuer.to_string(), seen: seen.to_string() });
         }
@@ -122,7 +126,7 @@ impl Authority {
             claims,
             iat: times.iat,
             exp: times.exp,
-            digest: sha256(text),
+            digest,
         })
     }
 
@@ -161,23 +165,46 @@ impl Authority {
     }
 }
 
+/// A token's compact form and its SHA-256, which belong together because they are made together: whoever looks a token up by
+/// digest need not pay for it twice. Nobody vouches for the text.
+#[derive(Debug, Clone, Copy)]
+pub struct TokenText<'a> {
+    text: &'a str,
+    digest: [u8; 32],
+}
+
+impl TokenText<'_> {
+    /// SHA-256 of the text.
+    pub fn digest(&self) -> &[u8; 32] {
+        &self.digest
+    }
+}
+
+impl<'a> From<&'a str> for TokenText<'a> {
+    fn from(text: &'a str) -> TokenText<'a> {
+        TokenText { text, digest: sha256(text) }
+    }
+}
+
 /// A token that was parsed and that nobody vouches for: good for finding the authority it claims to come from.
 #[derive(Debug)]
 pub struct ClaimedToken<'a> {
-    text: &'a str,
+    digest: [u8; 32],
+    len: usize,
     issuer: IssuerUrl,
     unverified: Unverified<'a>,
 }
 
 impl<'a> ClaimedToken<'a> {
     /// Reads the form and the claimed issuer.
-    pub fn parse(text: &'a str, limits: &TokenLimits) -> Result<ClaimedToken<'a>, TokenError> {
+    pub fn parse(token: impl Into<TokenText<'a>>, limits: &TokenLimits) -> Result<ClaimedToken<'a>, TokenError> {
+        let TokenText { text, digest } = token.into();
         if text.is_empty() {
             return Err(TokenError::Empty);
         }
         let unverified = Unverified::parse(text, &limits.jws)?;
         let issuer = issuer(unverified.claims_nobody_vouches_for())?;
-        Ok(ClaimedToken { text, issuer, unverified })
+        Ok(ClaimedToken { digest, len: text.len(), issuer, unverified })
     }
 
     /// The issuer, as the token claims.

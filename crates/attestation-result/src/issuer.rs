@@ -75,7 +75,7 @@ impl std::str::FromStr for IssuerUrl {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum IssuerUrlError {
-    /// More bytes than [`ISSUER_BYTES_MAX`].
+    /// More bytes than `ISSUER_BYTES_MAX`.
     #[error("issuer url of {bytes} bytes, at most {max}")]
     TooLong {
         /// Bytes given.

@@ -13,7 +13,7 @@ mod result;
 mod target;
 mod token;
 
-pub use authority::{Authority, ClaimedToken, TokenError, TrustedResult};
+pub use authority::{Authority, ClaimedToken, TokenError, TokenText, TrustedResult};
 pub use issuer::{IssuerUrl, IssuerUrlError};
 pub use result::{AttestationResult, Provenance};
 pub use target::{TargetKey, TargetKeyError};

@@ -32,6 +32,8 @@ pub enum ReleaseAnswerError {
     Untrusted(String),
     #[error("the certificate is not for {host}")]
     Name { host: String },
+    #[error("key {kid} is not of the vault {asked}")]
+    OtherHost { asked: String, kid: String },
     #[error("the certificate's key")]
     LeafKey(#[source] JwkError),
     #[error("payload member {0} is missing or malformed")]
@@ -103,6 +105,7 @@ impl VerifiedRelease {
         let unverified = Unverified::parse(answer, &limits::jws())?;
         let chain = chain(unverified.header().members())?;
         let leaf = trusted_leaf(&chain, asked.host, roots, now)?;
+        check_host(asked)?;
         let key = VerifyingKey::new("x5c", &leaf, Some(Algorithm::Rs256)).map_err(ReleaseAnswerError::LeafKey)?;
         let payload = unverified.verify(&key)?.into_claims();
         Self::read(&payload, asked)
@@ -217,11 +220,21 @@ fn check_request(request: &Object, asked: &Asked<'_>) -> Result<(), ReleaseAnswe
     }
 }
 
-/// The answer's key is the one asked for, or a version of it.
+/// The answer's key is the one asked for, or a version of it. Names of hosts and keys do not differ by case.
 fn is_version_of(seen: &str, asked: &str) -> bool {
-    seen == asked || seen.strip_prefix(asked).and_then(|rest| rest.strip_prefix('/')).is_some_and(|version| {
-        version.len() == 32 && version.bytes().all(|byte| byte.is_ascii_hexdigit())
-    })
+    let Some((key, version)) = seen.split_at_checked(asked.len()) else { return false };
+    let is_version = |version: &str| version.len() == 32 && version.bytes().all(|byte| byte.is_ascii_hexdigit());
+    key.eq_ignore_ascii_case(asked) && (version.is_empty() || version.strip_prefix('/').is_some_and(is_version))
+}
+
+/// The key that is asked for must be the very vault's whose certificate is checked.
+fn check_host(asked: &Asked<'_>) -> Result<(), ReleaseAnswerError> {
+    let authority = asked.kid.strip_prefix("https://").and_then(|rest| rest.split('/').next()).unwrap_or_default();
+    let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+    match host.eq_ignore_ascii_case(asked.host) {
+        true => Ok(()),
+        false => Err(ReleaseAnswerError::OtherHost { asked: asked.host.to_owned(), kid: asked.kid.to_owned() }),
+    }
 }
 
 fn wrap_algorithm(name: &str, asked: &Asked<'_>) -> Result<WrapAlgorithm, ReleaseAnswerError> {
@@ -229,9 +242,7 @@ fn wrap_algorithm(name: &str, asked: &Asked<'_>) -> Result<WrapAlgorithm, Releas
     let seen = WrapAlgorithm::parse(name).map_err(|_| unknown())?;
     match seen == asked.algorithm {
         true => Ok(seen),
-        false => {
-            Err(ReleaseAnswerError::OtherWrapAlgorithm { asked: asked.algorithm.as_str(), seen: seen.as_str() })
-        }
+        false => Err(ReleaseAnswerError::OtherWrapAlgorithm { asked: asked.algorithm.as_str(), seen: seen.as_str() }),
     }
 }
 
@@ -239,9 +250,13 @@ fn ciphertext(key_hsm: &str, asked: &Asked<'_>) -> Result<Vec<u8>, ReleaseAnswer
     let malformed = ReleaseAnswerError::Member("key_hsm");
     let blob = b64::decode(key_hsm).map_err(|_| malformed.clone())?;
     let blob = json::parse(&blob, &skerry_jose::limits::JSON).ok().and_then(Value::into_object).ok_or(malformed)?;
-    let seen = member_text(member_object(&blob, "header")?, "kid")?;
+    let header = member_object(&blob, "header")?;
+    let seen = member_text(header, "kid")?;
     if seen != asked.target_kid {
         return Err(ReleaseAnswerError::TargetKid { asked: asked.target_kid.to_owned(), seen: seen.to_owned() });
+    }
+    if member_text(header, "enc")? != asked.algorithm.as_str() {
+        return Err(ReleaseAnswerError::Member("enc"));
     }
     b64::decode(member_text(&blob, "ciphertext")?).map_err(|_| ReleaseAnswerError::Member("ciphertext"))
 }

@@ -740,8 +740,7 @@ impl<'a, B: Build> Parser<'a, '_, B> {
 
     /// The longest slice from here without quote, backslash or control character.
     fn run(&mut self) -> &'a str {
-        let rest = self.rest();
-        let length = rest.bytes().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1F)).unwrap_or(rest.len());
+        let length = plain_len(self.rest().as_bytes());
         self.take(length)
     }
 
@@ -934,8 +933,9 @@ fn is_known<'a, B: Build>(name: Cow<'a, str>, members: &[B::Member], seen: &mut 
     !seen.insert(name)
 }
 
-/// Up to here comparing all names is cheaper than hashing them.
-const NAMES_COMPARED_MAX: usize = 16;
+/// Up to here comparing all names is cheaper than hashing them: an attestation token has about thirty, and names differ in
+/// length mostly.
+const NAMES_COMPARED_MAX: usize = 64;
 
 fn lone(unit: u16, offset: usize) -> Fault {
     Fault { kind: ErrorKind::LoneSurrogate { unit }, offset }
@@ -961,23 +961,32 @@ fn write_array(items: &[Value], out: &mut String) {
     out.push(']');
 }
 
-/// Every piece but the last ends with the one character that needs an escape.
+/// What needs no escape is copied in one piece.
 fn write_string(text: &str, out: &mut String) {
     out.push('"');
-    for piece in text.split_inclusive(needs_escape) {
-        match piece.char_indices().next_back() {
-            Some((at, last)) if needs_escape(last) => {
-                out.push_str(piece.get(..at).unwrap_or_default());
-                write_escape(last, out);
-            }
-            _ => out.push_str(piece),
-        }
+    let mut rest = text;
+    while let Some((plain, special)) = rest.split_at_checked(plain_len(rest.as_bytes())) {
+        out.push_str(plain);
+        let mut special = special.chars();
+        let Some(first) = special.next() else { break };
+        write_escape(first, out);
+        rest = special.as_str();
     }
     out.push('"');
 }
 
-fn needs_escape(c: char) -> bool {
-    matches!(c, '"' | '\\' | '\0'..='\u{1f}')
+/// Bytes before the first that is not itself in a string (RFC 8259, 7): quote, backslash, control character. These are
+/// ASCII, so it is a character that begins there. Sixteen at a time, which the compiler makes one comparison each.
+fn plain_len(bytes: &[u8]) -> usize {
+    let (chunks, _) = bytes.as_chunks::<16>();
+    let is_plain = |chunk: &&[u8; 16]| !chunk.iter().fold(false, |any, byte| any | is_special(*byte));
+    let whole = chunks.iter().take_while(is_plain).count() * 16;
+    let rest = bytes.get(whole..).unwrap_or_default();
+    whole + rest.iter().position(|byte| is_special(*byte)).unwrap_or(rest.len())
+}
+
+fn is_special(byte: u8) -> bool {
+    (byte == b'"') | (byte == b'\\') | (byte < 0x20)
 }
 
 fn write_escape(c: char, out: &mut String) {

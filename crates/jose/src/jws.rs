@@ -21,7 +21,7 @@ pub enum JwsError {
     Parts { parts: usize },
     #[error("{part} is not strict base64url")]
     NotBase64 { part: &'static str },
-    #[error("{part}: {source}")]
+    #[error("{part} is not acceptable JSON")]
     Json { part: &'static str, source: json::Error },
     #[error("{part} is not a JSON object")]
     NotAnObject { part: &'static str },

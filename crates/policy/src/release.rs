@@ -35,9 +35,11 @@ pub use parse::{ParseError, ParseErrorKind};
 /// Equality is of meaning as written: neither the version nor the JSON type of a value counts, the order of entries does.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    version: Version,
     quantifier: Quantifier,
     entries: Vec<Entry>,
+    /// Made once: every release puts it into its answer, and its digest on record.
+    canonical: String,
+    digest: PolicyDigest,
 }
 
 impl Policy {
@@ -71,24 +73,29 @@ impl Policy {
     /// The form a vault stores and returns: minified, members in order, scalars as text (observed: Azure Key Vault).
     #[must_use]
     pub fn canonical(&self) -> String {
-        canonical::vault(self)
+        self.canonical.clone()
     }
 
     /// The form a managed HSM returns: as [`Policy::canonical`], but scalars keep their type and the version is "1.0.0".
     #[must_use]
     pub fn canonical_hsm(&self) -> String {
-        canonical::hsm(self)
+        canonical::hsm(self.quantifier, &self.entries)
     }
 
     /// SHA-256 of [`Policy::canonical`].
     #[must_use]
     pub fn digest(&self) -> PolicyDigest {
-        PolicyDigest::of(&self.canonical())
+        self.digest
     }
 
     /// The authorities, in order, repeated when the policy repeats them.
     pub fn authorities(&self) -> impl ExactSizeIterator<Item = &IssuerUrl> {
         self.entries.iter().map(|entry| &entry.authority)
+    }
+
+    fn new(version: Version, quantifier: Quantifier, entries: Vec<Entry>) -> Policy {
+        let canonical = canonical::vault(version, quantifier, &entries);
+        Policy { quantifier, entries, digest: PolicyDigest::of(&canonical), canonical }
     }
 }
 

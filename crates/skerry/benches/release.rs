@@ -8,6 +8,9 @@
 //! `cargo bench --bench release` measures, `-- --json` prints JSON, `-- --only TEXT` takes the cases whose name has TEXT.
 //! Without `--bench` (`cargo test --benches`) each case runs once. Missed aims are printed and never fail the run.
 
+#![allow(clippy::indexing_slicing)] // serde_json's values, which answer null for what is not there
+
+use std::fs::File;
 use std::io::Write as _;
 use std::ops::Range;
 use std::path::Path;
@@ -113,6 +116,8 @@ struct Case<'a> {
     name: &'static str,
     /// The row that it is compared with, and the ratio aimed at.
     base: Option<(&'static str, Option<f64>)>,
+    /// Another row to be compared with, without an aim.
+    beside: Option<&'static str>,
     /// Runs a block; says how many requests that were.
     run: Box<dyn Fn(usize) -> anyhow::Result<usize> + 'a>,
     /// CPU time per request, block by block.
@@ -121,11 +126,17 @@ struct Case<'a> {
 
 impl<'a> Case<'a> {
     fn new(name: &'static str, run: impl Fn(usize) -> anyhow::Result<usize> + 'a) -> Case<'a> {
-        Case { name, base: None, run: Box::new(run), micros: Vec::new() }
+        Case { name, base: None, beside: None, run: Box::new(run), micros: Vec::new() }
     }
 
     fn against(self, base: &'static str, aim: impl Into<Option<f64>>) -> Case<'a> {
         Case { base: Some((base, aim.into())), ..self }
+    }
+
+    /// Block by block, this over the row of that name.
+    fn ratio(&self, name: &'static str, cases: &[Case<'_>]) -> Option<(&'static str, Spread)> {
+        let base = cases.iter().find(|other| other.name == name)?;
+        Some((name, Spread::of(self.micros.iter().zip(&base.micros).map(|(own, base)| own / base).collect())))
     }
 }
 
@@ -162,6 +173,7 @@ struct Row {
     name: &'static str,
     micros: Spread,
     ratio: Option<(&'static str, Spread)>,
+    beside: Option<(&'static str, Spread)>,
     aim: Option<f64>,
 }
 
@@ -183,12 +195,11 @@ impl Spread {
 
 impl Row {
     fn of(case: &Case<'_>, cases: &[Case<'_>]) -> Row {
-        let base = case.base.and_then(|(name, _)| cases.iter().find(|other| other.name == name));
-        let ratios = |base: &Case<'_>| case.micros.iter().zip(&base.micros).map(|(own, base)| own / base).collect();
         Row {
             name: case.name,
             micros: Spread::of(case.micros.clone()),
-            ratio: base.map(|base| (base.name, Spread::of(ratios(base)))),
+            ratio: case.base.and_then(|(name, _)| case.ratio(name, cases)),
+            beside: case.beside.and_then(|name| case.ratio(name, cases)),
             aim: case.base.and_then(|(_, aim)| aim),
         }
     }
@@ -202,7 +213,11 @@ impl Row {
 fn print_table(cases: &[Case<'_>], releases: &Releases) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}\n", releases.sizes())?;
-    writeln!(out, "{:<32} {:>8} {:>14}  {:>6} {:>12} aim", "CPU us per request", "median", "p10..p90", "ratio", "p10..p90")?;
+    writeln!(
+        out,
+        "{:<32} {:>8} {:>14}  {:>6} {:>12} aim",
+        "CPU us per request", "median", "p10..p90", "ratio", "p10..p90"
+    )?;
     for row in cases.iter().map(|case| Row::of(case, cases)) {
         let Spread { low, median, high } = row.micros;
         write!(out, "{:<32} {median:>8.1} {:>14}", row.name, format!("{low:.1}..{high:.1}"))?;
@@ -210,6 +225,9 @@ fn print_table(cases: &[Case<'_>], releases: &Releases) -> anyhow::Result<()> {
             let aim = row.aim.map_or("  - ".into(), |aim| format!("{aim:.2}"));
             let verdict = row.verdict().unwrap_or_default();
             write!(out, "  {median:>6.3} {:>12} {aim} {verdict:<6} of: {base}", format!("{low:.3}..{high:.3}"))?;
+        }
+        if let Some((name, Spread { median, .. })) = &row.beside {
+            write!(out, "; {median:.3} of: {name}")?;
         }
         writeln!(out)?;
     }
@@ -224,6 +242,7 @@ fn print_json(cases: &[Case<'_>], releases: &Releases) -> anyhow::Result<()> {
             "name": row.name, "cpu_us": spread(&row.micros), "aim": row.aim, "verdict": row.verdict(),
             "base": row.ratio.as_ref().map(|(base, _)| base),
             "ratio": row.ratio.as_ref().map(|(_, ratio)| spread(ratio)),
+            "beside": row.beside.as_ref().map(|(name, ratio)| json!({"base": name, "ratio": spread(ratio)})),
         })
     });
     let all = json!({"inputs": releases.sizes(), "rows": rows.collect::<Vec<_>>()});
@@ -241,6 +260,8 @@ struct Releases {
     /// Claims of the tokens that stay in the cache.
     claims: Vec<Value>,
     parts: Parts,
+    /// A file beside the logs on disk.
+    synced: File,
     disk: Sites,
     tmpfs: Option<Sites>,
 }
@@ -320,6 +341,7 @@ impl Releases {
                 answer: String::new(),
                 sealed: Sealed::of(&disk.one)?,
             },
+            synced: tempfile::tempfile_in(env!("CARGO_TARGET_TMPDIR"))?,
             disk,
             tmpfs,
         };
@@ -350,11 +372,14 @@ impl Releases {
             Case::new(BARE, move |block| each(size.share(block), |index| self.bare(index, true))),
             Case::new(STRAIGHT, move |block| each(fresh(block), |token| self.straight_line(token))).against(BARE, None),
         ];
-        let rows = [(Some(&self.disk), ["pipeline, log on disk", "pipeline, log on disk, 8 threads"])];
-        let more = [(self.tmpfs.as_ref(), ["pipeline, log in tmpfs", "pipeline, log in tmpfs, 8 threads"])];
-        for (sites, [one, several]) in rows.into_iter().chain(more).filter_map(|(sites, names)| Some((sites?, names))) {
+        let synced = move |block| each(fresh(block), |token| self.straight_line_synced(token));
+        cases.push(Case::new(SYNCED, synced).against(STRAIGHT, None));
+        let disk = (Some(&self.disk), ["pipeline, log on disk", "pipeline, log on disk, 8 threads"], Some(SYNCED));
+        let tmpfs = (self.tmpfs.as_ref(), ["pipeline, log in tmpfs", "pipeline, log in tmpfs, 8 threads"], None);
+        for (sites, [one, several], beside) in [disk, tmpfs] {
+            let Some(sites) = sites else { continue };
             let run = move |block| each(fresh(block), |token| self.pipeline(&sites.one, token));
-            cases.push(Case::new(one, run).against(STRAIGHT, AIM_RELEASE));
+            cases.push(Case { beside, ..Case::new(one, run).against(STRAIGHT, AIM_RELEASE) });
             let run = move |block| self.in_parallel(&sites.several, fresh(block));
             cases.push(Case::new(several, run).against(STRAIGHT, AIM_RELEASE));
         }
@@ -362,7 +387,10 @@ impl Releases {
         let straight = move |block| each(known(block), |index| self.straight_line_known(index));
         cases.push(Case::new(BARE_KNOWN, bare));
         cases.push(Case::new(STRAIGHT_KNOWN, straight).against(BARE_KNOWN, None));
-        let rows = [(Some(&self.disk), "cached: pipeline, log on disk"), (self.tmpfs.as_ref(), "cached: pipeline, log in tmpfs")];
+        let rows = [
+            (Some(&self.disk), "cached: pipeline, log on disk"),
+            (self.tmpfs.as_ref(), "cached: pipeline, log in tmpfs"),
+        ];
         for (sites, name) in rows.into_iter().filter_map(|(sites, name)| Some((sites?, name))) {
             let tokens = move |block| known(block).filter_map(|index| self.tokens.get(index));
             let run = move |block| each(tokens(block), |token| self.pipeline(&sites.known, token));
@@ -401,6 +429,13 @@ impl Releases {
         self.answer(&self.verified_claims(&token.text)?)
     }
 
+    /// With a record as long as the log's made durable: what the log cannot do without.
+    fn straight_line_synced(&self, token: &Token) -> anyhow::Result<String> {
+        (&self.synced).write_all(&[b' '; RECORD_LEN])?;
+        self.synced.sync_data()?;
+        self.straight_line(token)
+    }
+
     fn straight_line_known(&self, index: usize) -> anyhow::Result<String> {
         self.check_bearer()?;
         self.answer(self.claims.get(index).context("no claims")?)
@@ -408,7 +443,8 @@ impl Releases {
 
     /// The bearer token, read and verified; the same function in the straight line and in front of the pipeline.
     fn check_bearer(&self) -> anyhow::Result<()> {
-        let claims = Unverified::parse(&self.bearer.text, &Default::default())?.verify(&self.bearer_issuer)?.into_claims();
+        let claims =
+            Unverified::parse(&self.bearer.text, &Default::default())?.verify(&self.bearer_issuer)?.into_claims();
         let text = |name| claims.get(name).and_then(strict::Value::as_str);
         ensure!(text("aud") == Some(AUDIENCE) && text("iss") == Some(TENANT), "bearer of another service");
         let exp = claims.get("exp").and_then(strict::Value::as_u64);
@@ -431,7 +467,8 @@ impl Releases {
         ensure!(claims[names::ATTESTATION_TYPE] == "sevsnpvm", "another kind of TEE");
         ensure!(claims[names::snp::IS_DEBUGGABLE] == false, "a TEE that can be debugged");
         let keys = claims[names::RUNTIME]["keys"].as_array().context("no keys")?;
-        let may_encrypt = |jwk: &&Value| jwk["key_ops"].as_array().is_some_and(|ops| ops.iter().any(|op| op == "encrypt"));
+        let may_encrypt =
+            |jwk: &&Value| jwk["key_ops"].as_array().is_some_and(|ops| ops.iter().any(|op| op == "encrypt"));
         let jwk = keys.iter().find(may_encrypt).context("no key for encryption")?;
         let octets = |name| anyhow::Ok(B64.decode(jwk[name].as_str().context("no such member")?)?);
         let target = oaep_key(&octets("n")?, &octets("e")?)?;
@@ -511,7 +548,13 @@ impl Sites {
 }
 
 impl Site {
-    fn make(folder: &Path, attester: &TokenSigner, signing: &SigningKey, chain: &[Vec<u8>], now: SystemTime) -> anyhow::Result<Site> {
+    fn make(
+        folder: &Path,
+        attester: &TokenSigner,
+        signing: &SigningKey,
+        chain: &[Vec<u8>],
+        now: SystemTime,
+    ) -> anyhow::Result<Site> {
         let folder = tempfile::tempdir_in(folder)?;
         let log = Log::create(folder.path(), skerry_audit::Limits::default(), &mut rng())?;
         let id = uuid::Builder::from_random_bytes(random()).into_uuid();
@@ -519,7 +562,7 @@ impl Site {
         let config = VaultConfig { id, kind: VaultKind::Vault, authorities, floor: VaultFloor::default() };
         let signing = SigningKey::from_pkcs8(Algorithm::Rs256, &signing.to_pkcs8()?)?;
         let custody = Software::new(Zeroizing::new(KEK), KEK_ID);
-        let vault = Vault::new(config, custody, ReleaseSigner::new(signing, chain)?, Arc::new(log));
+        let vault = Vault::new(config, custody, ReleaseSigner::new(signing, chain)?, Arc::new(log))?;
         let create = CreateCommand {
             name: KeyName::parse(KEY)?,
             key_type: KeyType::Rsa { bits: RsaBits::B2048 },
@@ -609,8 +652,15 @@ fn released(workload: &UnwrapKey, answer: &str) -> anyhow::Result<Vec<u8>> {
 // Releases: tokens, keys, certificates.
 
 /// Tokens that differ in id and in key, signed on two threads.
-fn tokens(signer: &TokenSigner, evidence: &Evidence, workloads: &[UnwrapKey], count: usize, now: SystemTime) -> anyhow::Result<Vec<Token>> {
-    let claims = workloads.iter().map(|workload| token_claims(evidence, workload)).collect::<anyhow::Result<Vec<_>>>()?;
+fn tokens(
+    signer: &TokenSigner,
+    evidence: &Evidence,
+    workloads: &[UnwrapKey],
+    count: usize,
+    now: SystemTime,
+) -> anyhow::Result<Vec<Token>> {
+    let claims =
+        workloads.iter().map(|workload| token_claims(evidence, workload)).collect::<anyhow::Result<Vec<_>>>()?;
     let result = |claims| AttestationResult::assertion(signer.issuer().clone(), claims, Provenance::Real, now);
     let results: Vec<_> = claims.into_iter().map(result).collect();
     let token = |(_, result)| Token::new(signer.sign(result, random())?.into_string());
@@ -659,7 +709,8 @@ fn vm_configuration() -> Value {
 fn bearer(key: &SigningKey, now: SystemTime) -> anyhow::Result<Token> {
     let now = unix_secs(now);
     let id = "3f0a1c9e-52f4-4b6d-8f9c-1b6d2f7e4a10";
-    let resource = format!("/subscriptions/{id}/resourcegroups/confidential/providers/Microsoft.Compute/virtualMachines/tee-7");
+    let resource =
+        format!("/subscriptions/{id}/resourcegroups/confidential/providers/Microsoft.Compute/virtualMachines/tee-7");
     let claims = json!({
         "aud": AUDIENCE, "iss": TENANT, "iat": now, "nbf": now, "exp": now + 86_400, "aio": B64.encode([1; 48]),
         "appid": id, "appidacr": "2", "groups": [id, id, id], "idp": TENANT, "idtyp": "app", "oid": id,
@@ -672,7 +723,7 @@ fn bearer(key: &SigningKey, now: SystemTime) -> anyhow::Result<Token> {
 
 /// Three certificates. Those above the leaf are as large as a public CA's with RSA-4096; nobody walks the chain here.
 fn chain(key: &SigningKey, now: SystemTime) -> anyhow::Result<Vec<Vec<u8>>> {
-    let leaf = Ca::generate("Skerry bench", now)?.issue(key, &[HOST])?.into_iter().next().context("no leaf")?;
+    let leaf = Ca::generate("Skerry bench", now)?.issue(key, &[HOST], now)?.into_iter().next().context("no leaf")?;
     Ok(vec![leaf, vec![0x30; 1_500], vec![0x30; 1_400]])
 }
 
@@ -692,7 +743,8 @@ fn target(workload: &UnwrapKey) -> anyhow::Result<OaepPublicEncryptingKey> {
 }
 
 fn oaep_key(n: &[u8], e: &[u8]) -> anyhow::Result<OaepPublicEncryptingKey> {
-    let key: PublicEncryptingKey = PublicKeyComponents { n, e }.try_into().map_err(|_| anyhow::anyhow!("key refused"))?;
+    let key: PublicEncryptingKey =
+        PublicKeyComponents { n, e }.try_into().map_err(|_| anyhow::anyhow!("key refused"))?;
     Ok(OaepPublicEncryptingKey::new(key)?)
 }
 
@@ -733,7 +785,8 @@ impl Appraisals {
         let now = SystemTime::now();
         let made = now - Duration::from_secs(86_400);
         let root = Root::generate(Generation::Milan, made, &mut rng())?;
-        let evidence = (0..size.chips).map(|number| one_evidence(&root, number, made)).collect::<anyhow::Result<Vec<_>>>()?;
+        let evidence =
+            (0..size.chips).map(|number| one_evidence(&root, number, made)).collect::<anyhow::Result<Vec<_>>>()?;
         let signing = rs256()?;
         let verifier = || anyhow::Ok(verifier(&root, &signing)?);
         let appraisals = Appraisals {
@@ -756,14 +809,18 @@ impl Appraisals {
     fn cases(&self) -> [Case<'_>; 4] {
         let verify_all = |verifier| each(&self.requests, |request| self.verify(verifier, request));
         [
-            Case::new(SNP_BARE, |_| each(&self.bare, |[ark, ask, vek, report]| {
-                ark.verify(&self.keys.ark)?;
-                ask.verify(&self.keys.ark)?;
-                vek.verify(&self.keys.ask)?;
-                report.verify(&self.keys.ask)
-            })),
-            Case::new("SNP: verifier, chain cold", move |block| verify_all(self.fresh.get(block).context("no verifier")?))
-                .against(SNP_BARE, AIM_SNP),
+            Case::new(SNP_BARE, |_| {
+                each(&self.bare, |[ark, ask, vek, report]| {
+                    ark.verify(&self.keys.ark)?;
+                    ask.verify(&self.keys.ark)?;
+                    vek.verify(&self.keys.ask)?;
+                    report.verify(&self.keys.ask)
+                })
+            }),
+            Case::new("SNP: verifier, chain cold", move |block| {
+                verify_all(self.fresh.get(block).context("no verifier")?)
+            })
+            .against(SNP_BARE, AIM_SNP),
             Case::new(SNP_BARE_KNOWN, |_| each(&self.bare, |[_, _, _, report]| report.verify(&self.keys.ask))),
             Case::new("SNP: verifier, chain cached", move |_| verify_all(&self.known)).against(SNP_BARE_KNOWN, AIM_SNP),
         ]
@@ -845,6 +902,7 @@ fn unix_secs(time: SystemTime) -> u64 {
 
 const BARE: &str = "bare parts";
 const STRAIGHT: &str = "straight-line function";
+const SYNCED: &str = "straight-line and a synced write";
 const BARE_KNOWN: &str = "cached: bare parts";
 const STRAIGHT_KNOWN: &str = "cached: straight-line function";
 const SNP_BARE: &str = "SNP: bare, chain and report";
@@ -867,6 +925,8 @@ const KEK_ID: [u8; 16] = [1; 16];
 const TAG_LEN: usize = 16;
 /// An RSA-2048 signature in base64url.
 const SIGNATURE_CHARS: usize = 342;
+/// Octets of a release in the log.
+const RECORD_LEN: usize = 814;
 const MEASUREMENT: [u8; 48] = [0xab; 48];
 
 /// Four clauses on one authority, minified as a vault keeps it.

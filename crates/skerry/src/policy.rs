@@ -135,12 +135,14 @@ fn subject(options: &Options) -> anyhow::Result<Option<Subject>> {
 fn token(path: &Path, options: &Options) -> anyhow::Result<Subject> {
     let text = String::from_utf8(read(path)?).with_context(|| path.display().to_string())?;
     let text = text.trim();
-    let unverified = Unverified::parse(text, &TokenLimits::default().jws).with_context(|| path.display().to_string())?;
+    let unverified =
+        Unverified::parse(text, &TokenLimits::default().jws).with_context(|| path.display().to_string())?;
     let claims = unverified.claims_nobody_vouches_for().clone();
     let issuer = issuer(options, &claims)?;
     let Some(jwks) = &options.jwks else { return Ok(Subject { issuer, claims, verified: false }) };
     let keys = JwkSet::parse(&read(jwks)?, &limits::JSON).with_context(|| jwks.display().to_string())?;
-    let result = Authority::with_keys(issuer, keys).verify(text, SystemTime::now()).context("the token does not hold")?;
+    let result =
+        Authority::with_keys(issuer, keys).verify(text, SystemTime::now()).context("the token does not hold")?;
     Ok(Subject { issuer: result.issuer().clone(), claims: result.claims().clone(), verified: true })
 }
 

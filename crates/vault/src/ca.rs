@@ -30,7 +30,6 @@ pub struct Ca {
     root_der: Vec<u8>,
     intermediate_der: Vec<u8>,
     issuer: Issuer<'static, KeyPair>,
-    now: SystemTime,
 }
 
 impl Ca {
@@ -42,7 +41,7 @@ impl Ca {
         let intermediate = ca_params(&format!("{installation} Issuing CA"), now, 0);
         let root = Issuer::new(root, root_key);
         let intermediate_der = intermediate.signed_by(&key, &root)?.der().to_vec();
-        Ok(Ca { root_der, intermediate_der, issuer: Issuer::new(intermediate, key), now })
+        Ok(Ca { root_der, intermediate_der, issuer: Issuer::new(intermediate, key) })
     }
 
     /// The root certificate, DER: what clients of this installation must trust.
@@ -50,12 +49,12 @@ impl Ca {
         &self.root_der
     }
 
-    /// A chain leaf, intermediate, root for an RSA key and these names, valid for a year.
-    pub fn issue(&self, key: &SigningKey, names: &[&str]) -> Result<Vec<Vec<u8>>, CaError> {
+    /// A chain leaf, intermediate, root for an RSA key and these names, valid from `now` for a year.
+    pub fn issue(&self, key: &SigningKey, names: &[&str], now: SystemTime) -> Result<Vec<Vec<u8>>, CaError> {
         let pkcs8 = key.to_pkcs8().map_err(|_| CaError::LeafKey)?;
         let key = KeyPair::from_pkcs8_der_and_sign_algo(&pkcs8.as_slice().into(), &PKCS_RSA_SHA256);
         let key = key.map_err(|_| CaError::LeafKey)?;
-        let mut params = params(names.first().unwrap_or(&"skerry"), self.now, LEAF_DAYS);
+        let mut params = params(names.first().unwrap_or(&"skerry"), now, LEAF_DAYS);
         params.subject_alt_names = names.iter().map(|name| dns_name(name)).collect::<Result<_, _>>()?;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];

@@ -17,4 +17,4 @@ mod vault;
 
 pub use release::{Refusal, ReleaseCommand};
 pub use signer::{ReleaseSigner, SignerError, VaultKind};
-pub use vault::{CreateCommand, CreateRefusal, ReleaseAnswer, Vault, VaultConfig};
+pub use vault::{CreateCommand, CreateRefusal, ReleaseAnswer, Vault, VaultConfig, VaultConfigError};

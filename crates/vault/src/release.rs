@@ -7,11 +7,11 @@
 use std::time::SystemTime;
 
 use skerry_attestation_result::limits::TokenLimits;
-use skerry_attestation_result::{Authority, ClaimedToken, TokenError, TrustedResult};
+use skerry_attestation_result::{Authority, ClaimedToken, TokenError, TokenText, TrustedResult};
 use skerry_audit::AuditError;
 use skerry_keys::ReleaseError;
 use skerry_keywrap::Algorithm;
-use skerry_policy::permit::{self, Denied, Permit, Terms, Version, VaultFloor};
+use skerry_policy::permit::{self, Denied, Permit, Terms, VaultFloor, Version};
 
 use crate::limits::NONCE_BYTES_MAX;
 use crate::record::{KeyName, KeyRecord, KeyVersion};
@@ -71,9 +71,14 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// Whether this is a verdict on the TEE or its token, which the log keeps, and not a mistake in the request.
+    /// Whether this is a verdict on a key that is there, which the log keeps, and not a mistake in the request.
     pub fn is_denial(&self) -> bool {
-        matches!(self, Refusal::Token(_) | Refusal::UnknownAuthority { .. } | Refusal::Denied(_))
+        match self {
+            Refusal::KeyDisabled { .. } | Refusal::NotExportable { .. } | Refusal::NoPolicy { .. } => true,
+            Refusal::Token(_) | Refusal::UnknownAuthority { .. } | Refusal::Denied(_) => true,
+            Refusal::KeyNotFound { .. } | Refusal::VersionNotFound { .. } | Refusal::Nonce { .. } => false,
+            Refusal::Audit(_) | Refusal::Release(_) | Refusal::Signing => false,
+        }
     }
 }
 
@@ -90,11 +95,8 @@ pub struct Circumstances<'a> {
     pub now: SystemTime,
 }
 
-/// Checks what can be checked before the token is looked at: the key is there, enabled and exportable.
-pub fn releasable<'a>(
-    record: &'a KeyRecord,
-    command: &ReleaseCommand<'_>,
-) -> Result<&'a KeyVersion, Refusal> {
+/// The version that is asked for, by a request that is itself in order.
+pub fn named<'a>(record: &'a KeyRecord, command: &ReleaseCommand<'_>) -> Result<&'a KeyVersion, Refusal> {
     let name = || record.head.name.to_string();
     if let Some(len) = command.nonce.map(str::len).filter(|len| *len > NONCE_BYTES_MAX) {
         return Err(Refusal::Nonce { len, max: NONCE_BYTES_MAX });
@@ -103,18 +105,25 @@ pub fn releasable<'a>(
         Some(version) => Refusal::VersionNotFound { name: name(), version: version.to_string() },
         None => Refusal::KeyNotFound { name: name() },
     };
-    let version = record.version(command.version).ok_or_else(missing)?;
-    if !version.enabled {
-        return Err(Refusal::KeyDisabled { name: name() });
+    record.version(command.version).ok_or_else(missing)
+}
+
+/// Whether this version may leave at all, before any token is looked at: enabled, and of an exportable key.
+pub fn releasable(record: &KeyRecord, version: &KeyVersion) -> Result<(), Refusal> {
+    let name = || record.head.name.to_string();
+    match (version.enabled, record.head.exportable) {
+        (false, _) => Err(Refusal::KeyDisabled { name: name() }),
+        (true, false) => Err(Refusal::NotExportable { name: name() }),
+        (true, true) => Ok(()),
     }
-    if !record.head.exportable {
-        return Err(Refusal::NotExportable { name: name() });
-    }
-    Ok(version)
 }
 
 /// Believes the token for the authority it claims to come from, if the vault knows that authority.
-pub fn trust(authorities: &[Authority], token: &str, now: SystemTime) -> Result<TrustedResult, Refusal> {
+pub fn trust<'a>(
+    authorities: &[Authority],
+    token: impl Into<TokenText<'a>>,
+    now: SystemTime,
+) -> Result<TrustedResult, Refusal> {
     let claimed = ClaimedToken::parse(token, &TokenLimits::default()).map_err(Refusal::Token)?;
     let known = authorities.iter().find(|authority| authority.issuer() == claimed.issuer());
     let unknown = || Refusal::UnknownAuthority { issuer: claimed.issuer().to_string() };
@@ -122,11 +131,7 @@ pub fn trust(authorities: &[Authority], token: &str, now: SystemTime) -> Result<
 }
 
 /// Permits the release of this version iff the key's terms hold.
-pub fn decide(
-    record: &KeyRecord,
-    version: &KeyVersion,
-    circumstances: &Circumstances<'_>,
-) -> Result<Permit, Refusal> {
+pub fn decide(record: &KeyRecord, version: &KeyVersion, circumstances: &Circumstances<'_>) -> Result<Permit, Refusal> {
     let no_policy = || Refusal::NoPolicy { name: record.head.name.to_string() };
     let terms = Terms {
         key: record.binding(circumstances.vault, version).key,

@@ -103,7 +103,7 @@ fn sha256_thumbprint(leaf: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, UNIX_EPOCH};
+    use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
     use super::*;
     use crate::ca::{Ca, CaError};
@@ -112,8 +112,12 @@ mod tests {
         SigningKey::generate(Algorithm::Rs256).unwrap()
     }
 
+    fn now() -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(1_800_000_000)
+    }
+
     fn ca() -> Ca {
-        Ca::generate("test", UNIX_EPOCH + Duration::from_secs(1_800_000_000)).unwrap()
+        Ca::generate("test", now()).unwrap()
     }
 
     fn refused(key: SigningKey, chain: &[Vec<u8>]) -> SignerError {
@@ -124,7 +128,7 @@ mod tests {
     #[test]
     fn chain_must_be_that_of_the_key() {
         let (ca, own) = (ca(), key());
-        let chain = ca.issue(&own, &["vault.example"]).unwrap();
+        let chain = ca.issue(&own, &["vault.example"], now()).unwrap();
         assert_eq!(chain.len(), 3);
         assert!(ReleaseSigner::new(own, &chain).is_ok());
         assert_eq!(refused(key(), &chain), SignerError::KeyMismatch);
@@ -139,9 +143,9 @@ mod tests {
     #[test]
     fn ca_refuses_other_keys_and_names() {
         let (ca, own) = (ca(), key());
-        assert!(ca.issue(&own, &["localhost", "localhost:8443"]).is_ok());
-        assert_eq!(ca.issue(&own, &["h\u{f6}st"]), Err(CaError::Name("h\u{f6}st".into())));
+        assert!(ca.issue(&own, &["localhost", "localhost:8443"], now()).is_ok());
+        assert_eq!(ca.issue(&own, &["h\u{f6}st"], now()), Err(CaError::Name("h\u{f6}st".into())));
         let ec = SigningKey::generate(Algorithm::Es256).unwrap();
-        assert_eq!(ca.issue(&ec, &["localhost"]), Err(CaError::LeafKey));
+        assert_eq!(ca.issue(&ec, &["localhost"], now()), Err(CaError::LeafKey));
     }
 }

@@ -7,7 +7,6 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use aws_lc_rs::digest;
 use skerry_attestation_result::{TrustedResult, unix_secs};
 
 use crate::limits::TOKENS_MAX;
@@ -29,15 +28,13 @@ struct Entry {
 }
 
 impl Tokens {
-    /// The proof for this token, if it was verified before and `now` lies between then and its end; else what `verify` makes.
+    /// The proof for the token of this digest, if it was verified before and `now` lies between then and its end; else what `verify` makes.
     pub(crate) fn get_or_verify<E>(
         &self,
-        token: &str,
+        digest: Digest,
         now: SystemTime,
         verify: impl FnOnce() -> Result<TrustedResult, E>,
     ) -> Result<Arc<TrustedResult>, E> {
-        let mut digest = [0; 32];
-        digest.copy_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());
         let now = unix_secs(now);
         if let Some(result) = self.find(&digest, now) {
             return Ok(result);

@@ -1,25 +1,25 @@
 //! A vault in memory: makes keys and releases them. Around the pure functions of [`crate::release`] it does what they may
 //! not: look up, put on record, carry out.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
+use std::collections::{HashMap, HashSet};
 use std::error::Error as _;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use aws_lc_rs::digest;
 use rand_core::CryptoRng;
-use skerry_attestation_result::{Authority, TrustedResult, names, unix_secs};
+use skerry_attestation_result::{Authority, TokenText, TrustedResult, names, unix_secs};
 use skerry_audit::{AuditError, Entry, Event, Log, Recorded, Verdict};
 use skerry_jose::json::Value;
 use skerry_keys::custody::{Binding, CustodyError, SealedMaterial, Software};
 use skerry_keys::{ExportableKey, ImportError, ImportKey, KeyType, PublicKey, ReleaseError};
 use skerry_keywrap::Algorithm;
-use skerry_policy::permit::{Denied, KeyRef, Permit, Version, VaultFloor};
+use skerry_policy::permit::{Denied, KeyRef, Permit, VaultFloor, Version};
 use skerry_policy::release::{ParseError, Policy};
 use uuid::Uuid;
 
-use crate::limits::{EXPLANATION_BYTES_MAX, MEASUREMENT_LEN};
+use crate::limits::{AUTHORITIES_MAX, EXPLANATION_BYTES_MAX, MEASUREMENT_LEN};
 use crate::record::{KeyHead, KeyName, KeyRecord, KeyVersion};
 use crate::release::{self, Circumstances, Refusal, ReleaseCommand};
 use crate::signer::{ReleaseSigner, VaultKind};
@@ -36,6 +36,17 @@ pub struct VaultConfig {
     pub authorities: Vec<Authority>,
     /// What it demands whatever a policy says.
     pub floor: VaultFloor,
+}
+
+/// Why a configuration makes no vault.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+#[allow(missing_docs)] // each message says what its variant means
+pub enum VaultConfigError {
+    #[error("{count} authorities, at most {AUTHORITIES_MAX}")]
+    TooManyAuthorities { count: usize },
+    #[error("authority {issuer} is configured twice")]
+    AuthorityTwice { issuer: String },
 }
 
 /// A request to make a key.
@@ -98,9 +109,23 @@ pub struct Vault {
 }
 
 impl Vault {
-    /// An empty vault. The caller vouches that `log` is this installation's and `custody` this vault's.
-    pub fn new(config: VaultConfig, custody: Software, signer: ReleaseSigner, log: Arc<Log>) -> Vault {
-        Vault { config, custody, signer, log, keys: RwLock::default(), tokens: Tokens::default() }
+    /// An empty vault. The caller vouches that `log` is this installation's and `custody` this vault's. Two authorities of
+    /// one issuer would make it a matter of order whose keys count, so they are refused.
+    pub fn new(
+        config: VaultConfig,
+        custody: Software,
+        signer: ReleaseSigner,
+        log: Arc<Log>,
+    ) -> Result<Vault, VaultConfigError> {
+        let count = config.authorities.len();
+        if count > AUTHORITIES_MAX {
+            return Err(VaultConfigError::TooManyAuthorities { count });
+        }
+        let mut issuers = HashSet::new();
+        if let Some(twice) = config.authorities.iter().find(|one| !issuers.insert(one.issuer().clone())) {
+            return Err(VaultConfigError::AuthorityTwice { issuer: twice.issuer().to_string() });
+        }
+        Ok(Vault { config, custody, signer, log, keys: RwLock::default(), tokens: Tokens::default() })
     }
 
     /// The key of this name.
@@ -164,17 +189,20 @@ impl Vault {
         rng: &mut dyn CryptoRng,
     ) -> Result<ReleaseAnswer, Refusal> {
         let record = self.key(command.name).ok_or_else(|| not_found(command))?;
-        let version = release::releasable(&record, command)?;
-        let key = record.binding(self.config.id, version).key;
-        let decided = self.trusted(command, now).and_then(|result| {
-            let circumstances =
-                Circumstances { vault: self.config.id, floor: &self.config.floor, result: &result, now };
-            release::decide(&record, version, &circumstances).map(|permit| (permit, result))
+        let version = release::named(&record, command)?;
+        let mut believed = None;
+        let trusted = release::releasable(&record, version).and_then(|()| self.trusted(command, now));
+        let decided = trusted.and_then(|result| {
+            let result: &TrustedResult = believed.insert(result);
+            let circumstances = Circumstances { vault: self.config.id, floor: &self.config.floor, result, now };
+            release::decide(&record, version, &circumstances)
         });
         match decided {
-            Ok((permit, result)) => self.carry_out(command, &record, version, permit, &result, now, rng),
+            Ok(permit) => self.carry_out(command, &record, version, permit, believed.as_deref(), now, rng),
             Err(refusal) if refusal.is_denial() => {
-                self.log.record(&denial(command, key, &refusal, now)).map(drop).map_err(Refusal::Audit)?;
+                let key = record.binding(self.config.id, version).key;
+                let denial = denial(command, &record.head, key, believed.as_deref(), &refusal, now);
+                self.log.record(&denial).map(drop).map_err(Refusal::Audit)?;
                 Err(refusal)
             }
             Err(refusal) => Err(refusal),
@@ -182,8 +210,9 @@ impl Vault {
     }
 
     fn trusted(&self, command: &ReleaseCommand<'_>, now: SystemTime) -> Result<Arc<TrustedResult>, Refusal> {
-        let verify = || release::trust(&self.config.authorities, command.target, now);
-        self.tokens.get_or_verify(command.target, now, verify)
+        let token = TokenText::from(command.target);
+        let verify = || release::trust(&self.config.authorities, token, now);
+        self.tokens.get_or_verify(*token.digest(), now, verify)
     }
 
     #[allow(clippy::too_many_arguments)] // the whole of one release, each part named once
@@ -193,12 +222,11 @@ impl Vault {
         record: &KeyRecord,
         version: &KeyVersion,
         permit: Permit,
-        result: &TrustedResult,
+        result: Option<&TrustedResult>,
         now: SystemTime,
         rng: &mut dyn CryptoRng,
     ) -> Result<ReleaseAnswer, Refusal> {
-        let recorded: Recorded =
-            self.log.record(&permitted(command, &permit, result, now)).map_err(Refusal::Audit)?;
+        let recorded: Recorded = self.log.record(&permitted(command, &permit, result, now)).map_err(Refusal::Audit)?;
         let binding = record.binding(self.config.id, version);
         let key = ExportableKey::new(&version.material, &binding).map_err(Refusal::Release)?;
         let algorithm = command.enc.unwrap_or(Algorithm::CkmRsaAesKeyWrap);
@@ -278,23 +306,33 @@ fn not_found(command: &ReleaseCommand<'_>) -> Refusal {
     Refusal::KeyNotFound { name: command.name.to_string() }
 }
 
-fn permitted(command: &ReleaseCommand<'_>, permit: &Permit, result: &TrustedResult, at: SystemTime) -> Entry {
+fn permitted(command: &ReleaseCommand<'_>, permit: &Permit, result: Option<&TrustedResult>, at: SystemTime) -> Entry {
     let (event, verdict) = (Event::Release, Verdict::Permitted);
     Entry {
         token: Some(*permit.token_digest()),
         policy: Some(*permit.policy_digest()),
-        measurement: measurement(result),
+        measurement: result.and_then(measurement),
         explanation: format!("released to {}", permit.target().thumbprint()),
         ..entry(event, at, *permit.digest(), command.who, command.request_id, permit.key(), verdict)
     }
 }
 
-fn denial(command: &ReleaseCommand<'_>, key: KeyRef, refusal: &Refusal, at: SystemTime) -> Entry {
+/// Policy and measurement are on record where the denial came after they were known.
+fn denial(
+    command: &ReleaseCommand<'_>,
+    head: &KeyHead,
+    key: KeyRef,
+    believed: Option<&TrustedResult>,
+    refusal: &Refusal,
+    at: SystemTime,
+) -> Entry {
     let token = sha256(&[command.target.as_bytes()]);
     let subject = sha256(&[b"skerry denial v1\0", key.key.as_bytes(), &key.version.0, &token]);
     let (event, verdict) = (Event::ReleaseDenied, Verdict::Denied);
     Entry {
         token: Some(token),
+        policy: believed.and(head.policy.as_ref()).map(|policy| policy.digest().0),
+        measurement: believed.and_then(measurement),
         explanation: cut(chain(refusal)),
         ..entry(event, at, subject, command.who, command.request_id, key, verdict)
     }

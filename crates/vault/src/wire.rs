@@ -75,10 +75,8 @@ fn jwk(kind: VaultKind, host: &str, head: &KeyHead, version: &KeyVersion, releas
 
 /// The envelope of the wrapped key, the same as BYOK's (key-vault spec 3.2).
 fn key_hsm(released: &ReleasedKey) -> Object {
-    let header = Object::new()
-        .with("kid", released.target_kid())
-        .with("alg", "dir")
-        .with("enc", released.algorithm().as_str());
+    let header =
+        Object::new().with("kid", released.target_kid()).with("alg", "dir").with("enc", released.algorithm().as_str());
     Object::new()
         .with("schema_version", "1.0")
         .with("header", header)

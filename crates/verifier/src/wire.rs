@@ -14,7 +14,7 @@ use crate::limits;
 #[non_exhaustive]
 #[allow(missing_docs)] // each message says what its variant means
 pub enum WireError {
-    #[error("{member}: {source}")]
+    #[error("{member} is not acceptable JSON")]
     Json { member: &'static str, source: json::Error },
     #[error("{0} is not a JSON object")]
     NotAnObject(&'static str),

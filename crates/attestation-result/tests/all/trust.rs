@@ -142,6 +142,21 @@ fn key_must_be_the_authority_s() {
     assert_eq!(ClaimedToken::parse("", &TokenLimits::default()).unwrap_err(), TokenError::Empty);
 }
 
+/// An authority's own limit on the size of tokens holds, whoever parsed the token before.
+#[test]
+fn token_too_large_for_its_authority_is_refused() {
+    let token = sign(&good());
+    let verify = |token_bytes_max| {
+        let jws = skerry_jose::limits::JwsLimits { token_bytes_max, ..Default::default() };
+        let authority = authority().limits(TokenLimits { jws, ..TokenLimits::default() });
+        let claimed = ClaimedToken::parse(token.as_str(), &TokenLimits::default()).unwrap();
+        authority.verify_claimed(claimed, now()).map(drop)
+    };
+    assert_eq!(verify(token.len()), Ok(()));
+    let (len, max) = (token.len(), token.len() - 1);
+    assert_eq!(verify(max), Err(TokenError::Jws(JwsError::TooLarge { len, max })));
+}
+
 /// Attack 16: when a key has left the set, what it signed is worth nothing.
 #[test]
 fn removed_key_ends_its_tokens() {

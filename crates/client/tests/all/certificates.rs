@@ -104,7 +104,8 @@ fn certificate_of_another_host() {
     let as_host = |host| verify_as(&answer, &Asked { host, ..ASKED }).map(drop);
     let deeper = "a.b.vault.example";
     assert_eq!(as_host(deeper), Err(ReleaseAnswerError::Name { host: deeper.into() }));
-    assert_eq!(as_host("a.vault.example"), Ok(()));
+    let (asked, kid) = ("a.vault.example".to_owned(), ASKED.kid.to_owned());
+    assert_eq!(as_host("a.vault.example"), Err(ReleaseAnswerError::OtherHost { asked, kid }));
 }
 
 /// A leaf whose key is not RSA, which no real client would take.

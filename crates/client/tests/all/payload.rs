@@ -175,6 +175,10 @@ fn envelope_that_is_malformed_or_for_another_key() {
     without.remove("header");
     assert_eq!(with(without), Err(ReleaseAnswerError::Member("header")));
     assert_eq!(with(key_hsm().with("header", Object::new())), Err(ReleaseAnswerError::Member("kid")));
+    let kid_only = Object::new().with("kid", "tee-key");
+    assert_eq!(with(key_hsm().with("header", kid_only.clone())), Err(ReleaseAnswerError::Member("enc")));
+    let downgraded = kid_only.with("enc", "CKM_RSA_AES_KEY_WRAP");
+    assert_eq!(with(key_hsm().with("header", downgraded)), Err(ReleaseAnswerError::Member("enc")));
     let other = Object::new().with("kid", "other");
     let error = ReleaseAnswerError::TargetKid { asked: "tee-key".into(), seen: "other".into() };
     assert_eq!(with(key_hsm().with("header", other)), Err(error));

@@ -8,7 +8,7 @@ use skerry_jose::json::{Object, Value};
 use skerry_jose::{Algorithm as Jwa, SigningKey, b64};
 use skerry_keys::{Binding, ExportableKey, KeyType, ReleaseError, ReleasedKey, SealedMaterial, Software, release};
 use skerry_keywrap::{Algorithm, Plaintext, UnwrapKey, unwrap};
-use skerry_policy::permit::{KeyRef, Permit, Terms, VaultFloor, Version, permit};
+use skerry_policy::permit::{Denied, KeyRef, Permit, Terms, VaultFloor, Version, permit};
 use skerry_policy::release::Policy;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -51,6 +51,11 @@ pub(crate) fn permit_for(key: KeyRef) -> Permit {
 
 /// A permit for this key, to any public key that a token may carry.
 pub(crate) fn permit_to(key: KeyRef, n: &[u8], e: &[u8]) -> Permit {
+    decide(key, n, e).unwrap()
+}
+
+/// The decision on this key, for a token that carries any public key.
+pub(crate) fn decide(key: KeyRef, n: &[u8], e: &[u8]) -> Result<Permit, Denied> {
     let issuer = IssuerUrl::parse(ISSUER).unwrap();
     let result = AttestationResult::assertion(issuer, claims(n, e), Provenance::Real, now());
     let token = signer().sign(&result, [9; 32]).unwrap();
@@ -63,7 +68,7 @@ pub(crate) fn permit_to(key: KeyRef, n: &[u8], e: &[u8]) -> Permit {
         min_iat: 0,
         floor: &VaultFloor::default(),
     };
-    permit(&terms, &result, now()).unwrap()
+    permit(&terms, &result, now())
 }
 
 fn claims(n: &[u8], e: &[u8]) -> Object {

@@ -1,12 +1,14 @@
 //! The exit: what it takes, and that nothing less opens it.
 
-use crate::fixtures::{audit, binding, custody, key_ref, permit_for, permit_to, released, rng, tee};
+use crate::fixtures::{audit, binding, custody, decide, key_ref, permit_for, released, rng, tee};
+use skerry_attestation_result::TargetKeyError;
 use skerry_audit::Event;
+use skerry_jose::JwkError;
 use skerry_keys::{
     Binding, CustodyError, ExportableKey, KeyType, OctBits, ReleaseError, ReleasedKey, SealedMaterial, release,
 };
-use skerry_keywrap::{Algorithm, TargetKeyError, UnwrapError, unwrap};
-use skerry_policy::permit::{KeyRef, Permit, Version};
+use skerry_keywrap::{Algorithm, UnwrapError, unwrap};
+use skerry_policy::permit::{Denied, KeyRef, Permit, Version};
 use uuid::Uuid;
 
 const OCT: KeyType = KeyType::Oct { bits: OctBits::B256 };
@@ -102,14 +104,13 @@ fn record_moved_to_another_key_stays() {
 
 #[test]
 fn unfit_target_is_refused() {
-    // A token may carry a key that no wrap takes; it is refused before the material is opened.
+    // A token may carry a key that no wrap takes; there is no permit for it, so nothing is put on record or opened.
     let mut n = vec![1];
     n.extend(tee().public_components().0);
-    let permit = permit_to(key_ref(), &n, &[1, 0, 1]);
-    let subject = *permit.digest();
-    let found = attempt(&binding(OCT), permit, Event::Release, &subject).err();
-    let expected = ReleaseError::Target(TargetKeyError::ModulusTopBit { bits: 2049 });
-    assert_eq!(found, Some(expected));
+    let reason = JwkError::ModulusSize { bits: 2049 };
+    let expected = Denied::Target(TargetKeyError::Unusable { kid: "tee-key".into(), reason });
+    assert_eq!(decide(key_ref(), &n, &[1, 0, 1]).err(), Some(expected));
+    assert!(decide(key_ref(), tee().public_components().0, &[1, 0, 1]).is_ok());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::fmt;
 use aws_lc_rs::digest;
 use skerry_jose::json::{Object, Value};
 
-use super::{Clause, Condition, Entry, Group, Operand, Policy, Version};
+use super::{Clause, Condition, Entry, Group, Operand, Quantifier, Version};
 
 /// SHA-256 of the canonical form of a policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,17 +29,17 @@ impl fmt::Display for PolicyDigest {
     }
 }
 
-pub(super) fn vault(policy: &Policy) -> String {
-    document(policy, policy.version, |operand| operand.text.as_str().into())
+pub(super) fn vault(version: Version, quantifier: Quantifier, entries: &[Entry]) -> String {
+    document(version, quantifier, entries, |operand| operand.text.as_str().into())
 }
 
-pub(super) fn hsm(policy: &Policy) -> String {
-    document(policy, Version::V1_0_0, |operand| operand.written.clone())
+pub(super) fn hsm(quantifier: Quantifier, entries: &[Entry]) -> String {
+    document(Version::V1_0_0, quantifier, entries, |operand| operand.written.clone())
 }
 
-fn document(policy: &Policy, version: Version, value: fn(&Operand) -> Value) -> String {
-    let entries: Vec<Value> = policy.entries.iter().map(|own| entry(own, value)).collect();
-    Object::new().with("version", version.text()).with(policy.quantifier.keyword(), entries).to_json()
+fn document(version: Version, quantifier: Quantifier, entries: &[Entry], value: fn(&Operand) -> Value) -> String {
+    let entries: Vec<Value> = entries.iter().map(|own| entry(own, value)).collect();
+    Object::new().with("version", version.text()).with(quantifier.keyword(), entries).to_json()
 }
 
 fn entry(entry: &Entry, value: fn(&Operand) -> Value) -> Value {

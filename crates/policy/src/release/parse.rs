@@ -133,6 +133,14 @@ pub enum ParseErrorKind {
         /// The limit.
         max: usize,
     },
+    /// A canonical form longer than a policy may be: numbers and booleans grow by quotes, and what is stored must be read again.
+    #[error("canonical form of {bytes} bytes, at most {max}")]
+    CanonicalTooLong {
+        /// Its bytes.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
     /// More clauses than the limit.
     #[error("more than {max} clauses")]
     TooManyClauses {
@@ -305,6 +313,15 @@ struct Reader<'l> {
 }
 
 impl Reader<'_> {
+    /// What is accepted must be read again from either of its canonical forms.
+    fn storable(&self, policy: Policy) -> Result<Policy, ParseError> {
+        let (bytes, max) = (policy.canonical.len().max(policy.canonical_hsm().len()), self.limits.json.bytes_max);
+        match bytes > max {
+            true => Err(refusal(ParseErrorKind::CanonicalTooLong { bytes, max }, Position::START, "")),
+            false => Ok(policy),
+        }
+    }
+
     fn document(&mut self, node: &Node) -> Result<Policy, ParseError> {
         let mut fields = Fields::of(Place { node, path: String::new() })?;
         fields.refuse_unknown()?;
@@ -312,7 +329,7 @@ impl Reader<'_> {
         let (quantifier, list) = fields.group()?;
         fields.finish()?;
         let entries = list.items()?.into_iter().map(|place| self.entry(place)).collect::<Result<_, _>>()?;
-        Ok(Policy { version, quantifier, entries })
+        self.storable(Policy::new(version, quantifier, entries))
     }
 
     fn entry(&mut self, place: Place<'_>) -> Result<Entry, ParseError> {

@@ -223,6 +223,17 @@ fn limits_hold_exactly() {
     assert_eq!(kind(clauses(CLAUSES_MAX + 1)), ParseErrorKind::TooManyClauses { max: CLAUSES_MAX });
     assert_eq!(kind(nested(GROUPS_DEPTH_MAX + 1)), ParseErrorKind::TooDeep { max: GROUPS_DEPTH_MAX });
     assert_eq!(kind(ordering(INTEGER_DIGITS_MAX + 1)), ParseErrorKind::OperandNotInteger);
+    // What fits as written, and not with the two quotes that its canonical form puts around each number.
+    let numbers = |total: usize| {
+        let clause = |letters: usize| format!(r#"{{"claim":"{}","equals":1}}"#, "c".repeat(letters));
+        let spare = total - one_clause(&vec![clause(1); 400].join(",")).len();
+        let clauses: Vec<_> =
+            (0..400).map(|index| clause(1 + spare / 400 + usize::from(index < spare % 400))).collect();
+        one_clause(&clauses.join(","))
+    };
+    assert!(parse(numbers(POLICY_BYTES_MAX - 800)).is_ok());
+    let too_long = ParseErrorKind::CanonicalTooLong { bytes: POLICY_BYTES_MAX + 1, max: POLICY_BYTES_MAX };
+    assert_eq!(kind(numbers(POLICY_BYTES_MAX - 799)), too_long);
     let bytes = json::ErrorKind::TooLarge { bytes: POLICY_BYTES_MAX + 1, max: POLICY_BYTES_MAX };
     assert_eq!(kind(padded(POLICY_BYTES_MAX + 1)), ParseErrorKind::Json(bytes));
 }

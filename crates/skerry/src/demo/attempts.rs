@@ -36,12 +36,21 @@ pub(crate) fn release_once(scene: &Scene, shown: &mut Shown) -> anyhow::Result<(
     shown.step("TEE", &format!("simulated SEV-SNP guest booted, measurement {}...", &measurement[..16]))?;
     let request = workload.request()?;
     let sizes = (request.report.len(), request.chain_pem.len());
-    shown.step("evidence", &format!("report of {} bytes over the TEE's own RSA key, chain of {} bytes", sizes.0, sizes.1))?;
+    shown.step(
+        "evidence",
+        &format!("report of {} bytes over the TEE's own RSA key, chain of {} bytes", sizes.0, sizes.1),
+    )?;
     let token = scene.attest(&request, scene.now).context("attestation refused")?;
     shown.step("verified", "root, chain, signature, chip and TCB hold; no debug, no migration, VMPL 0")?;
-    shown.step("token", &format!("attestation token of {} bytes, good for {} h", token.as_str().len(), TOKEN_LIFETIME_SECS / 3_600))?;
+    shown.step(
+        "token",
+        &format!("attestation token of {} bytes, good for {} h", token.as_str().len(), TOKEN_LIFETIME_SECS / 3_600),
+    )?;
     let answer = scene.release(token.as_str()).context("release refused")?;
-    shown.step("released", &format!("policy holds; on record, then wrapped to the TEE's key: {} bytes", answer.value.len()))?;
+    shown.step(
+        "released",
+        &format!("policy holds; on record, then wrapped to the TEE's key: {} bytes", answer.value.len()),
+    )?;
     let release = scene.verify(&answer, token.as_str()).context("the answer does not hold")?;
     let place = release.receipt().audit_index;
     shown.step("answer", &format!("signature, certificate, key id, nonce and receipt hold; audit record {place}"))?;

@@ -61,7 +61,8 @@ impl Scene {
         let now = SystemTime::now();
         let (root, foreign) = roots(now)?;
         let (verifier, vault, roots, log) = services(&root, now)?;
-        shown.step("vault", &format!("made for this demo at https://{HOST}, trusts {ISSUER} and simulated hardware"))?;
+        shown
+            .step("vault", &format!("made for this demo at https://{HOST}, trusts {ISSUER} and simulated hardware"))?;
         let name = KeyName::parse(KEY)?;
         let key = vault.create(&create(&name, &policy()), now, &mut rng()).context("the key could not be made")?;
         shown.step("key", &format!("{KEY}: RSA-HSM 2048, exportable, released only under its policy"))?;
@@ -183,7 +184,7 @@ fn services(root: &Root, now: SystemTime) -> anyhow::Result<(Verifier, Vault, Ro
     let verifier = Verifier::new(VerifierConfig::simulated(&anchors, TrustList::none()), signer);
     let ca = Ca::generate("Skerry demo", now)?;
     let key = SigningKey::generate(Algorithm::Rs256)?;
-    let chain = ca.issue(&key, &[HOST])?;
+    let chain = ca.issue(&key, &[HOST], now)?;
     let folder = tempfile::tempdir().context("no temporary folder for the audit log")?;
     let log = Log::create(folder.path(), skerry_audit::Limits::default(), &mut rng())?;
     let config = VaultConfig {
@@ -193,7 +194,7 @@ fn services(root: &Root, now: SystemTime) -> anyhow::Result<(Verifier, Vault, Ro
         floor: VaultFloor::default().danger().accept_simulated(),
     };
     let custody = Software::new(Zeroizing::new(random()), random());
-    let vault = Vault::new(config, custody, ReleaseSigner::new(key, &chain)?, Arc::new(log));
+    let vault = Vault::new(config, custody, ReleaseSigner::new(key, &chain)?, Arc::new(log))?;
     Ok((verifier, vault, Roots::new(ca.root_der())?, folder))
 }
 

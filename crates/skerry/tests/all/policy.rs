@@ -3,7 +3,15 @@ use crate::support::*;
 /// The example differs from its claims in letter case only, and the hint says so.
 #[test]
 fn explain_hints_at_what_may_be_wrong() {
-    let output = skerry(&["policy", "explain", "--policy", "examples/policy.json", "--claims", "examples/claims.json", "--json"]);
+    let output = skerry(&[
+        "policy",
+        "explain",
+        "--policy",
+        "examples/policy.json",
+        "--claims",
+        "examples/claims.json",
+        "--json",
+    ]);
     assert_eq!(output.status.code(), Some(1));
     let verdict: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&verdict["met"], &verdict["signature_checked"]), (&false.into(), &false.into()));
@@ -19,7 +27,10 @@ fn explain_hints_at_what_may_be_wrong() {
 fn met_policy_exits_with_zero() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/policy.json");
     let policy = std::fs::read_to_string(root).unwrap();
-    let (_folder, path) = file(&policy.replace("4F4448C67F3C8DFC8DE8A5E37125D807DADCC41F06CF23F615DBD52EEC777D10", "4f4448c67f3c8dfc8de8a5e37125d807dadcc41f06cf23f615dbd52eec777d10"));
+    let (_folder, path) = file(&policy.replace(
+        "4F4448C67F3C8DFC8DE8A5E37125D807DADCC41F06CF23F615DBD52EEC777D10",
+        "4f4448c67f3c8dfc8de8a5e37125d807dadcc41f06cf23f615dbd52eec777d10",
+    ));
     let output = skerry(&["policy", "explain", "--policy", &path, "--claims", "examples/claims.json"]);
     assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
     assert!(stdout(&output).ends_with("policy: met\n"));
@@ -35,7 +46,10 @@ fn refused_policy_names_its_place() {
     let output = skerry(&["policy", "check", "--policy", &path]);
     assert_eq!(output.status.code(), Some(1));
     let said = stdout(&output);
-    assert!(said.contains(":2:24: unknown operator \"equal\"") && said.contains("in anyOf[0].allOf[0].equal"), "{said}");
+    assert!(
+        said.contains(":2:24: unknown operator \"equal\"") && said.contains("in anyOf[0].allOf[0].equal"),
+        "{said}"
+    );
 }
 
 /// What cannot be read or understood is a usage error, said on standard error.

@@ -125,7 +125,7 @@ fn attack_48_forged_signature() {
     let forged = signed_by(&attacker, &part(&answer, 0), &part(&answer, 1));
     let error = scene.verify(&forged, &asked(&token)).unwrap_err();
     assert_eq!(error, ReleaseAnswerError::Jws(JwsError::Signature));
-    let chain = Ca::generate("Skerry tests", at(NOW)).unwrap().issue(&attacker, &[HOST]).unwrap();
+    let chain = Ca::generate("Skerry tests", at(NOW)).unwrap().issue(&attacker, &[HOST], at(NOW)).unwrap();
     let x5c: Vec<String> = chain.iter().map(b64::encode_standard).collect();
     let header = decoded(&answer, 0).with("x5c", x5c).to_json();
     let error = scene.verify(&signed_by(&attacker, &header, &part(&answer, 1)), &asked(&token)).unwrap_err();

@@ -77,10 +77,17 @@ fn denied(key: KeyRef, token: &str, refusal: &Refusal) -> Object {
         Refusal::Denied(skerry_policy::permit::Denied::Policy(explanation)) => format!("{refusal}\n{explanation}"),
         other => other.to_string(),
     };
-    record(key, "release-denied", "denied", &subject)
+    let record = record(key, "release-denied", "denied", &subject)
         .with("explanation", explanation)
         .with("token", hex::encode(token))
-        .with("who", "bob")
+        .with("who", "bob");
+    // Policy and measurement are known only where the token was believed.
+    match refusal {
+        Refusal::Denied(_) => {
+            record.with("measurement", hex::encode(MEASUREMENT)).with("policy", hex::encode(sha256(policy())))
+        }
+        _ => record,
+    }
 }
 
 fn record(key: KeyRef, event: &str, verdict: &str, subject: &[u8]) -> Object {

@@ -158,7 +158,7 @@ fn attack_44_not_exportable_or_disabled() {
     assert_eq!(refusal, Refusal::NotExportable { name: "kept".into() });
     let record = scene.vault.key(&name(KEY)).unwrap();
     let disabled = edited(&record, |_, version| version.enabled = false);
-    let refusal = releasable(&disabled, &command(&good_token())).err();
+    let refusal = releasable(&disabled, &disabled.versions[0]).err();
     assert_eq!(refusal, Some(Refusal::KeyDisabled { name: KEY.into() }));
     let binding = kept.binding(VAULT_ID, &kept.versions[0]);
     let loosened = Binding { exportable: true, ..binding };

@@ -12,7 +12,7 @@ use skerry_policy::permit::{Denied, VaultFloor, Version};
 use skerry_policy::release::ParseErrorKind;
 use skerry_vault::limits::NONCE_BYTES_MAX;
 use skerry_vault::record::KeyRecord;
-use skerry_vault::release::{Circumstances, decide, releasable};
+use skerry_vault::release::{Circumstances, decide, named, releasable};
 use skerry_vault::{CreateCommand, CreateRefusal, Refusal, ReleaseCommand};
 
 use crate::support::*;
@@ -25,7 +25,7 @@ fn key_not_found() {
     assert_eq!(refusal, Refusal::KeyNotFound { name: "other".into() });
     let head = scene.vault.key(&name(KEY)).unwrap().head.clone();
     let empty = KeyRecord { head, versions: Vec::new() };
-    assert_eq!(releasable(&empty, &command(&token)).err(), Some(Refusal::KeyNotFound { name: KEY.into() }));
+    assert_eq!(named(&empty, &command(&token)).err(), Some(Refusal::KeyNotFound { name: KEY.into() }));
     assert!(scene.release(&token).is_ok());
 }
 
@@ -42,12 +42,12 @@ fn version_not_found() {
 /// A disabled version is not released.
 #[test]
 fn key_disabled() {
-    let (scene, token) = (Scene::new(), good_token());
+    let scene = Scene::new();
     let record = scene.vault.key(&name(KEY)).unwrap();
     let disabled = edited(&record, |_, version| version.enabled = false);
-    let refusal = releasable(&disabled, &command(&token)).err();
+    let refusal = releasable(&disabled, &disabled.versions[0]).err();
     assert_eq!(refusal, Some(Refusal::KeyDisabled { name: KEY.into() }));
-    assert!(releasable(&record, &command(&token)).is_ok());
+    assert!(releasable(&record, &record.versions[0]).is_ok());
 }
 
 /// A key that was not made exportable is not released, whatever the token.
@@ -145,18 +145,20 @@ fn nothing_is_released_when_the_log_is_full() {
     assert_eq!(scene.log_bytes().len(), released);
 }
 
-/// What is wrong with the request shows before the token is looked at, and is no denial.
+/// What is wrong with the request or the key shows before the token is looked at. A key that is not there is no denial; one
+/// that may not leave is, and is on record.
 #[test]
 fn request_is_checked_before_the_token() {
     let scene = Scene::new();
     scene.make(&CreateCommand { exportable: false, policy: None, ..create("kept") }).unwrap();
     let before = scene.records().len();
-    for key in ["other", "kept"] {
-        assert!(!scene.release_key(key, "not a token").unwrap_err().is_denial());
-    }
+    assert!(!scene.release_key("other", "not a token").unwrap_err().is_denial());
     assert_eq!(scene.records().len(), before);
-    assert!(scene.release("not a token").unwrap_err().is_denial());
+    let refusal = scene.release_key("kept", "not a token").unwrap_err();
+    assert_eq!((refusal.is_denial(), refusal), (true, Refusal::NotExportable { name: "kept".into() }));
     assert_eq!(scene.records().len(), before + 1);
+    assert!(scene.release("not a token").unwrap_err().is_denial());
+    assert_eq!(scene.records().len(), before + 2);
 }
 
 /// Exportable and a policy come together or not at all.
@@ -223,4 +225,22 @@ fn key_is_not_made_when_the_log_is_full() {
 fn sentences_are_azure_s() {
     assert_eq!(CreateRefusal::ExportableWithoutPolicy.to_string(), "Exportable keys must have release policy.");
     assert_eq!(CreateRefusal::PolicyWithoutExportable.to_string(), "Non-exportable keys must not have release policy.");
+}
+
+/// Two authorities of one issuer, or more than a vault takes: no vault, since order would decide whose keys count.
+#[test]
+fn authorities_are_bounded_and_distinct() {
+    use skerry_attestation_result::{Authority, IssuerUrl};
+    use skerry_jose::JwkSet;
+    use skerry_vault::VaultConfigError;
+    use skerry_vault::limits::AUTHORITIES_MAX;
+    let authority = |issuer: &str| Authority::with_keys(IssuerUrl::parse(issuer).unwrap(), JwkSet::default());
+    let vault_with = |authorities| Setup { authorities, ..Setup::default() }.try_bare().map(drop);
+    let many = |count: usize| (0..count).map(|index| authority(&format!("https://a{index}.example"))).collect();
+    assert_eq!(vault_with(many(AUTHORITIES_MAX)).err(), None);
+    let count = AUTHORITIES_MAX + 1;
+    assert_eq!(vault_with(many(count)).err(), Some(VaultConfigError::TooManyAuthorities { count }));
+    let twice = vec![authority("https://a.example"), authority("https://A.example/")];
+    let issuer = "https://A.example/".to_owned();
+    assert_eq!(vault_with(twice).err(), Some(VaultConfigError::AuthorityTwice { issuer }));
 }

@@ -20,7 +20,8 @@ use skerry_policy::permit::VaultFloor;
 use skerry_vault::ca::Ca;
 use skerry_vault::record::{KeyHead, KeyName, KeyRecord, KeyVersion};
 use skerry_vault::{
-    CreateCommand, CreateRefusal, Refusal, ReleaseAnswer, ReleaseCommand, ReleaseSigner, Vault, VaultConfig, VaultKind,
+    CreateCommand, CreateRefusal, Refusal, ReleaseAnswer, ReleaseCommand, ReleaseSigner, Vault, VaultConfig,
+    VaultConfigError, VaultKind,
 };
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -64,16 +65,21 @@ impl Setup {
 
     /// The vault without keys.
     pub(crate) fn bare(self) -> Scene {
+        self.try_bare().unwrap()
+    }
+
+    /// The vault without keys, or why its configuration makes none.
+    pub(crate) fn try_bare(self) -> Result<Scene, VaultConfigError> {
         let dir = TempDir::new().unwrap();
         let log = Log::create(dir.path(), self.log, &mut rng(1)).unwrap();
         let ca = Ca::generate("Skerry tests", at(NOW)).unwrap();
         let key = signing_key(&SERVICE);
-        let chain = ca.issue(&key, &[HOST]).unwrap();
+        let chain = ca.issue(&key, &[HOST], at(NOW)).unwrap();
         let signer = ReleaseSigner::new(key, &chain).unwrap();
         let Setup { kind, floor, authorities, .. } = self;
         let config = VaultConfig { id: VAULT_ID, kind, authorities, floor };
-        let vault = Vault::new(config, custody(), signer, Arc::new(log));
-        Scene { vault, roots: Roots::new(ca.root_der()).unwrap(), chain, dir }
+        let vault = Vault::new(config, custody(), signer, Arc::new(log))?;
+        Ok(Scene { vault, roots: Roots::new(ca.root_der()).unwrap(), chain, dir })
     }
 
     /// The vault with an exportable EC key [`KEY`] under [`policy`].

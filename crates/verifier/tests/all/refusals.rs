@@ -1,6 +1,8 @@
 use skerry_evidence::evidence::{BindingError, UvmMismatch};
 use skerry_evidence::limits::Limits;
-use skerry_evidence::snp::{ChainError, Crl, CrlPolicy, Generation, Options, ParseError, ReportError, Role, TcbVersion};
+use skerry_evidence::snp::{
+    ChainError, Crl, CrlPolicy, Generation, Options, ParseError, ReportError, Role, TcbVersion,
+};
 use skerry_evidence::uvm::UvmError;
 use skerry_policy::attestation::AppraisalPolicy;
 use skerry_simulator::{ChipConfig, TeeConfig, UVM_FEED};
