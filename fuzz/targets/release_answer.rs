@@ -34,7 +34,7 @@ struct Vault {
 static VAULT: LazyLock<Vault> = LazyLock::new(|| {
     let ca = Ca::generate("Fuzz", now()).expect("a root");
     let key = SigningKey::generate(Algorithm::Rs256).expect("a key");
-    let chain = ca.issue(&key, &[ASKED.host]).expect("a chain");
+    let chain = ca.issue(&key, &[ASKED.host], now()).expect("a chain");
     let chain: Vec<String> = chain.iter().map(b64::encode_standard).collect();
     let header = Object::new().with("alg", "RS256").with("x5c", chain);
     Vault { key, header: ProtectedHeader::new(&header.to_json()), roots: Roots::new(ca.root_der()).expect("a root") }
