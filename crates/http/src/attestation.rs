@@ -1,0 +1,284 @@
+//! The attestation service on the wire, as Microsoft Azure Attestation speaks (recorded 2021 to 2025).
+//!
+//! Attesting, the signing certificates and the metadata are open to anybody; reading a policy takes a bearer token. Paths
+//! are compared without case, since clients spell them in several ways (observed: `SevSnpVM`, `sevsnpvm`). Types of TEE that
+//! Azure knows and this service does not are refused with 400. Not here: setting policies, policy certificates, TCB
+//! baselines, and every decision about evidence, which is `skerry-verifier`'s.
+
+mod policy;
+mod refusal;
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{HeaderValue, WWW_AUTHENTICATE};
+use http::{Method, StatusCode};
+use skerry_attestation_result::{AttestationToken, names};
+use skerry_jose::json::Object;
+use skerry_policy::attestation::AppraisalPolicy;
+use skerry_verifier::Verifier;
+use skerry_verifier::limits::BODY_BYTES_MAX;
+use skerry_verifier::wire::SnpRequest;
+
+use crate::machine::Machine;
+use crate::pool::Pool;
+use crate::reply::Reply;
+use crate::request::Request;
+use crate::route;
+
+pub use policy::ResultSigner;
+use refusal::{refuse, refuse_attest, refuse_body, refuse_pool};
+
+/// Why a bearer token does not let its holder read a policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Denied {
+    /// The token is not believed: 401 and a challenge.
+    #[error("the bearer token is not valid")]
+    Unauthorized,
+    /// The caller is known and may not: 403.
+    #[error("the caller may not read policies")]
+    Forbidden,
+    /// The identity provider could not be asked: 503.
+    #[error("the caller's identity could not be established")]
+    Unavailable,
+}
+
+/// A decision about a bearer token, made elsewhere.
+pub type BearerCheck =
+    dyn for<'a> Fn(&'a str) -> Pin<Box<dyn Future<Output = Result<(), Denied>> + Send + 'a>> + Send + Sync;
+
+/// What an attestation service is made of.
+pub struct Config {
+    /// Verifies, appraises, signs tokens.
+    pub verifier: Arc<Verifier>,
+    /// The JWKS of the signing certificates, `{"keys":[{"x5c","kid","kty"}]}`.
+    pub certs: Object,
+    /// The policy that the verifier appraises SEV-SNP by.
+    pub policy: AppraisalPolicy,
+    /// Signs what is said about policies.
+    pub results: ResultSigner,
+    /// Decides who may read policies.
+    pub readers: Box<BearerCheck>,
+    /// WWW-Authenticate for callers without a good token.
+    pub challenge: HeaderValue,
+    /// Where evidence is verified and results are signed.
+    pub pool: Arc<Pool>,
+    /// Clock and randomness.
+    pub machine: Machine,
+}
+
+/// The attestation service.
+pub struct Surface {
+    verifier: Arc<Verifier>,
+    certs: Bytes,
+    metadata: Bytes,
+    policy: AppraisalPolicy,
+    results: Arc<ResultSigner>,
+    readers: Box<BearerCheck>,
+    challenge: HeaderValue,
+    pool: Arc<Pool>,
+    machine: Machine,
+}
+
+impl Surface {
+    /// A service made of these parts. The caller vouches that certificates and signers have the verifier's key.
+    pub fn new(config: Config) -> Surface {
+        let Config { verifier, certs, policy, results, readers, challenge, pool, machine } = config;
+        let metadata = metadata(verifier.signer().issuer().as_str());
+        Surface {
+            verifier,
+            certs: Bytes::from(certs.to_json()),
+            metadata: Bytes::from(metadata.to_json()),
+            policy,
+            results: Arc::new(results),
+            readers,
+            challenge,
+            pool,
+            machine,
+        }
+    }
+
+    /// Answers one request.
+    pub async fn answer(&self, request: &mut Request) -> Reply {
+        self.respond(request).await.unwrap_or_else(|refusal| refusal)
+    }
+
+    async fn respond(&self, request: &mut Request) -> Result<Reply, Reply> {
+        let route = Route::of(request.segments()).ok_or_else(not_found)?;
+        route::allow(request.method(), route.methods()).map_err(refusal::with_code)?;
+        check_api_version(request)?;
+        match route {
+            Route::Certs => Ok(Reply::prepared(StatusCode::OK, self.certs.clone())),
+            Route::Metadata => Ok(Reply::prepared(StatusCode::OK, self.metadata.clone())),
+            Route::Attest(kind) => self.attest(kind, request).await,
+            Route::Policy(kind) => self.policy(kind, request).await,
+        }
+    }
+
+    async fn attest(&self, kind: Kind, request: &mut Request) -> Result<Reply, Reply> {
+        kind.built()?;
+        let body = request.body(BODY_BYTES_MAX).await.map_err(|error| refuse_body(&error))?;
+        let (verifier, machine) = (Arc::clone(&self.verifier), self.machine.clone());
+        let attest = move || {
+            let request = SnpRequest::parse(&body)?;
+            verifier.attest(&request, machine.now(), &mut *machine.randomness())
+        };
+        let token = self.pool.run(attest).await.map_err(refuse_pool)?;
+        let token = token.map(AttestationToken::into_string).map_err(|error| refuse_attest(&error))?;
+        Ok(token_reply(token))
+    }
+
+    async fn policy(&self, kind: Kind, request: &Request) -> Result<Reply, Reply> {
+        self.authorize(request).await?;
+        kind.built()?;
+        let (results, text) = (Arc::clone(&self.results), self.policy.text().to_owned());
+        let now = self.machine.now();
+        let result = self.pool.run(move || results.of_policy(&text, now)).await.map_err(refuse_pool)?;
+        result.map(token_reply).map_err(|_| Reply::empty(StatusCode::INTERNAL_SERVER_ERROR))
+    }
+
+    async fn authorize(&self, request: &Request) -> Result<(), Reply> {
+        let checked = match request.bearer() {
+            Some(token) => (self.readers)(token).await,
+            None => Err(Denied::Unauthorized),
+        };
+        checked.map_err(|denied| self.deny(denied))
+    }
+
+    fn deny(&self, denied: Denied) -> Reply {
+        let text = denied.to_string();
+        match denied {
+            Denied::Unauthorized => {
+                refuse(StatusCode::UNAUTHORIZED, "Unauthorized", &text).with(WWW_AUTHENTICATE, self.challenge.clone())
+            }
+            Denied::Forbidden => refuse(StatusCode::FORBIDDEN, "Forbidden", &text),
+            Denied::Unavailable => Reply::busy(),
+        }
+    }
+}
+
+/// What is served, and at which path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Route {
+    Attest(Kind),
+    Certs,
+    Metadata,
+    Policy(Kind),
+}
+
+impl Route {
+    fn of(segments: &[String]) -> Option<Route> {
+        let segments: Vec<_> = segments.iter().map(|segment| segment.to_ascii_lowercase()).collect();
+        match segments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+            ["attest", kind] => Kind::of(kind).map(Route::Attest),
+            ["policies", kind] => Kind::of(kind).map(Route::Policy),
+            ["certs"] => Some(Route::Certs),
+            [".well-known", "openid-configuration"] => Some(Route::Metadata),
+            _ => None,
+        }
+    }
+
+    fn methods(self) -> &'static [Method] {
+        match self {
+            Route::Attest(_) => &[Method::POST],
+            Route::Certs | Route::Metadata | Route::Policy(_) => route::READ,
+        }
+    }
+}
+
+/// A type of attestation that Azure has (`attestationType` of its specification).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    SevSnpVm,
+    NotBuilt(&'static str),
+}
+
+impl Kind {
+    fn of(lower: &str) -> Option<Kind> {
+        KINDS.into_iter().find(|(name, _)| *name == lower).map(|(_, kind)| kind)
+    }
+
+    fn built(self) -> Result<(), Reply> {
+        let Kind::NotBuilt(name) = self else { return Ok(()) };
+        let text = format!("attestation type {name} is not supported by this service, only SevSnpVm is");
+        Err(refuse(StatusCode::BAD_REQUEST, "InvalidOperation", &text))
+    }
+}
+
+const KINDS: [(&str, Kind); 6] = [
+    ("sevsnpvm", Kind::SevSnpVm),
+    ("sgxenclave", Kind::NotBuilt("SgxEnclave")),
+    ("openenclave", Kind::NotBuilt("OpenEnclave")),
+    ("tdxvm", Kind::NotBuilt("TdxVm")),
+    ("azureguest", Kind::NotBuilt("AzureGuest")),
+    ("tpm", Kind::NotBuilt("Tpm")),
+];
+
+/// Absent is as good as known: SDKs send none to `/certs` and the metadata (recorded).
+fn check_api_version(request: &Request) -> Result<(), Reply> {
+    let invalid = |text: &str| refuse(StatusCode::BAD_REQUEST, "InvalidParameter", text);
+    let version = request.query("api-version").map_err(|error| invalid(&format!("api-version: {error}")))?;
+    match version {
+        Some(version) if !API_VERSIONS.contains(&version) => {
+            Err(invalid(&format!("api-version is none of {}", API_VERSIONS.join(", "))))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Those of Azure's specifications and clients. What is served is the same in all.
+const API_VERSIONS: [&str; 7] = [
+    "2018-09-01-preview",
+    "2020-10-01",
+    "2022-08-01",
+    "2022-09-01-preview",
+    "2023-04-01-preview",
+    "2025-06-01",
+    "2026-03-11-preview",
+];
+
+/// OpenID Connect Discovery 1.0, 3, with the members that the service has (recorded). Its `revocation_endpoint` is left
+/// out, since nothing here is revoked at a URL.
+fn metadata(issuer: &str) -> Object {
+    let issuer = issuer.trim_end_matches('/');
+    Object::new()
+        .with("claims_supported", CLAIMS_SUPPORTED.to_vec())
+        .with("id_token_signing_alg_values_supported", vec!["RS256"])
+        .with("issuer", issuer)
+        .with("jwks_uri", format!("{issuer}/certs"))
+        .with("response_types_supported", vec!["token", "none"])
+}
+
+/// Claims of tokens for SEV-SNP evidence, but for the data that clients send.
+const CLAIMS_SUPPORTED: [&str; 20] = [
+    names::ATTESTATION_TYPE,
+    names::COMPLIANCE_STATUS,
+    names::POLICY_HASH,
+    names::snp::AUTHOR_KEY_DIGEST,
+    names::snp::BOOTLOADER_SVN,
+    names::snp::FAMILY_ID,
+    names::snp::GUEST_SVN,
+    names::snp::HOST_DATA,
+    names::snp::ID_KEY_DIGEST,
+    names::snp::IMAGE_ID,
+    names::snp::IS_DEBUGGABLE,
+    names::snp::LAUNCH_MEASUREMENT,
+    names::snp::MICROCODE_SVN,
+    names::snp::MIGRATION_ALLOWED,
+    names::snp::REPORT_DATA,
+    names::snp::REPORT_ID,
+    names::snp::SMT_ALLOWED,
+    names::snp::SNPFW_SVN,
+    names::snp::TEE_SVN,
+    names::snp::VMPL,
+];
+
+fn token_reply(token: String) -> Reply {
+    Reply::json(StatusCode::OK, &Object::new().with("token", token))
+}
+
+fn not_found() -> Reply {
+    refuse(StatusCode::NOT_FOUND, "NotFound", "nothing is served at this path")
+}

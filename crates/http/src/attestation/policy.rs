@@ -1,0 +1,48 @@
+//! What the service says about its policies, signed: a result token (recorded: one hour, no `jti`, no `x-ms-ver`).
+
+use std::time::SystemTime;
+
+use skerry_attestation_result::{IssuerUrl, unix_secs};
+use skerry_jose::json::Object;
+use skerry_jose::{ProtectedHeader, SigningError, SigningKey, b64};
+
+/// Signs results as the issuer of attestation tokens, with the same key and header.
+pub struct ResultSigner {
+    issuer: String,
+    key: SigningKey,
+    header: ProtectedHeader,
+}
+
+impl ResultSigner {
+    /// The caller vouches that `kid` is published for `key` among the issuer's signing certificates.
+    pub fn new(issuer: &IssuerUrl, kid: &str, key: SigningKey) -> ResultSigner {
+        let issuer = issuer.as_str().to_owned();
+        let header = Object::new()
+            .with("alg", key.algorithm().name())
+            .with("jku", format!("{}/certs", issuer.trim_end_matches('/')))
+            .with("kid", kid)
+            .with("typ", "JWT");
+        ResultSigner { issuer, key, header: ProtectedHeader::new(&header.to_json()) }
+    }
+
+    /// The answer to "which policy is set": its text as an unsigned JWS, within a signed result.
+    pub(super) fn of_policy(&self, text: &str, now: SystemTime) -> Result<String, SigningError> {
+        let issued = unix_secs(now);
+        let claims = Object::new()
+            .with("exp", issued.saturating_add(RESULT_LIFETIME_SECS))
+            .with("iat", issued)
+            .with("iss", self.issuer.as_str())
+            .with("nbf", issued)
+            .with("x-ms-policy", unsigned(text));
+        self.header.sign(claims.to_json().as_bytes(), &self.key)
+    }
+}
+
+/// A default policy is given as if somebody had set it unsigned (recorded). This is data within a claim, never verified.
+fn unsigned(text: &str) -> String {
+    let policy = Object::new().with("AttestationPolicy", b64::encode(text)).to_json();
+    format!("{}.{}.", b64::encode(r#"{"alg":"none"}"#), b64::encode(policy))
+}
+
+/// Recorded: `exp - iat` of every result.
+const RESULT_LIFETIME_SECS: u64 = 3_600;

@@ -1,0 +1,151 @@
+//! From a request on a connection to a surface's reply, in this order: the name, room for one more, the target, the surface.
+//!
+//! A surface's work runs in a task of its own: a client that goes away does not stop a change half-way, and a panic is one
+//! 500. What runs over its time goes on, holding its place among the requests in flight; only its client is let go.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use crate::connection::Peer;
+use crate::limits::Limits;
+use crate::machine::Machine;
+use crate::names::{HostError, Names, host_of};
+use crate::reply::{Reply, Stamp};
+use crate::request::{Context, Request, client_request_id};
+use crate::{attestation, identity, metadata, vault};
+
+/// A function of a request, for a listener that is none of the services.
+pub type Function = dyn for<'a> Fn(&'a mut Request) -> Pin<Box<dyn Future<Output = Reply> + Send + 'a>> + Send + Sync;
+
+/// What a listener serves.
+#[derive(Clone)]
+pub enum Surface {
+    /// A key vault.
+    Vault(Arc<vault::Surface>),
+    /// An attestation service.
+    Attestation(Arc<attestation::Surface>),
+    /// A token service.
+    Identity(Arc<identity::Surface>),
+    /// The instance metadata of a virtual machine.
+    Metadata(Arc<metadata::Surface>),
+    /// Anything else: health, tests, benchmarks.
+    Function(Arc<Function>),
+}
+
+impl Surface {
+    /// A surface that is one function, which says `|request| Box::pin(async move { ... })`.
+    pub fn function<F>(function: F) -> Surface
+    where
+        F: for<'a> Fn(&'a mut Request) -> Pin<Box<dyn Future<Output = Reply> + Send + 'a>> + Send + Sync + 'static,
+    {
+        Surface::Function(Arc::new(function))
+    }
+
+    /// Answers one request.
+    pub async fn answer(&self, request: &mut Request) -> Reply {
+        match self {
+            Self::Vault(surface) => surface.answer(request).await,
+            Self::Attestation(surface) => surface.answer(request).await,
+            Self::Identity(surface) => surface.answer(request).await,
+            Self::Metadata(surface) => surface.answer(request).await,
+            Self::Function(function) => function(request).await,
+        }
+    }
+}
+
+/// What all connections of one listener share.
+pub(crate) struct Front {
+    surface: Surface,
+    names: Names,
+    limits: Limits,
+    machine: Machine,
+    tls: bool,
+    in_flight: Arc<Semaphore>,
+    bodies: Arc<Semaphore>,
+}
+
+impl Front {
+    pub(crate) fn new(surface: Surface, names: Names, limits: Limits, machine: Machine, tls: bool) -> Front {
+        let in_flight = Arc::new(Semaphore::new(limits.in_flight_max.min(Semaphore::MAX_PERMITS)));
+        let bodies = Arc::new(Semaphore::new(limits.bodies_bytes_max.min(Semaphore::MAX_PERMITS)));
+        Front { surface, names, limits, machine, tls, in_flight, bodies }
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Waits until no request is in flight, and lets none begin after.
+    pub(crate) async fn drained(&self) {
+        let all = u32::try_from(self.limits.in_flight_max).unwrap_or(u32::MAX);
+        if let Ok(permits) = self.in_flight.acquire_many(all).await {
+            permits.forget();
+        }
+    }
+
+    /// The response to one request, whatever it is.
+    pub(crate) async fn answer(&self, request: http::Request<Incoming>, peer: &Peer) -> Response<Full<Bytes>> {
+        let (parts, body) = request.into_parts();
+        let stamp = Stamp {
+            id: self.machine.uuid(),
+            client_request_id: client_request_id(&parts.headers).cloned(),
+            tls: self.tls,
+            head: Stamp::is_head(&parts.method),
+        };
+        let reply = match self.admit(parts, body, peer, &stamp) {
+            Ok((request, permit)) => self.run(request, permit).await,
+            Err(reply) => reply,
+        };
+        reply.into_response(&stamp)
+    }
+
+    fn admit(
+        &self,
+        parts: Parts,
+        body: Incoming,
+        peer: &Peer,
+        stamp: &Stamp,
+    ) -> Result<(Request, OwnedSemaphorePermit), Reply> {
+        let default_port = if self.tls { 443 } else { 80 };
+        let host = host_of(&parts).and_then(|host| self.names.resolve(host, peer.sni.as_deref(), default_port));
+        let host = host.map_err(|error| refuse_host(&error))?;
+        if parts.headers.len() > self.limits.headers_max {
+            return Err(Reply::empty(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
+        }
+        let permit = Arc::clone(&self.in_flight).try_acquire_owned().map_err(|_| Reply::busy())?;
+        let context = Context { id: stamp.id, peer: peer.address, host, tls: self.tls, limits: self.limits };
+        let request = Request::incoming(parts, body, Arc::clone(&self.bodies), context);
+        let bad = |error| Reply::error(StatusCode::BAD_REQUEST, "BadRequest", &format!("{error}"));
+        Ok((request.map_err(bad)?, permit))
+    }
+
+    async fn run(&self, mut request: Request, permit: OwnedSemaphorePermit) -> Reply {
+        let surface = self.surface.clone();
+        let task = tokio::spawn(async move {
+            let reply = surface.answer(&mut request).await;
+            drop(permit);
+            (reply, request.into_unread())
+        });
+        match timeout(self.limits.request_time_max, task).await {
+            Ok(Ok((reply, unread))) => {
+                unread.map(|unread| tokio::spawn(unread.drain()));
+                reply
+            }
+            Ok(Err(_panicked)) => Reply::empty(StatusCode::INTERNAL_SERVER_ERROR),
+            Err(_elapsed) => Reply::busy(),
+        }
+    }
+}
+
+fn refuse_host(error: &HostError) -> Reply {
+    let code = if error.status() == StatusCode::MISDIRECTED_REQUEST { "MisdirectedRequest" } else { "BadRequest" };
+    Reply::error(error.status(), code, &error.to_string())
+}

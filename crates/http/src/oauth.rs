@@ -1,0 +1,82 @@
+//! What the two places that hand out tokens share: the token, the refusal, and OAuth's envelope for it (RFC 6749, 5).
+
+use http::StatusCode;
+use http::header::{CACHE_CONTROL, HeaderValue};
+use skerry_jose::json::Object;
+
+use crate::pool::PoolError;
+use crate::reply::Reply;
+use crate::request::BodyError;
+
+/// An access token and what its holder is told of it. Times are seconds since the epoch.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Minted {
+    /// The token.
+    pub access_token: String,
+    /// For whom it was made.
+    pub client_id: String,
+    /// From when it is good.
+    pub not_before: u64,
+    /// Until when it is good.
+    pub expires_on: u64,
+}
+
+/// Why no token is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MintRefusal {
+    /// The client is unknown or its secret is wrong; which of the two is not said.
+    #[error("the client is unknown or its secret is wrong")]
+    Client,
+    /// Tokens for this resource are not made here, or not for this client.
+    #[error("no token is made for this resource")]
+    Resource,
+    /// A fault of the service.
+    #[error("no token can be made now")]
+    Unavailable,
+}
+
+/// RFC 6749, 5.2.
+pub(crate) fn refuse(status: StatusCode, error: &str, description: &str) -> Reply {
+    Reply::json(status, &Object::new().with("error", error).with("error_description", description))
+        .with(CACHE_CONTROL, NO_STORE)
+}
+
+pub(crate) fn invalid_request(description: &str) -> Reply {
+    refuse(StatusCode::BAD_REQUEST, "invalid_request", description)
+}
+
+pub(crate) fn not_found() -> Reply {
+    refuse(StatusCode::NOT_FOUND, "not_found", "nothing is served at this path")
+}
+
+pub(crate) fn refuse_body(error: &BodyError) -> Reply {
+    match error {
+        BodyError::Busy => Reply::busy(),
+        error => refuse(error.status(), "invalid_request", &error.to_string()),
+    }
+}
+
+pub(crate) fn refuse_pool(error: PoolError) -> Reply {
+    match error {
+        PoolError::Busy => Reply::busy(),
+        PoolError::Panicked => Reply::empty(StatusCode::INTERNAL_SERVER_ERROR),
+    }
+}
+
+/// `resource_error` is what the place calls a resource it does not serve.
+pub(crate) fn refuse_mint(refusal: MintRefusal, resource_error: &str) -> Reply {
+    let description = refusal.to_string();
+    match refusal {
+        MintRefusal::Client => refuse(StatusCode::UNAUTHORIZED, "invalid_client", &description),
+        MintRefusal::Resource => refuse(StatusCode::BAD_REQUEST, resource_error, &description),
+        MintRefusal::Unavailable => Reply::busy(),
+    }
+}
+
+/// RFC 6749, 5.1: tokens are not cached.
+pub(crate) fn token(members: &Object) -> Reply {
+    Reply::json(StatusCode::OK, members).with(CACHE_CONTROL, NO_STORE)
+}
+
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");

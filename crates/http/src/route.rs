@@ -1,0 +1,33 @@
+//! What surfaces share in finding out what is asked of them.
+
+use http::header::{ALLOW, HeaderValue};
+use http::{Method, StatusCode};
+
+use crate::reply::Reply;
+
+/// A method that the path does not take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NotAllowed(&'static [Method]);
+
+impl NotAllowed {
+    pub(crate) const CODE: &'static str = "MethodNotAllowed";
+
+    /// 405 has to say what is allowed (RFC 9110, 15.5.6).
+    pub(crate) fn into_reply(self) -> Reply {
+        let methods = self.0.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
+        let text = format!("this path takes {methods}");
+        let reply = Reply::error(StatusCode::METHOD_NOT_ALLOWED, Self::CODE, &text);
+        match HeaderValue::try_from(methods) {
+            Ok(methods) => reply.with(ALLOW, methods),
+            Err(_) => reply,
+        }
+    }
+}
+
+/// Accepts iff the method is one of those.
+pub(crate) fn allow(method: &Method, methods: &'static [Method]) -> Result<(), NotAllowed> {
+    if methods.contains(method) { Ok(()) } else { Err(NotAllowed(methods)) }
+}
+
+/// For reading: GET, and HEAD as RFC 9110, 9.1 demands with it.
+pub(crate) const READ: &[Method] = &[Method::GET, Method::HEAD];

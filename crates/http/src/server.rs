@@ -1,0 +1,289 @@
+//! Listeners: bound together, served together, stopped together.
+//!
+//! Binding all before serving any means that a program whose ports are taken ends before it answers anybody. A listener
+//! out of descriptors waits instead of spinning; one that is full closes what it accepts, so that the backlog does not
+//! fill with connections nobody will read.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio_rustls::TlsAcceptor;
+
+use crate::connection::{self, Peer, stopped};
+use crate::front::{Front, Surface};
+use crate::limits::Limits;
+use crate::machine::Machine;
+use crate::names::Names;
+
+/// What to listen on, and for whom.
+pub struct Listener {
+    /// Address and port; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// TLS, or none for plain HTTP.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// The names that are served.
+    pub names: Names,
+    /// What is served.
+    pub surface: Surface,
+    /// What is admitted.
+    pub limits: Limits,
+}
+
+/// Why an address could not be listened on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("cannot listen on {address}: {kind}")]
+pub struct BindError {
+    /// The address.
+    pub address: SocketAddr,
+    /// What stood in the way.
+    pub kind: BindErrorKind,
+}
+
+/// What stands in the way of listening.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindErrorKind {
+    /// Another process or listener has the port.
+    #[error("address in use")]
+    InUse,
+    /// A port below 1024, or a policy of the system.
+    #[error("permission denied")]
+    Denied,
+    /// No interface has the address.
+    #[error("address not available")]
+    NotAvailable,
+    /// Anything else.
+    #[error("{0}")]
+    Other(io::ErrorKind),
+}
+
+/// Listeners that are bound and not yet served: connections wait in the backlog.
+pub struct Server {
+    listeners: Vec<BoundListener>,
+}
+
+/// How the end of serving went.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Drained {
+    /// Connections that were cut because they outlasted the time for draining.
+    pub connections_cut: usize,
+    /// Listeners on which requests were still in flight then.
+    pub listeners_busy: usize,
+}
+
+impl Server {
+    /// Binds all listeners, or none.
+    pub async fn bind(listeners: Vec<Listener>, machine: &Machine) -> Result<Server, BindError> {
+        let mut bound = Vec::new();
+        for listener in listeners {
+            let address = listener.address;
+            let refuse = |error: io::Error| BindError { address, kind: BindErrorKind::of(error.kind()) };
+            bound.push(BoundListener::bind(listener, machine).await.map_err(refuse)?);
+        }
+        Ok(Server { listeners: bound })
+    }
+
+    /// The addresses bound, in the order of the listeners.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().map(|listener| listener.address).collect()
+    }
+
+    /// Serves until `shutdown` is ready, then lets what is in flight finish, each listener for its `drain_time_max`.
+    pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Drained {
+        let (stop, stopped) = watch::channel(false);
+        let mut loops = JoinSet::new();
+        for listener in self.listeners {
+            loops.spawn(listener.serve(stopped.clone()));
+        }
+        shutdown.await;
+        stop.send_replace(true);
+        loops.join_all().await.into_iter().fold(Drained::default(), Drained::and)
+    }
+}
+
+impl Drained {
+    fn and(self, other: Drained) -> Drained {
+        Drained {
+            connections_cut: self.connections_cut.saturating_add(other.connections_cut),
+            listeners_busy: self.listeners_busy.saturating_add(other.listeners_busy),
+        }
+    }
+}
+
+impl BindErrorKind {
+    fn of(kind: io::ErrorKind) -> BindErrorKind {
+        match kind {
+            io::ErrorKind::AddrInUse => Self::InUse,
+            io::ErrorKind::PermissionDenied => Self::Denied,
+            io::ErrorKind::AddrNotAvailable => Self::NotAvailable,
+            kind => Self::Other(kind),
+        }
+    }
+}
+
+struct BoundListener {
+    socket: TcpListener,
+    address: SocketAddr,
+    tls: Option<TlsAcceptor>,
+    front: Arc<Front>,
+    gate: Arc<Gate>,
+}
+
+impl BoundListener {
+    async fn bind(listener: Listener, machine: &Machine) -> io::Result<BoundListener> {
+        let Listener { address, tls, names, surface, limits } = listener;
+        let socket = TcpListener::bind(address).await?;
+        let address = socket.local_addr()?;
+        let front = Front::new(surface, names.bound_to(address.port()), limits, machine.clone(), tls.is_some());
+        let gate = Arc::new(Gate::new(&limits));
+        Ok(BoundListener { socket, address, tls: tls.map(TlsAcceptor::from), front: Arc::new(front), gate })
+    }
+
+    async fn serve(self, stop: watch::Receiver<bool>) -> Drained {
+        let mut connections = JoinSet::new();
+        let mut stopping = stop.clone();
+        loop {
+            tokio::select! {
+                biased;
+                () = stopped(&mut stopping) => break,
+                Some(_) = connections.join_next() => {}
+                accepted = self.socket.accept() => match accepted {
+                    Ok((stream, address)) => self.admit(stream, address, &stop, &mut connections),
+                    Err(error) => pause_after(&error).await,
+                },
+            }
+        }
+        let BoundListener { front, socket, .. } = self;
+        drop(socket);
+        drain(&front, connections).await
+    }
+
+    fn admit(&self, stream: TcpStream, address: SocketAddr, stop: &watch::Receiver<bool>, tasks: &mut JoinSet<()>) {
+        // Refused: dropping the stream closes it.
+        let Some(pass) = self.gate.enter(address.ip()) else { return };
+        let (front, tls, stop) = (Arc::clone(&self.front), self.tls.clone(), stop.clone());
+        tasks.spawn(async move {
+            let _pass = pass;
+            converse(stream, address, tls, front, stop).await;
+        });
+    }
+}
+
+async fn converse(
+    stream: TcpStream,
+    address: SocketAddr,
+    tls: Option<TlsAcceptor>,
+    front: Arc<Front>,
+    stop: watch::Receiver<bool>,
+) {
+    // Answers are written whole: waiting for more of them would only delay them. Failing means the client has gone.
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let Some(tls) = tls else { return connection::serve(stream, Peer { address, sni: None }, front, stop).await };
+    let handshake_time_max = front.limits().handshake_time_max;
+    let Ok(Ok(stream)) = timeout(handshake_time_max, tls.accept(stream)).await else { return };
+    let sni = stream.get_ref().1.server_name().map(Arc::from);
+    connection::serve(stream, Peer { address, sni }, front, stop).await;
+}
+
+/// Errors of one connection are passed over; want of descriptors or memory is waited out (accept(2)).
+async fn pause_after(error: &io::Error) {
+    let of_one = matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    );
+    if !of_one {
+        sleep(ACCEPT_PAUSE).await;
+    }
+}
+
+async fn drain(front: &Front, mut connections: JoinSet<()>) -> Drained {
+    let deadline = Instant::now() + front.limits().drain_time_max;
+    let ended = timeout_at(deadline, async { while connections.join_next().await.is_some() {} }).await;
+    let connections_cut = if ended.is_ok() { 0 } else { connections.len() };
+    connections.shutdown().await;
+    // Work goes on without its client; it is waited for all the same.
+    let listeners_busy = usize::from(timeout_at(deadline, front.drained()).await.is_err());
+    Drained { connections_cut, listeners_busy }
+}
+
+/// Counts connections, in all and by peer.
+struct Gate {
+    connections_max: usize,
+    per_peer_max: usize,
+    counts: Mutex<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    all: usize,
+    by_peer: HashMap<IpAddr, usize>,
+}
+
+impl Gate {
+    fn new(limits: &Limits) -> Gate {
+        let (connections_max, per_peer_max) = (limits.connections_max, limits.connections_per_peer_max);
+        Gate { connections_max, per_peer_max, counts: Mutex::default() }
+    }
+
+    /// A place for one connection, iff there is one; it is given back when the pass is dropped.
+    fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Pass> {
+        let peer = network_of(address);
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if counts.all >= self.connections_max {
+            return None;
+        }
+        let of_peer = counts.by_peer.entry(peer).or_default();
+        if *of_peer >= self.per_peer_max {
+            return None;
+        }
+        *of_peer = of_peer.saturating_add(1);
+        counts.all = counts.all.saturating_add(1);
+        Some(Pass { gate: Arc::clone(self), peer })
+    }
+
+    fn leave(&self, peer: IpAddr) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.all = counts.all.saturating_sub(1);
+        let of_peer = counts.by_peer.entry(peer).or_default();
+        *of_peer = of_peer.saturating_sub(1);
+        if *of_peer == 0 {
+            counts.by_peer.remove(&peer);
+        }
+    }
+}
+
+/// One connection's place.
+struct Pass {
+    gate: Arc<Gate>,
+    peer: IpAddr,
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        self.gate.leave(self.peer);
+    }
+}
+
+/// Whoever has one IPv6 address has the whole /64 (RFC 6177, 2).
+fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => {
+            let prefix = address.to_bits() & (u128::MAX << 64);
+            IpAddr::V6(Ipv6Addr::from_bits(prefix))
+        }
+    }
+}
+
+/// Long enough not to spin, short enough not to be noticed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
