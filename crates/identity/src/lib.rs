@@ -1,1 +1,15 @@
-//! Principals.
+//! Who calls, and what they may do: bearer tokens, principals, permissions, and a small token service.
+//!
+//! Two steps, each leaving a value behind: `Issuers::authenticate` makes a [`Principal`] of a bearer token, and
+//! [`Access::grant`] a [`Grant`] of a principal, a vault and a permission. What is done in a vault asks for the grant.
+//!
+//! Not here: challenges and status codes (`skerry-http`), fetching of keys (`skerry-sources`), attestation tokens: an
+//! issuer is an identity provider or an attestation authority, never both.
+
+mod access;
+mod permission;
+mod principal;
+
+pub use access::{Access, Assignment, Forbidden, Grant, Scope};
+pub use permission::{Permission, Permissions};
+pub use principal::Principal;
