@@ -16,5 +16,5 @@ mod release;
 
 pub use custody::{Binding, CustodyError, SealedMaterial, Software};
 pub use import::{ImportError, ImportKey, RsaComponents};
-pub use key_type::{Curve, KeyType, OctBits, PublicKey, RsaBits};
+pub use key_type::{Curve, KeyType, OctBits, PublicKey, PublicKeyError, RsaBits};
 pub use release::{ExportableKey, ReleaseError, ReleasedKey, release};

@@ -11,4 +11,6 @@ mod generate;
 #[cfg(test)]
 mod import;
 #[cfg(test)]
+mod public;
+#[cfg(test)]
 mod release;
