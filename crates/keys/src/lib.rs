@@ -1,7 +1,7 @@
 //! Key material, its types, its custody, and its only exit.
 //!
 //! Material is made ([`Software::generate`]) or brought in ([`Software::import`]), lives sealed ([`SealedMaterial`]) and
-//! bound to its key ([`Binding`]), and leaves by [`release()`] alone, which spends a permit and its audit record. In the
+//! bound to its key ([`Binding`]), signs where it lies ([`Software::signer`]), and leaves by [`release()`] alone, which spends a permit and its audit record. In the
 //! clear it has no name outside this crate.
 //!
 //! Deliberately not here: who may call, whether a key is enabled, storage, JWK and other spellings of the wire, and
@@ -13,8 +13,10 @@ mod key_type;
 pub mod limits;
 mod material;
 mod release;
+mod sign;
 
 pub use custody::{Binding, CustodyError, SealedMaterial, Software};
 pub use import::{ImportError, ImportKey, RsaComponents};
 pub use key_type::{Curve, KeyType, OctBits, PublicKey, PublicKeyError, RsaBits};
 pub use release::{ExportableKey, ReleaseError, ReleasedKey, release};
+pub use sign::{SignAlgorithm, SignError, Signer, VerifyError, verify};

@@ -149,7 +149,7 @@ fn key_size(bits: RsaBits) -> KeySize {
     }
 }
 
-fn signing(curve: Curve) -> &'static EcdsaSigningAlgorithm {
+pub(crate) fn signing(curve: Curve) -> &'static EcdsaSigningAlgorithm {
     match curve {
         Curve::P256 => &ECDSA_P256_SHA256_FIXED_SIGNING,
         Curve::P384 => &ECDSA_P384_SHA384_FIXED_SIGNING,
@@ -158,7 +158,7 @@ fn signing(curve: Curve) -> &'static EcdsaSigningAlgorithm {
     }
 }
 
-fn verification(curve: Curve) -> &'static EcdsaVerificationAlgorithm {
+pub(crate) fn verification(curve: Curve) -> &'static EcdsaVerificationAlgorithm {
     match curve {
         Curve::P256 => &ECDSA_P256_SHA256_FIXED,
         Curve::P384 => &ECDSA_P384_SHA384_FIXED,
@@ -176,7 +176,8 @@ fn order(curve: Curve) -> &'static [u8] {
     }
 }
 
-const UNCOMPRESSED: u8 = 4;
+/// First octet of an uncompressed point (SEC 1, 2.3.3).
+pub(crate) const UNCOMPRESSED: u8 = 4;
 
 /// Order of the group (SP 800-186, 3.2.1.3).
 const P256_ORDER: [u8; 32] = [

@@ -1,4 +1,4 @@
-//! Tests of making, keeping and releasing keys, from sealing to what a TEE unwraps.
+//! Tests of making, keeping, using and releasing keys, from sealing to what a TEE unwraps.
 
 #[cfg(test)]
 mod compile_fail;
@@ -14,3 +14,5 @@ mod import;
 mod public;
 #[cfg(test)]
 mod release;
+#[cfg(test)]
+mod sign;

@@ -1,0 +1,358 @@
+//! Signatures over digests that the caller made (RFC 7518, 3.3 to 3.5; RFC 8812, 3.2).
+//!
+//! A [`Signer`] is a sealed private key, opened and parsed once, so that a vault can keep it while it is used. It signs and
+//! gives nothing else out. [`verify()`] is its counterpart for public halves, and says false for every signature that does
+//! not hold, whatever is wrong with it; only what the caller must not have asked is an error.
+//!
+//! Deliberately not here: hashing, HMAC under symmetric keys, and RSNULL, whose name is known and refused: PKCS#1 v1.5
+//! over octets without a DigestInfo is a primitive that the library does not offer, and RSA is not written here by hand.
+
+use crate::custody::{Binding, CustodyError, SealedMaterial, Software};
+use crate::key_type::{Curve, KeyType, PublicKey, PublicKeyError};
+use crate::material::{Material, UNCOMPRESSED, signing, verification};
+use aws_lc_rs::digest::{self, Digest, SHA256, SHA384, SHA512};
+use aws_lc_rs::error::Unspecified;
+use aws_lc_rs::rsa::PublicKeyComponents;
+use aws_lc_rs::signature::{
+    EcdsaKeyPair, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512,
+    RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384,
+    RSA_PSS_2048_8192_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaEncoding, RsaKeyPair, RsaParameters,
+};
+use rand_core::CryptoRng;
+
+/// How a digest is signed: the closed list, by Azure's names, which but for the last are those of RFC 7518 and RFC 8812.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SignAlgorithm {
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    Rs256,
+    /// RSASSA-PKCS1-v1_5 with SHA-384.
+    Rs384,
+    /// RSASSA-PKCS1-v1_5 with SHA-512.
+    Rs512,
+    /// RSASSA-PSS with SHA-256, MGF1 of the same, a salt of 32 octets.
+    Ps256,
+    /// RSASSA-PSS with SHA-384, MGF1 of the same, a salt of 48 octets.
+    Ps384,
+    /// RSASSA-PSS with SHA-512, MGF1 of the same, a salt of 64 octets.
+    Ps512,
+    /// ECDSA on P-256 with SHA-256.
+    Es256,
+    /// ECDSA on P-384 with SHA-384.
+    Es384,
+    /// ECDSA on P-521 with SHA-512.
+    Es512,
+    /// ECDSA on secp256k1 with SHA-256.
+    Es256K,
+    /// PKCS#1 v1.5 over the octets as given. Known, so that it can be refused by its own error; never carried out.
+    RsNull,
+}
+
+impl SignAlgorithm {
+    /// Every algorithm.
+    pub const ALL: [Self; 11] = [
+        Self::Rs256,
+        Self::Rs384,
+        Self::Rs512,
+        Self::Ps256,
+        Self::Ps384,
+        Self::Ps512,
+        Self::Es256,
+        Self::Es384,
+        Self::Es512,
+        Self::Es256K,
+        Self::RsNull,
+    ];
+
+    /// The name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rs256 => "RS256",
+            Self::Rs384 => "RS384",
+            Self::Rs512 => "RS512",
+            Self::Ps256 => "PS256",
+            Self::Ps384 => "PS384",
+            Self::Ps512 => "PS512",
+            Self::Es256 => "ES256",
+            Self::Es384 => "ES384",
+            Self::Es512 => "ES512",
+            Self::Es256K => "ES256K",
+            Self::RsNull => "RSNULL",
+        }
+    }
+
+    /// The algorithm of exactly this name; letter case counts (RFC 7515, 4.1.1).
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|algorithm| algorithm.as_str() == name)
+    }
+
+    /// Whether a key of this type can sign so. ECDSA has one algorithm for each curve.
+    pub fn fits(self, key_type: KeyType) -> bool {
+        match key_type {
+            KeyType::Rsa { .. } => self == Self::RsNull || rsa(self).is_some(),
+            KeyType::Ec { curve } => ecdsa(self) == Some(curve),
+            KeyType::Oct { .. } => false,
+        }
+    }
+
+    /// Octets of the digest that is signed; none where there is no digest.
+    pub fn digest_len(self) -> Option<usize> {
+        hash(self).map(digest::Algorithm::output_len)
+    }
+}
+
+/// A private key that signs. No Debug, no Clone; the private half is wiped when it is dropped.
+///
+/// Made by [`Software::signer`] alone. It knows nothing of key operations, times and permissions: who keeps it must ask
+/// those before each use, and drop it when the key is disabled or deleted.
+pub struct Signer {
+    key_type: KeyType,
+    pair: Pair,
+}
+
+/// The library wipes what it frees, these pairs with it.
+enum Pair {
+    Rsa(Box<RsaKeyPair>),
+    Ec(Box<EcdsaKeyPair>),
+}
+
+impl Software {
+    /// Opens a record for signing, iff it opens under this binding and is of an RSA or EC key.
+    ///
+    /// The caller vouches that the binding is what the key's head says.
+    pub fn signer(&self, sealed: &SealedMaterial, binding: &Binding) -> Result<Signer, SignError> {
+        if let KeyType::Oct { .. } = binding.key_type {
+            return Err(SignError::Symmetric);
+        }
+        let material = self.open(sealed, binding).map_err(SignError::Custody)?;
+        Signer::new(binding.key_type, &material)
+    }
+
+    /// Signs once, as [`Software::signer`] and [`Signer::sign`] do: opening and parsing are paid each time.
+    pub fn sign(
+        &self,
+        sealed: &SealedMaterial,
+        binding: &Binding,
+        algorithm: SignAlgorithm,
+        digest: &[u8],
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Vec<u8>, SignError> {
+        self.signer(sealed, binding)?.sign(algorithm, digest, rng)
+    }
+}
+
+impl Signer {
+    fn new(key_type: KeyType, material: &Material) -> Result<Self, SignError> {
+        let pkcs8 = material.expose();
+        let pair = match key_type {
+            KeyType::Rsa { .. } => RsaKeyPair::from_pkcs8(pkcs8).map(|pair| Pair::Rsa(Box::new(pair))),
+            KeyType::Ec { curve } => {
+                EcdsaKeyPair::from_pkcs8(signing(curve), pkcs8).map(|pair| Pair::Ec(Box::new(pair)))
+            }
+            KeyType::Oct { .. } => return Err(SignError::Symmetric),
+        };
+        Ok(Self { key_type, pair: pair.map_err(|_| SignError::Material)? })
+    }
+
+    /// What the key is.
+    pub fn key_type(&self) -> KeyType {
+        self.key_type
+    }
+
+    /// Signs a digest: as many octets as the modulus for RSA, R || S of fixed length for ECDSA (64, 96, 132; secp256k1 64).
+    ///
+    /// The caller vouches that the digest is one, of the algorithm's hash; only its length can be checked. `rng` is not
+    /// drawn from in this custody: salts of PSS and the secret numbers of ECDSA come from the library's own generator,
+    /// which takes no other. So signatures do not repeat under a seeded one.
+    pub fn sign(
+        &self,
+        algorithm: SignAlgorithm,
+        digest: &[u8],
+        _rng: &mut dyn CryptoRng,
+    ) -> Result<Vec<u8>, SignError> {
+        if !algorithm.fits(self.key_type) {
+            return Err(SignError::Algorithm { algorithm, key_type: self.key_type });
+        }
+        let hash = hash(algorithm).ok_or(SignError::Unsupported { algorithm })?;
+        let digest = imported(hash, digest).map_err(|found| SignError::DigestLength {
+            algorithm,
+            expected: hash.output_len(),
+            found,
+        })?;
+        self.sign_imported(algorithm, &digest).map_err(|_| SignError::Library)
+    }
+
+    fn sign_imported(&self, algorithm: SignAlgorithm, digest: &Digest) -> Result<Vec<u8>, Unspecified> {
+        match &self.pair {
+            Pair::Rsa(pair) => {
+                let (encoding, _) = rsa(algorithm).ok_or(Unspecified)?;
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign_digest(encoding, digest, &mut signature)?;
+                Ok(signature)
+            }
+            Pair::Ec(pair) => Ok(pair.sign_digest(digest)?.as_ref().to_vec()),
+        }
+    }
+}
+
+/// Whether a signature over a digest holds under a public key.
+///
+/// True iff it does. A signature of any other length is false, like every one that does not hold. The caller vouches
+/// that the public key is that of the key meant, and that the digest is one.
+pub fn verify(
+    public: &PublicKey,
+    algorithm: SignAlgorithm,
+    digest: &[u8],
+    signature: &[u8],
+) -> Result<bool, VerifyError> {
+    let key_type = public.key_type().map_err(VerifyError::Key)?;
+    if !key_type.is_some_and(|key_type| algorithm.fits(key_type)) {
+        return Err(VerifyError::Algorithm { algorithm, key_type });
+    }
+    let hash = hash(algorithm).ok_or(VerifyError::Unsupported { algorithm })?;
+    let digest = imported(hash, digest).map_err(|found| VerifyError::DigestLength {
+        algorithm,
+        expected: hash.output_len(),
+        found,
+    })?;
+    let key = parsed(public, algorithm).map_err(|_| VerifyError::Refused)?;
+    Ok(key.verify_digest_sig(&digest, signature).is_ok())
+}
+
+fn parsed(public: &PublicKey, algorithm: SignAlgorithm) -> Result<ParsedPublicKey, Unspecified> {
+    match public {
+        PublicKey::Rsa { n, e } => {
+            let (_, parameters) = rsa(algorithm).ok_or(Unspecified)?;
+            PublicKeyComponents { n, e }.to_parsed_public_key(parameters).map_err(|_| Unspecified)
+        }
+        PublicKey::Ec { curve, x, y } => {
+            let point = [&[UNCOMPRESSED], x.as_slice(), y].concat();
+            ParsedPublicKey::new(verification(*curve), point).map_err(|_| Unspecified)
+        }
+        PublicKey::Oct => Err(Unspecified),
+    }
+}
+
+/// The digest as the library takes it, or the length that is not that of the hash.
+fn imported(hash: &'static digest::Algorithm, digest: &[u8]) -> Result<Digest, usize> {
+    Digest::import_less_safe(digest, hash).map_err(|_| digest.len())
+}
+
+fn hash(algorithm: SignAlgorithm) -> Option<&'static digest::Algorithm> {
+    match algorithm {
+        SignAlgorithm::Rs256 | SignAlgorithm::Ps256 | SignAlgorithm::Es256 | SignAlgorithm::Es256K => Some(&SHA256),
+        SignAlgorithm::Rs384 | SignAlgorithm::Ps384 | SignAlgorithm::Es384 => Some(&SHA384),
+        SignAlgorithm::Rs512 | SignAlgorithm::Ps512 | SignAlgorithm::Es512 => Some(&SHA512),
+        SignAlgorithm::RsNull => None,
+    }
+}
+
+/// How the library makes and checks an RSA signature. PSS has salts as long as the hash there, unless told otherwise.
+fn rsa(algorithm: SignAlgorithm) -> Option<(&'static dyn RsaEncoding, &'static RsaParameters)> {
+    match algorithm {
+        SignAlgorithm::Rs256 => Some((&RSA_PKCS1_SHA256, &RSA_PKCS1_2048_8192_SHA256)),
+        SignAlgorithm::Rs384 => Some((&RSA_PKCS1_SHA384, &RSA_PKCS1_2048_8192_SHA384)),
+        SignAlgorithm::Rs512 => Some((&RSA_PKCS1_SHA512, &RSA_PKCS1_2048_8192_SHA512)),
+        SignAlgorithm::Ps256 => Some((&RSA_PSS_SHA256, &RSA_PSS_2048_8192_SHA256)),
+        SignAlgorithm::Ps384 => Some((&RSA_PSS_SHA384, &RSA_PSS_2048_8192_SHA384)),
+        SignAlgorithm::Ps512 => Some((&RSA_PSS_SHA512, &RSA_PSS_2048_8192_SHA512)),
+        SignAlgorithm::Es256
+        | SignAlgorithm::Es384
+        | SignAlgorithm::Es512
+        | SignAlgorithm::Es256K
+        | SignAlgorithm::RsNull => None,
+    }
+}
+
+fn ecdsa(algorithm: SignAlgorithm) -> Option<Curve> {
+    match algorithm {
+        SignAlgorithm::Es256 => Some(Curve::P256),
+        SignAlgorithm::Es384 => Some(Curve::P384),
+        SignAlgorithm::Es512 => Some(Curve::P521),
+        SignAlgorithm::Es256K => Some(Curve::P256K),
+        SignAlgorithm::Rs256
+        | SignAlgorithm::Rs384
+        | SignAlgorithm::Rs512
+        | SignAlgorithm::Ps256
+        | SignAlgorithm::Ps384
+        | SignAlgorithm::Ps512
+        | SignAlgorithm::RsNull => None,
+    }
+}
+
+/// Why nothing was signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignError {
+    /// The material does not open.
+    #[error("material does not open")]
+    Custody(#[source] CustodyError),
+    /// A symmetric key signs nothing here.
+    #[error("symmetric key does not sign")]
+    Symmetric,
+    /// The material opened, and is no key of its type.
+    #[error("material is no key of its type")]
+    Material,
+    /// The algorithm is one for keys of another type or curve.
+    #[error("{} does not fit {key_type:?}", .algorithm.as_str())]
+    Algorithm {
+        /// The algorithm asked for.
+        algorithm: SignAlgorithm,
+        /// What the key is.
+        key_type: KeyType,
+    },
+    /// The algorithm fits the key and is not offered: see [`SignAlgorithm::RsNull`].
+    #[error("{} is not offered", .algorithm.as_str())]
+    Unsupported {
+        /// The algorithm asked for.
+        algorithm: SignAlgorithm,
+    },
+    /// The digest is not as long as the algorithm's hash.
+    #[error("digest for {} has {found} octets instead of {expected}", .algorithm.as_str())]
+    DigestLength {
+        /// The algorithm asked for.
+        algorithm: SignAlgorithm,
+        /// Octets of its hash.
+        expected: usize,
+        /// Octets of the digest.
+        found: usize,
+    },
+    /// The cryptographic library failed.
+    #[error("cryptographic library failed")]
+    Library,
+}
+
+/// Why a signature could not be judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// The public key is not in its canonical form.
+    #[error("public key is not canonical")]
+    Key(#[source] PublicKeyError),
+    /// The library refuses the public key: its point is not on the curve.
+    #[error("public key is refused")]
+    Refused,
+    /// The algorithm is one for keys of another type or curve; a symmetric key has none.
+    #[error("{} does not fit {key_type:?}", .algorithm.as_str())]
+    Algorithm {
+        /// The algorithm asked for.
+        algorithm: SignAlgorithm,
+        /// What the key is; none for a symmetric one.
+        key_type: Option<KeyType>,
+    },
+    /// The algorithm fits the key and is not offered: see [`SignAlgorithm::RsNull`].
+    #[error("{} is not offered", .algorithm.as_str())]
+    Unsupported {
+        /// The algorithm asked for.
+        algorithm: SignAlgorithm,
+    },
+    /// The digest is not as long as the algorithm's hash.
+    #[error("digest for {} has {found} octets instead of {expected}", .algorithm.as_str())]
+    DigestLength {
+        /// The algorithm asked for.
+        algorithm: SignAlgorithm,
+        /// Octets of its hash.
+        expected: usize,
+        /// Octets of the digest.
+        found: usize,
+    },
+}
