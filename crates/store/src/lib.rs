@@ -1,1 +1,34 @@
-//! Ordered bytes.
+//! Ordered bytes to bytes: transactions with checks, revisions, snapshots, watches; sealing of values.
+//!
+//! One model on several engines, an enum inside of [`Store`]: in memory, and redb in one file. Every commit has a
+//! revision of its own, and every read says of which revision it is. What is written is decided by one function
+//! (`decide`), and what is seen of the past comes from one bounded history (`history`), so engines can hardly differ.
+//!
+//! Values are bytes. They are sealed before they come here.
+//! docs/store-format.md draws the file.
+//!
+//! Deliberately not here: what the bytes mean, caches of decoded records, retries (a caller reads, decides, commits,
+//! and on a conflict begins again), and rollback of a whole file, which only a head kept elsewhere can show.
+
+mod decide;
+mod embedded;
+mod error;
+mod faults;
+mod history;
+pub mod limits;
+mod memory;
+mod model;
+mod ops;
+mod page;
+mod published;
+mod row;
+mod store;
+mod watch;
+mod writer;
+
+pub use embedded::Options;
+pub use error::{Step, StoreError, WatchError};
+pub use faults::{Fault, Faults};
+pub use model::{At, Check, Entry, Op, OpId, Outcome, Page, Revision, Row, Settled, Txn};
+pub use store::Store;
+pub use watch::{Batch, Event, Watch};

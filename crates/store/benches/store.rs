@@ -1,0 +1,3 @@
+//! What reads and commits cost.
+
+fn main() {}

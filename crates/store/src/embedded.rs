@@ -1,0 +1,252 @@
+//! The engine on redb: one file, one process, one writer thread, reads in place.
+//!
+//! Opening checks every page of the file against its checksum, since redb itself does so only after a crash and may
+//! otherwise panic or show what was altered. While the file is open it is trusted: a page that something else alters
+//! then is served as it is, if it can be read at all (sealed values show it), and a panic of redb becomes an error.
+
+use crate::error::{Step, StoreError};
+use crate::limits::{CACHE_LEN, QUEUE_MAX};
+use crate::model::{At, Entry, OpId, Outcome, Page, Revision, Row, Settled, Txn};
+use crate::ops::Ops;
+use crate::page;
+use crate::published::Published;
+use crate::row::{self, ENTRIES, FORMAT, FORMAT_NAME, META, OPS};
+use crate::writer::{Request, Writer};
+use redb::backends::FileBackend;
+use redb::{Database, ReadOnlyTable, ReadableDatabase as _, ReadableTable as _, StorageBackend, TableError};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::ops::Bound;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use tokio::sync::{mpsc, oneshot};
+
+pub(crate) type EntryTable = ReadOnlyTable<&'static [u8], &'static [u8]>;
+pub(crate) type OnFailure = Box<dyn FnOnce(StoreError) + Send>;
+
+/// How a redb file is held.
+pub struct Options {
+    /// Octets of its page cache.
+    pub cache_len: usize,
+    on_failure: OnFailure,
+}
+
+impl Options {
+    /// `on_failure` is called once, on the writer's thread, when a commit fails: after the store has begun to refuse
+    /// everything and before anyone is answered. The process should end there, as what the operating system shows of a
+    /// file after a failed sync need not be what is on the disk. It must not hold a handle of the store.
+    pub fn new(on_failure: impl FnOnce(StoreError) + Send + 'static) -> Self {
+        Self { cache_len: CACHE_LEN, on_failure: Box::new(on_failure) }
+    }
+}
+
+pub(crate) struct Embedded {
+    pub(crate) published: Arc<Published<Arc<EntryTable>>>,
+    /// Both are there until the engine is dropped.
+    queue: Option<mpsc::Sender<Request>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Embedded {
+    pub(crate) fn create(path: &Path, options: Options) -> Result<Self, StoreError> {
+        let failed = StoreError::io(Step::Create);
+        let file =
+            private(&mut OpenOptions::new()).create_new(true).open(path).map_err(|error| match error.kind() {
+                io::ErrorKind::AlreadyExists => StoreError::Exists,
+                _ => failed(error),
+            })?;
+        let engine = Self::create_on(backend(file, Step::Create)?, options)?;
+        sync_dir(path).map_err(failed)?;
+        Ok(engine)
+    }
+
+    pub(crate) fn open(path: &Path, options: Options) -> Result<Self, StoreError> {
+        let file = private(&mut OpenOptions::new()).open(path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => StoreError::Missing,
+            _ => StoreError::io(Step::Open)(error),
+        })?;
+        Self::open_on(backend(file, Step::Open)?, options)
+    }
+
+    pub(crate) fn create_on(backend: impl StorageBackend, options: Options) -> Result<Self, StoreError> {
+        if backend.len().map_err(StoreError::io(Step::Create))? > 0 {
+            return Err(StoreError::Exists);
+        }
+        guarded(|| {
+            let database = database(backend, false, &options)?;
+            make_tables(&database)?;
+            Self::start(database, Ops::default(), options.on_failure, Step::Create)
+        })
+    }
+
+    pub(crate) fn open_on(backend: impl StorageBackend, options: Options) -> Result<Self, StoreError> {
+        // redb would make a new file of an empty one.
+        if backend.len().map_err(StoreError::io(Step::Open))? == 0 {
+            return Err(StoreError::NotAStore);
+        }
+        guarded(|| {
+            let database = database(backend, true, &options)?;
+            check_format(&database)?;
+            let ops = load_ops(&database)?;
+            Self::start(database, ops, options.on_failure, Step::Open)
+        })
+    }
+
+    fn start(database: Database, ops: Ops, on_failure: OnFailure, step: Step) -> Result<Self, StoreError> {
+        let table = Arc::new(entry_table(&database)?);
+        let published = Arc::new(Published::new(ops.newest(), table));
+        let writer = Writer { database, ops, published: Arc::clone(&published), on_failure };
+        let (queue, requests) = mpsc::channel(QUEUE_MAX);
+        let thread = thread::Builder::new().name("store".to_owned());
+        let thread = thread.spawn(move || writer.run(requests)).map_err(StoreError::io(step))?;
+        Ok(Self { published, queue: Some(queue), thread: Some(thread) })
+    }
+
+    pub(crate) fn get(&self, key: &[u8], at: At) -> Result<Option<Entry>, StoreError> {
+        let look = self.published.look(at)?;
+        if let Some(before) = look.before(key) {
+            return Ok(before.as_deref().cloned());
+        }
+        let table = Arc::clone(look.view());
+        drop(look);
+        guarded(|| {
+            let row = table.get(key).map_err(error(Step::Read))?;
+            row.map(|row| row::decode(row.value())).transpose()
+        })
+    }
+
+    pub(crate) fn range(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize, at: At) -> Result<Page, StoreError> {
+        let look = self.published.look(at)?;
+        let from = page::from(prefix, after);
+        let (revision, overlay) = (look.revision(), look.overlay(from, prefix));
+        let table = Arc::clone(look.view());
+        drop(look);
+        guarded(|| {
+            let rows = table.range::<&[u8]>((from, Bound::Unbounded)).map_err(error(Step::Read))?;
+            let rows = rows.map(|row| {
+                let (key, entry) = row.map_err(error(Step::Read))?;
+                Ok(Row { key: key.value().to_vec(), entry: row::decode(entry.value())? })
+            });
+            let rows = rows.take_while(|row| row.as_ref().map_or(true, |row: &Row| row.key.starts_with(prefix)));
+            page::page(rows, overlay, limit, revision)
+        })
+    }
+
+    /// Dropped while it waits, the transaction may still be committed: its outcome is unknown.
+    pub(crate) async fn commit(&self, txn: &Txn) -> Result<Outcome, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Request::Commit(txn.clone(), reply)).await?;
+        answer.await.unwrap_or(Ok(Outcome::Unknown))
+    }
+
+    pub(crate) async fn settle(&self, op: OpId) -> Result<Settled, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Request::Settle(op, reply)).await?;
+        answer.await.unwrap_or(Err(StoreError::Failed))
+    }
+
+    async fn ask(&self, request: Request) -> Result<(), StoreError> {
+        self.published.check()?;
+        let queue = self.queue.as_ref().ok_or(StoreError::Failed)?;
+        queue.send(request).await.map_err(|_| StoreError::Failed)
+    }
+}
+
+impl Drop for Embedded {
+    /// Waits for the writer, so that the file is closed and unlocked when the last handle is gone.
+    fn drop(&mut self) {
+        self.queue.take();
+        if let Some(thread) = self.thread.take().filter(|thread| thread.thread().id() != thread::current().id()) {
+            // A panic of it was met by its callers.
+            drop(thread.join());
+        }
+    }
+}
+
+/// The newest entries of the file, for readers.
+pub(crate) fn entry_table(database: &Database) -> Result<EntryTable, StoreError> {
+    let read = database.begin_read().map_err(error(Step::Read))?;
+    read.open_table(ENTRIES).map_err(error(Step::Read))
+}
+
+/// Makes an error of a panic: redb's way to say that a page is damaged, where it does not return one.
+pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    let caught = catch_unwind(AssertUnwindSafe(work));
+    caught.unwrap_or_else(|_| Err(StoreError::Damaged { detail: "the engine panicked".to_owned() }))
+}
+
+/// Maps each of redb's error types to ours.
+pub(crate) fn error<E: Into<redb::Error>>(step: Step) -> impl Fn(E) -> StoreError {
+    move |error| match error.into() {
+        redb::Error::Io(error) => StoreError::Io { step, kind: error.kind() },
+        redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => StoreError::Locked,
+        redb::Error::UpgradeRequired(version) => StoreError::UnknownEngineFormat { version },
+        redb::Error::PreviousIo | redb::Error::DatabaseClosed => StoreError::Failed,
+        other => StoreError::Damaged { detail: other.to_string() },
+    }
+}
+
+fn database(backend: impl StorageBackend, check: bool, options: &Options) -> Result<Database, StoreError> {
+    let mut builder = Database::builder();
+    builder.set_cache_size(options.cache_len).set_check_integrity_on_open(check);
+    builder.create_with_backend(backend).map_err(|failure| match error(Step::Open)(failure) {
+        // redb's word for a file that does not begin like its own.
+        StoreError::Io { kind: io::ErrorKind::InvalidData, .. } => StoreError::NotAStore,
+        other => other,
+    })
+}
+
+fn make_tables(database: &Database) -> Result<(), StoreError> {
+    let transaction = database.begin_write().map_err(error(Step::Create))?;
+    transaction.open_table(ENTRIES).map_err(error(Step::Create))?;
+    transaction.open_table(OPS).map_err(error(Step::Create))?;
+    let mut meta = transaction.open_table(META).map_err(error(Step::Create))?;
+    meta.insert(FORMAT_NAME, FORMAT).map_err(error(Step::Create))?;
+    drop(meta);
+    transaction.commit().map_err(error(Step::Create))
+}
+
+fn check_format(database: &Database) -> Result<(), StoreError> {
+    let read = database.begin_read().map_err(error(Step::Open))?;
+    let meta = read.open_table(META).map_err(|failure| match failure {
+        TableError::Storage(failure) => error(Step::Open)(failure),
+        _ => StoreError::NotAStore,
+    })?;
+    match meta.get(FORMAT_NAME).map_err(error(Step::Open))?.map(|row| row.value()) {
+        Some(FORMAT) => Ok(()),
+        Some(format) => Err(StoreError::UnknownFormat { format }),
+        None => Err(StoreError::NotAStore),
+    }
+}
+
+fn load_ops(database: &Database) -> Result<Ops, StoreError> {
+    let read = database.begin_read().map_err(error(Step::Open))?;
+    let table = read.open_table(OPS).map_err(error(Step::Open))?;
+    let mut ops = Ops::default();
+    for row in table.iter().map_err(error(Step::Open))? {
+        let (revision, row) = row.map_err(error(Step::Open))?;
+        let revision = Revision(revision.value());
+        let (op, settled) = row::decode_op(revision, row.value())?;
+        ops.push(revision, op, settled);
+    }
+    Ok(ops)
+}
+
+fn backend(file: File, step: Step) -> Result<FileBackend, StoreError> {
+    FileBackend::new(file).map_err(error(step))
+}
+
+/// For reading and writing, by this user alone: values are sealed, but keys show what there is.
+fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    options.read(true).write(true)
+}
+
+/// Makes the file's name durable.
+fn sync_dir(path: &Path) -> io::Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+}

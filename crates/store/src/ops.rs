@@ -1,0 +1,38 @@
+//! The op ids of the newest commits: what makes a second commit a conflict, and settles an unknown outcome.
+
+use crate::limits::OPS_MAX;
+use crate::model::{OpId, Revision, Settled};
+use std::collections::{HashMap, VecDeque};
+
+/// Op ids by commit, oldest first, at most [`OPS_MAX`]. Every commit has one, so the newest is also the newest revision.
+#[derive(Default)]
+pub(crate) struct Ops {
+    by_id: HashMap<OpId, Settled>,
+    by_age: VecDeque<(Revision, OpId)>,
+    newest: Revision,
+}
+
+impl Ops {
+    /// The newest revision; 0 before the first.
+    pub(crate) fn newest(&self) -> Revision {
+        self.newest
+    }
+
+    /// What was decided under this id, if it is remembered.
+    pub(crate) fn get(&self, op: OpId) -> Option<Settled> {
+        self.by_id.get(&op).copied()
+    }
+
+    /// Records the next commit, a transaction or an abort, and gives the revision whose id is forgotten for it.
+    pub(crate) fn push(&mut self, revision: Revision, op: OpId, settled: Settled) -> Option<Revision> {
+        self.newest = revision;
+        self.by_id.insert(op, settled);
+        self.by_age.push_back((revision, op));
+        if self.by_age.len() <= OPS_MAX {
+            return None;
+        }
+        let (oldest, forgotten) = self.by_age.pop_front()?;
+        self.by_id.remove(&forgotten);
+        Some(oldest)
+    }
+}

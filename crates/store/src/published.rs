@@ -1,0 +1,135 @@
+//! What readers see: the newest durable state with its history, swapped under one lock.
+//!
+//! A commit is published after it is durable and before it is acknowledged. So a read that begins after the
+//! acknowledgement sees it, and no read sees what a crash could take back.
+
+use crate::error::{StoreError, WatchError};
+use crate::history::{Commit, Held, History, Past};
+use crate::model::{At, Revision};
+use std::ops::Bound;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, RwLock, RwLockReadGuard};
+use tokio::sync::watch;
+
+/// The state that reads are answered from; `V` is how an engine shows its newest entries.
+pub(crate) struct Published<V> {
+    state: RwLock<State<V>>,
+    feed: Arc<Feed>,
+    /// Here and not in the feed, which watches hold: when the store goes, watches learn it.
+    news: watch::Sender<()>,
+}
+
+struct State<V> {
+    revision: Revision,
+    view: V,
+}
+
+/// What watches hold of a store.
+pub(crate) struct Feed {
+    history: RwLock<History>,
+    failed: AtomicBool,
+}
+
+impl<V> Published<V> {
+    pub(crate) fn new(revision: Revision, view: V) -> Self {
+        Self {
+            state: RwLock::new(State { revision, view }),
+            feed: Arc::new(Feed { history: RwLock::new(History::after(revision)), failed: AtomicBool::new(false) }),
+            news: watch::Sender::new(()),
+        }
+    }
+
+    /// The state that a read at `at` sees.
+    pub(crate) fn look(&self, at: At) -> Result<Look<'_, V>, StoreError> {
+        self.check()?;
+        let state = self.state.read().map_err(|_| StoreError::Failed)?;
+        let history = self.feed.history()?;
+        let at = resolve(at, state.revision, history.floor())?;
+        Ok(Look { state, history, at })
+    }
+
+    /// Shows these commits, oldest first, to all that read from now on.
+    pub(crate) fn publish(
+        &self,
+        commits: Vec<Commit>,
+        update: impl FnOnce(&mut V, &[Commit]),
+    ) -> Result<(), StoreError> {
+        let mut state = self.state.write().map_err(|_| StoreError::Failed)?;
+        let mut history = self.feed.history.write().map_err(|_| StoreError::Failed)?;
+        update(&mut state.view, &commits);
+        commits.into_iter().for_each(|commit| history.push(commit));
+        state.revision = history.newest();
+        drop((state, history));
+        self.news.send_replace(());
+        Ok(())
+    }
+
+    /// Refuses everything from now on.
+    pub(crate) fn fail(&self) {
+        self.feed.failed.store(true, Ordering::Release);
+        self.news.send_replace(());
+    }
+
+    /// Refuses iff [`Published::fail`] was called.
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        if self.feed.failed.load(Ordering::Acquire) { Err(StoreError::Failed) } else { Ok(()) }
+    }
+
+    /// What a watch is made of.
+    pub(crate) fn subscribe(&self) -> (Arc<Feed>, watch::Receiver<()>) {
+        (Arc::clone(&self.feed), self.news.subscribe())
+    }
+}
+
+impl Feed {
+    pub(crate) fn history(&self) -> Result<RwLockReadGuard<'_, History>, StoreError> {
+        self.history.read().map_err(|_| StoreError::Failed)
+    }
+
+    pub(crate) fn check(&self) -> Result<(), WatchError> {
+        if self.failed.load(Ordering::Acquire) { Err(WatchError::Failed) } else { Ok(()) }
+    }
+}
+
+/// One state, held still while it is looked at.
+pub(crate) struct Look<'a, V> {
+    state: RwLockReadGuard<'a, State<V>>,
+    history: RwLockReadGuard<'a, History>,
+    at: Revision,
+}
+
+impl<V> Look<'_, V> {
+    /// The revision that is looked at.
+    pub(crate) fn revision(&self) -> Revision {
+        self.at
+    }
+
+    /// The newest entries, to which [`Look::before`] and [`Look::overlay`] are the way back.
+    pub(crate) fn view(&self) -> &V {
+        &self.state.view
+    }
+
+    /// What the key held, if it changed since.
+    pub(crate) fn before(&self, key: &[u8]) -> Option<&Held> {
+        if self.is_newest() { None } else { self.history.before(key, self.at) }
+    }
+
+    /// What keys with this prefix held, in order, as far as they changed since.
+    pub(crate) fn overlay(&self, from: Bound<&[u8]>, prefix: &[u8]) -> Vec<Past> {
+        if self.is_newest() { Vec::new() } else { self.history.overlay(from, prefix, self.at) }
+    }
+
+    fn is_newest(&self) -> bool {
+        self.at == self.state.revision
+    }
+}
+
+fn resolve(at: At, newest: Revision, oldest: Revision) -> Result<Revision, StoreError> {
+    match at {
+        At::Linearizable => Ok(newest),
+        At::Cached(asked) | At::Snapshot(asked) if asked > newest => Err(StoreError::Ahead { asked, newest }),
+        At::Cached(_) => Ok(newest),
+        At::Snapshot(asked) if asked < oldest => Err(StoreError::Compacted { asked, oldest }),
+        At::Snapshot(asked) => Ok(asked),
+    }
+}

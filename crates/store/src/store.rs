@@ -1,0 +1,126 @@
+//! The store: one model, an enum of engines.
+
+use crate::embedded::{Embedded, Options};
+use crate::error::StoreError;
+use crate::faults::Faults;
+use crate::memory::Memory;
+use crate::model::{At, Entry, OpId, Outcome, Page, Revision, Settled, Txn, validate_key};
+use crate::watch::Watch;
+use redb::StorageBackend;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A handle on a store. Clones share it; the last one dropped closes it.
+#[derive(Clone)]
+pub struct Store(Arc<Engine>);
+
+enum Engine {
+    Memory(Memory),
+    Embedded(Embedded),
+}
+
+impl Store {
+    /// An empty store in memory.
+    pub fn memory() -> Self {
+        Self::memory_with(Faults::default())
+    }
+
+    /// An empty store in memory whose commits meet these faults. For tests.
+    pub fn memory_with(faults: Faults) -> Self {
+        Self(Arc::new(Engine::Memory(Memory::new(faults))))
+    }
+
+    /// Makes an empty store in a redb file, where nothing may be yet, and holds it against other openers.
+    pub fn create(path: &Path, options: Options) -> Result<Self, StoreError> {
+        Embedded::create(path, options).map(Self::embedded)
+    }
+
+    /// Opens the store in a redb file, checks every page of it, and holds it against other openers.
+    ///
+    /// An older state of the whole file opens as well: only a head kept elsewhere can tell.
+    pub fn open(path: &Path, options: Options) -> Result<Self, StoreError> {
+        Embedded::open(path, options).map(Self::embedded)
+    }
+
+    /// As [`Store::create`], on an empty backend of redb. The backend's locks, if it has any, keep others away.
+    pub fn create_on(backend: impl StorageBackend, options: Options) -> Result<Self, StoreError> {
+        Embedded::create_on(backend, options).map(Self::embedded)
+    }
+
+    /// As [`Store::open`], on a backend of redb.
+    pub fn open_on(backend: impl StorageBackend, options: Options) -> Result<Self, StoreError> {
+        Embedded::open_on(backend, options).map(Self::embedded)
+    }
+
+    fn embedded(engine: Embedded) -> Self {
+        Self(Arc::new(Engine::Embedded(engine)))
+    }
+
+    /// What the key holds.
+    pub async fn get(&self, key: &[u8], at: At) -> Result<Option<Entry>, StoreError> {
+        validate_key(key)?;
+        match self.0.as_ref() {
+            Engine::Memory(engine) => engine.get(key, at),
+            Engine::Embedded(engine) => engine.get(key, at),
+        }
+    }
+
+    /// The first rows, in order, whose keys begin with `prefix` and come after `after`.
+    ///
+    /// At most `limit` of them, and at most [`crate::limits::PAGE_ROWS_MAX`], but at least one if there is any; fewer
+    /// where they would be longer than [`crate::limits::PAGE_LEN_MAX`]. Only [`Page::more`] tells whether that was all.
+    pub async fn range(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize, at: At) -> Result<Page, StoreError> {
+        match self.0.as_ref() {
+            Engine::Memory(engine) => engine.range(prefix, after, limit, at),
+            Engine::Embedded(engine) => engine.range(prefix, after, limit, at),
+        }
+    }
+
+    /// Commits iff every check holds and the op id was not used before, by a commit or by [`Store::settle`].
+    ///
+    /// Committed means durable, and seen by every linearizable read that begins from now on. A future that is dropped
+    /// before it is ready leaves the outcome unknown, as [`Outcome::Unknown`] does. It is never retried here.
+    pub async fn commit(&self, txn: &Txn) -> Result<Outcome, StoreError> {
+        txn.validate()?;
+        match self.0.as_ref() {
+            Engine::Memory(engine) => engine.commit(txn),
+            Engine::Embedded(engine) => engine.commit(txn).await,
+        }
+    }
+
+    /// Finds out what became of a commit: it had happened, or it is aborted now and will conflict if it comes yet.
+    ///
+    /// An abort is a commit of its own, of the op id alone. The answer is right as long as fewer than
+    /// [`crate::limits::OPS_MAX`] commits came between: what is older is forgotten, and would be found aborted although
+    /// it happened. So settle at once, and after a crash before anything else is committed.
+    pub async fn settle(&self, op: OpId) -> Result<Settled, StoreError> {
+        match self.0.as_ref() {
+            Engine::Memory(engine) => engine.settle(op),
+            Engine::Embedded(engine) => engine.settle(op).await,
+        }
+    }
+
+    /// The changes after revision `from` of keys that begin with `prefix`, those that come included.
+    ///
+    /// Listing at a revision and watching from it misses nothing and repeats nothing.
+    pub fn watch(&self, prefix: &[u8], from: Revision) -> Result<Watch, StoreError> {
+        let at = At::Snapshot(from);
+        let feed = match self.0.as_ref() {
+            Engine::Memory(engine) => engine.published.look(at).map(|_| engine.published.subscribe()),
+            Engine::Embedded(engine) => engine.published.look(at).map(|_| engine.published.subscribe()),
+        }?;
+        Ok(Watch::new(prefix, from, feed))
+    }
+
+    /// A revision that has every commit which was acknowledged, to anyone, before the call.
+    ///
+    /// A cache that has seen it ([`Watch::seen`]) may answer as if it read linearizably. On an embedded engine it costs
+    /// nothing; on a distributed one a round trip, which all calls that wait share.
+    pub async fn fence(&self) -> Result<Revision, StoreError> {
+        let at = At::Linearizable;
+        match self.0.as_ref() {
+            Engine::Memory(engine) => engine.published.look(at).map(|look| look.revision()),
+            Engine::Embedded(engine) => engine.published.look(at).map(|look| look.revision()),
+        }
+    }
+}

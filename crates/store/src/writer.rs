@@ -1,0 +1,203 @@
+//! The one thread that writes a redb file: group commit.
+//!
+//! All requests that wait are decided one after the other in one redb transaction, each with a revision of its own, and
+//! share its sync. Only then are they published and answered; a conflict too, since it may rest on a change beside it.
+//! redb's one-phase commit is used: its second sync is against one who chooses what a half-written page holds, and who
+//! can do that to this file can also put an older file in its place.
+
+use crate::decide::{Change, Decision, decide};
+use crate::embedded::{self, EntryTable, OnFailure};
+use crate::error::{Step, StoreError};
+use crate::history::Commit;
+use crate::limits::{GROUP_LEN_MAX, GROUP_MAX};
+use crate::model::{OpId, Outcome, Revision, Settled, Txn};
+use crate::ops::Ops;
+use crate::published::Published;
+use crate::row::{self, ENTRIES, OP_LEN, OPS};
+use redb::{Database, ReadableTable as _, Table, WriteTransaction};
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
+
+/// What the writer is asked for, and where the answer goes. An answer dropped says that the writer failed meanwhile.
+pub(crate) enum Request {
+    Commit(Txn, Reply<Outcome>),
+    Settle(OpId, Reply<Settled>),
+}
+
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+pub(crate) struct Writer {
+    pub(crate) database: Database,
+    pub(crate) ops: Ops,
+    pub(crate) published: Arc<Published<Arc<EntryTable>>>,
+    pub(crate) on_failure: OnFailure,
+}
+
+impl Writer {
+    /// Writes until every handle of the store is gone, or the first failure.
+    pub(crate) fn run(mut self, mut queue: mpsc::Receiver<Request>) {
+        while let Some(first) = queue.blocking_recv() {
+            let group = gather(first, &mut queue);
+            match embedded::guarded(|| self.write(&group)) {
+                Ok(answers) => answer(group, answers),
+                Err(failure) => return self.fail(failure, group, queue),
+            }
+        }
+    }
+
+    fn write(&mut self, group: &[Request]) -> Result<Vec<Answer>, StoreError> {
+        let transaction = self.database.begin_write().map_err(embedded::error(Step::Write))?;
+        let mut commits = Vec::new();
+        let answers = self.decide(group, &transaction, &mut commits)?;
+        if commits.is_empty() {
+            transaction.abort().map_err(embedded::error(Step::Write))?;
+            return Ok(answers);
+        }
+        transaction.commit().map_err(embedded::error(Step::Write))?;
+        let newest = Arc::new(embedded::entry_table(&self.database)?);
+        self.published.publish(commits, |table, _| *table = newest)?;
+        Ok(answers)
+    }
+
+    fn decide(
+        &mut self,
+        group: &[Request],
+        transaction: &WriteTransaction,
+        commits: &mut Vec<Commit>,
+    ) -> Result<Vec<Answer>, StoreError> {
+        let mut pass = Pass {
+            ops: &mut self.ops,
+            entries: transaction.open_table(ENTRIES).map_err(embedded::error(Step::Write))?,
+            op_rows: transaction.open_table(OPS).map_err(embedded::error(Step::Write))?,
+            commits,
+        };
+        group.iter().map(|request| pass.answer(request)).collect()
+    }
+
+    /// The engine is refused to everyone before the first of the group learns that its outcome is unknown.
+    fn fail(self, failure: StoreError, group: Vec<Request>, mut queue: mpsc::Receiver<Request>) {
+        self.published.fail();
+        (self.on_failure)(failure);
+        for request in group {
+            match request {
+                Request::Commit(_, reply) => send(reply, Ok(Outcome::Unknown)),
+                Request::Settle(_, reply) => send(reply, Err(StoreError::Failed)),
+            }
+        }
+        queue.close();
+        while let Ok(request) = queue.try_recv() {
+            match request {
+                Request::Commit(_, reply) => send(reply, Err(StoreError::Failed)),
+                Request::Settle(_, reply) => send(reply, Err(StoreError::Failed)),
+            }
+        }
+    }
+}
+
+enum Answer {
+    Outcome(Outcome),
+    Settled(Settled),
+}
+
+/// One redb transaction while a group is decided.
+struct Pass<'a> {
+    ops: &'a mut Ops,
+    entries: Table<'a, &'static [u8], &'static [u8]>,
+    op_rows: Table<'a, u64, [u8; OP_LEN]>,
+    commits: &'a mut Vec<Commit>,
+}
+
+impl Pass<'_> {
+    fn answer(&mut self, request: &Request) -> Result<Answer, StoreError> {
+        match request {
+            Request::Commit(txn, _) => self.commit(txn).map(Answer::Outcome),
+            Request::Settle(op, _) => self.settle(*op).map(Answer::Settled),
+        }
+    }
+
+    fn commit(&mut self, txn: &Txn) -> Result<Outcome, StoreError> {
+        if self.ops.get(txn.op).is_some() {
+            return Ok(Outcome::Conflict(txn.op.key()));
+        }
+        let revision = self.ops.newest().next();
+        let entries = &self.entries;
+        let decision = decide(txn, revision, |key| {
+            let row = entries.get(key).map_err(embedded::error(Step::Read))?;
+            row.map(|row| row::decode(row.value()).map(Arc::new)).transpose()
+        })?;
+        let changes = match decision {
+            Decision::Commit(changes) => changes,
+            Decision::Conflict(key) => return Ok(Outcome::Conflict(key)),
+        };
+        changes.iter().try_for_each(|change| self.apply(change))?;
+        self.record(revision, txn.op, Settled::Committed(revision), changes)?;
+        Ok(Outcome::Committed(revision))
+    }
+
+    fn settle(&mut self, op: OpId) -> Result<Settled, StoreError> {
+        if let Some(settled) = self.ops.get(op) {
+            return Ok(settled);
+        }
+        self.record(self.ops.newest().next(), op, Settled::Aborted, Vec::new())?;
+        Ok(Settled::Aborted)
+    }
+
+    fn apply(&mut self, change: &Change) -> Result<(), StoreError> {
+        match &change.after {
+            Some(entry) => self.entries.insert(change.key.as_ref(), row::encode(entry).as_slice()),
+            None => self.entries.remove(change.key.as_ref()),
+        }
+        .map(drop)
+        .map_err(embedded::error(Step::Write))
+    }
+
+    fn record(
+        &mut self,
+        revision: Revision,
+        op: OpId,
+        settled: Settled,
+        changes: Vec<Change>,
+    ) -> Result<(), StoreError> {
+        self.op_rows.insert(revision.0, row::encode_op(op, settled)).map_err(embedded::error(Step::Write))?;
+        if let Some(forgotten) = self.ops.push(revision, op, settled) {
+            self.op_rows.remove(forgotten.0).map_err(embedded::error(Step::Write))?;
+        }
+        self.commits.push(Commit { revision, changes });
+        Ok(())
+    }
+}
+
+/// The first request and those that wait behind it, up to the limits of a group.
+fn gather(first: Request, queue: &mut mpsc::Receiver<Request>) -> Vec<Request> {
+    let mut len = request_len(&first);
+    let mut group = vec![first];
+    while group.len() < GROUP_MAX && len < GROUP_LEN_MAX {
+        let Ok(request) = queue.try_recv() else { break };
+        len = len.saturating_add(request_len(&request));
+        group.push(request);
+    }
+    group
+}
+
+fn request_len(request: &Request) -> usize {
+    match request {
+        Request::Commit(txn, _) => txn.len(),
+        Request::Settle(..) => 0,
+    }
+}
+
+fn answer(group: Vec<Request>, answers: Vec<Answer>) {
+    for (request, answer) in group.into_iter().zip(answers) {
+        match (request, answer) {
+            (Request::Commit(_, reply), Answer::Outcome(outcome)) => send(reply, Ok(outcome)),
+            (Request::Settle(_, reply), Answer::Settled(settled)) => send(reply, Ok(settled)),
+            // Infallible: a pass answers each request in its own kind.
+            (Request::Commit(..), _) | (Request::Settle(..), _) => {}
+        }
+    }
+}
+
+/// Who asked may have gone; then nobody wants to know.
+fn send<T>(reply: Reply<T>, answer: Result<T, StoreError>) {
+    drop(reply.send(answer));
+}
