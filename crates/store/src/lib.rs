@@ -4,7 +4,7 @@
 //! revision of its own, and every read says of which revision it is. What is written is decided by one function
 //! (`decide`), and what is seen of the past comes from one bounded history (`history`), so engines can hardly differ.
 //!
-//! Values are bytes. They are sealed before they come here.
+//! Values are bytes. [`seal`] makes them ciphertext before they come here; [`stamp`] says whose store it is.
 //! docs/store-format.md draws the file.
 //!
 //! Deliberately not here: what the bytes mean, caches of decoded records, retries (a caller reads, decides, commits,
@@ -22,6 +22,8 @@ mod ops;
 mod page;
 mod published;
 mod row;
+pub mod seal;
+pub mod stamp;
 mod store;
 mod watch;
 mod writer;
