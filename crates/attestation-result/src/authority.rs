@@ -75,6 +75,11 @@ impl Authority {
         Ok(Self::with_keys(signer.issuer().clone(), signer.key_set()?))
     }
 
+    /// The same authority once its keys are others.
+    pub fn with_other_keys(&self, keys: JwkSet) -> Authority {
+        Authority { keys, ..self.clone() }
+    }
+
     /// With other limits on tokens.
     pub fn limits(mut self, limits: TokenLimits) -> Authority {
         self.limits = limits;
@@ -210,6 +215,11 @@ impl<'a> ClaimedToken<'a> {
     /// The issuer, as the token claims.
     pub fn issuer(&self) -> &IssuerUrl {
         &self.issuer
+    }
+
+    /// Which key signed it, as the token claims.
+    pub fn kid(&self) -> Option<&str> {
+        self.unverified.header().kid()
     }
 }
 

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use rand_core::CryptoRng;
+use rand_core::Rng as _;
+use skerry_vault::command::Randomizer;
 use uuid::{Builder, Uuid};
 
-/// A source of randomness that may go to another thread.
-pub type Randomness = Box<dyn CryptoRng + Send>;
+pub use skerry_vault::command::Randomness;
 
 /// The program's clock and randomness. Clones share both.
 #[derive(Clone)]
 pub struct Machine {
     now: Arc<dyn Fn() -> SystemTime + Send + Sync>,
-    randomness: Arc<dyn Fn() -> Randomness + Send + Sync>,
+    randomness: Arc<Randomizer>,
 }
 
 impl Machine {
@@ -28,6 +28,11 @@ impl Machine {
     /// The time.
     pub fn now(&self) -> SystemTime {
         (self.now)()
+    }
+
+    /// What makes sources of randomness.
+    pub fn randomizer(&self) -> &Randomizer {
+        &*self.randomness
     }
 
     /// Randomness for one request.

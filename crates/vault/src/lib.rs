@@ -1,20 +1,35 @@
 //! Vaults, keys, versions, and the release of a key to a TEE.
 //!
-//! [`Vault`] holds records in memory so far; what decides is pure: [`release::decide`] takes a record, a command and a time
-//! and gives a decision or a [`Refusal`], and only a decision that is on record in the audit log is carried out. The wire
-//! form of answers is in [`wire`]. Not here yet: storage, the caller's permissions, and the rest of the key operations.
+//! [`Vault`] is a thin loop: it reads records, calls a pure function ([`decide`], [`release`]) that says what a command makes
+//! of them at a time, and commits. Nothing happens that is not on record in the audit log first, and only a release that is
+//! on record is carried out. [`Installation`] is what the vaults of one server share; [`wire`] has the form of answers.
+//!
+//! Not here: who a caller is and what he may do (`skerry-identity` gives a grant), HTTP, and so far rotation, backup,
+//! wrapping and unwrapping.
 
 pub mod ca;
+pub mod command;
+pub mod decide;
 pub mod jwk;
 pub mod limits;
+pub mod pool;
 pub mod record;
+pub mod refusal;
 pub mod release;
+pub mod stored;
 pub mod wire;
 
+mod authorities;
+mod entries;
+mod installation;
+mod records;
 mod signer;
 mod tokens;
 mod vault;
 
-pub use release::{Refusal, ReleaseCommand};
+pub use authorities::TrustedAuthority;
+pub use entries::explained;
+pub use installation::{Installation, InstallationError, Opened};
+pub use refusal::Refusal;
 pub use signer::{ReleaseSigner, SignerError, VaultKind};
-pub use vault::{CreateCommand, CreateRefusal, ReleaseAnswer, Vault, VaultConfig, VaultConfigError};
+pub use vault::{Listing, Pools, ReleaseAnswer, Signature, Vault, VaultConfig, VaultConfigError};

@@ -6,8 +6,35 @@ pub const NONCE_BYTES_MAX: usize = 1024;
 /// Characters of a key's name (Azure: 1 to 127, `[0-9a-zA-Z-]`).
 pub const NAME_CHARS_MAX: usize = 127;
 
+/// Tags of a key version (Azure documents 15).
+pub const TAGS_MAX: usize = 15;
+
+/// Characters of a tag's name and of its value (Azure documents 256 each).
+pub const TAG_CHARS_MAX: usize = 256;
+
+/// Versions of a key: what one of Azure's backups holds; a Managed HSM has 100.
+pub const VERSIONS_MAX: usize = 500;
+
+/// Rows of a page (Azure: 25, which is also the most that can be asked for).
+pub const PAGE_ROWS_MAX: usize = 25;
+
+/// Characters of a page token that are looked at: ours have about 400.
+pub const PAGE_TOKEN_CHARS_MAX: usize = 1024;
+
+/// Days that a deleted key is kept (Azure: 7 to 90, 90 unless said otherwise).
+pub const RETENTION_DAYS: std::ops::RangeInclusive<u32> = 7..=90;
+
+/// How often a change is tried anew because another came in between.
+pub const ATTEMPTS_MAX: usize = 16;
+
 /// Verified tokens kept, each a few kB of claims: a TEE presents its token again within its 8 hours.
 pub const TOKENS_MAX: usize = 4_096;
+
+/// Decoded key heads and versions kept, each a few kB.
+pub const RECORDS_CACHED_MAX: usize = 8_192;
+
+/// Opened signing keys kept in memory, each a few kB.
+pub const SIGNERS_CACHED_MAX: usize = 1_024;
 
 /// Attestation authorities one vault believes.
 pub const AUTHORITIES_MAX: usize = 64;

@@ -1,17 +1,23 @@
 //! What a vault keeps of a key: the head, and a record per version.
 //!
-//! The head has what may change without touching material (policy, its generation, `min_iat`); a version has its sealed
-//! material, whose seal covers ids, type and exportability. Names are for people: nothing is bound to a name.
+//! The head has what may change without touching material (policy, its generation, `min_iat`, deletion) and says which
+//! versions there are; a version has its attributes and its sealed material, whose seal covers ids, type and
+//! exportability. Names are for people: no material is bound to a name. The bytes of both are in [`crate::stored`].
 
 use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use skerry_keys::custody::{Binding, SealedMaterial};
 use skerry_keys::{KeyType, PublicKey};
 use skerry_policy::permit::{KeyRef, Version};
-use skerry_policy::release::Policy;
+use skerry_policy::release::{ParseError, Policy};
 use uuid::Uuid;
 
+use crate::command::{KeyOp, Tags};
 use crate::limits::NAME_CHARS_MAX;
+
+pub use crate::stored::Corrupted;
 
 /// A key's name, as given; two names that differ in case only are one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +56,7 @@ impl fmt::Display for KeyName {
 }
 
 /// A key, whatever its versions.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct KeyHead {
     /// Outlives the name.
     pub id: Uuid,
@@ -61,19 +67,76 @@ pub struct KeyHead {
     /// Whether the policy is fixed for good.
     pub immutable: bool,
     /// Present iff exportable.
-    pub policy: Option<Policy>,
+    pub policy: Option<KeyPolicy>,
     /// How often the policy has been set.
     pub generation: u64,
     /// Earliest attestation token that is good for it, in seconds since the epoch.
     pub min_iat: u64,
+    /// Its versions, oldest first. There is always one.
+    pub versions: Vec<VersionRef>,
+    /// Set while it is deleted and can be recovered.
+    pub deletion: Option<Deletion>,
+}
+
+/// A release policy with the text it was read from, which is what is stored: reading it again gives the same digest.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeyPolicy {
+    source: Vec<u8>,
+    policy: Policy,
+}
+
+impl KeyPolicy {
+    /// Reads a policy.
+    pub fn parse(source: &[u8]) -> Result<KeyPolicy, ParseError> {
+        let policy = Policy::parse(source, &Default::default())?;
+        Ok(KeyPolicy { source: source.to_vec(), policy })
+    }
+
+    /// The text it was read from.
+    pub fn source(&self) -> &[u8] {
+        &self.source
+    }
+}
+
+impl Deref for KeyPolicy {
+    type Target = Policy;
+
+    fn deref(&self) -> &Policy {
+        &self.policy
+    }
+}
+
+/// What a head says of a version, so that none can be added, left out or exchanged beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VersionRef {
+    /// The version.
+    pub version: Version,
+    /// SHA-256 of its sealed material.
+    pub material: [u8; 32],
+}
+
+/// When a key was deleted and when it goes for good, in seconds since the epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deletion {
+    /// When it was deleted.
+    pub deleted: u64,
+    /// When it is purged.
+    pub purge: u64,
 }
 
 /// One version of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyVersion {
     /// Its id.
     pub version: Version,
-    /// Disabled versions are not released.
+    /// Whether it is called an HSM key.
+    pub hsm: bool,
+    /// Disabled versions are not used and not released.
     pub enabled: bool,
+    /// From when it is used, in seconds since the epoch. Does not hold back a release (Azure's rule).
+    pub not_before: Option<u64>,
+    /// Until when it is used, in seconds since the epoch. Does not hold back a release (Azure's rule).
+    pub expires: Option<u64>,
     /// Seconds since the epoch.
     pub created: u64,
     /// Seconds since the epoch.
@@ -82,33 +145,54 @@ pub struct KeyVersion {
     pub key_type: KeyType,
     /// Public half; none of symmetric keys.
     pub public: PublicKey,
-    /// What the released key may be used for, as given.
-    pub key_ops: Vec<String>,
+    /// What the key may be used for, as given.
+    pub key_ops: Vec<KeyOp>,
+    /// Tags, as given.
+    pub tags: Tags,
     /// The sealed private half.
     pub material: SealedMaterial,
 }
 
-/// A key with its versions, oldest first. There is always one.
-pub struct KeyRecord {
+/// A key seen at one of its versions: what most operations work on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Key {
     /// The head.
-    pub head: KeyHead,
-    /// The versions.
-    pub versions: Vec<KeyVersion>,
+    pub head: Arc<KeyHead>,
+    /// The version.
+    pub version: Arc<KeyVersion>,
 }
 
-impl KeyRecord {
+/// What a vault has under a name.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Slot {
+    /// Nothing.
+    Free,
+    /// A key.
+    Live(Arc<KeyHead>),
+    /// A key that is deleted and can be recovered.
+    Deleted(Arc<KeyHead>),
+}
+
+impl KeyHead {
     /// The version asked for, or the newest.
-    pub fn version(&self, version: Option<Version>) -> Option<&KeyVersion> {
+    pub fn version(&self, version: Option<Version>) -> Option<&VersionRef> {
         match version {
             Some(wanted) => self.versions.iter().find(|one| one.version == wanted),
             None => self.versions.last(),
         }
     }
 
-    /// What a version's seal covers.
+    /// What the seal of a version's material covers.
     pub fn binding(&self, vault: Uuid, version: &KeyVersion) -> Binding {
-        let key = KeyRef { vault, key: self.head.id, version: version.version };
-        Binding { key, key_type: version.key_type, exportable: self.head.exportable }
+        let key = KeyRef { vault, key: self.id, version: version.version };
+        Binding { key, key_type: version.key_type, exportable: self.exportable }
+    }
+}
+
+impl Key {
+    /// What the seal of the material covers.
+    pub fn binding(&self, vault: Uuid) -> Binding {
+        self.head.binding(vault, &self.version)
     }
 }
 

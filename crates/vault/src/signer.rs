@@ -12,8 +12,10 @@ use x509_cert::der::{Decode as _, Encode as _};
 /// Which of Azure's two services a vault is like: it decides the form of answers, and the default key types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum VaultKind {
-    /// A premium key vault.
-    Vault,
+    /// A key vault without HSM keys.
+    Standard,
+    /// A key vault that has HSM keys.
+    Premium,
     /// A Managed HSM.
     ManagedHsm,
 }
@@ -61,7 +63,7 @@ impl ReleaseSigner {
 
     pub(crate) fn sign(&self, kind: VaultKind, payload: &str) -> Result<String, SigningError> {
         let header = match kind {
-            VaultKind::Vault => &self.vault,
+            VaultKind::Standard | VaultKind::Premium => &self.vault,
             VaultKind::ManagedHsm => &self.managed_hsm,
         };
         header.sign(payload.as_bytes(), &self.key)

@@ -1,37 +1,63 @@
-//! The payload of a release answer, member for member as recorded from Azure Key Vault and from Managed HSM.
+//! What a vault says of keys, member for member as recorded from Azure Key Vault and from Managed HSM.
 //!
-//! The vault's form has its members in Azure's order, `kty` RSA-HSM, `e` as four octets, and no content type in the
-//! policy; the Managed HSM's has everything sorted, `kty` without -HSM, and the content type. Both get our receipt, which
-//! foreign clients ignore.
+//! A key vault's answers have their members in Azure's order; a Managed HSM's have everything sorted. In the payload of a
+//! release the vault's form has `kty` RSA-HSM, `e` as four octets, and no content type in the policy; the Managed HSM's has
+//! `kty` without -HSM, and the content type. Both get our receipt, which foreign clients ignore. Members without a value
+//! are absent.
 
 use skerry_jose::b64;
-use skerry_jose::json::{Object, Value};
+use skerry_jose::json::Object;
 use skerry_keys::{Curve, PublicKey, ReleasedKey};
+use skerry_keywrap::Algorithm;
 
-use crate::record::{KeyHead, KeyVersion};
+use crate::decide::Rules;
+use crate::record::{Key, KeyHead, KeyVersion};
 use crate::release::ReleaseCommand;
 use crate::signer::VaultKind;
 
 /// The payload of the release JWS.
-pub fn release_payload(
-    kind: VaultKind,
-    command: &ReleaseCommand<'_>,
-    head: &KeyHead,
-    version: &KeyVersion,
-    released: &ReleasedKey,
-) -> Object {
-    let key = Object::new()
-        .with("key", jwk(kind, command.host, head, version, released))
-        .with("attributes", attributes(version))
-        .with("release_policy", release_policy(kind, head));
+pub fn release_payload(rules: &Rules, host: &str, request: Object, key: &Key, released: &ReleasedKey) -> Object {
+    let inner = Object::new()
+        .with("key", released_jwk(rules.kind, host, key, released))
+        .with("attributes", attributes(rules, key))
+        .with("release_policy", release_policy(rules.kind, &key.head, false));
     let mut payload = Object::new()
-        .with("request", request(command, released))
-        .with("response", Object::new().with("key", key))
+        .with("request", request)
+        .with("response", Object::new().with("key", inner))
         .with("x-skerry-receipt", receipt(released));
-    if kind == VaultKind::ManagedHsm {
-        payload.sort();
-    }
+    sort_if_managed_hsm(rules.kind, &mut payload);
     payload
+}
+
+/// A key with its public half, as most operations answer: `{key, attributes, tags, release_policy}`.
+pub fn key_bundle(rules: &Rules, host: &str, key: &Key) -> Object {
+    let mut bundle = Object::new();
+    fill_bundle(&mut bundle, rules, host, key);
+    sort_if_managed_hsm(rules.kind, &mut bundle);
+    bundle
+}
+
+/// A deleted key: where it is recovered from and until when, then the bundle.
+pub fn deleted_key_bundle(rules: &Rules, host: &str, key: &Key) -> Object {
+    let mut bundle = deletion(host, &key.head);
+    fill_bundle(&mut bundle, rules, host, key);
+    sort_if_managed_hsm(rules.kind, &mut bundle);
+    bundle
+}
+
+/// A row of a list of keys, which names the key without a version.
+pub fn key_item(rules: &Rules, host: &str, key: &Key) -> Object {
+    item(rules, Object::new(), key_url(host, &key.head), key)
+}
+
+/// A row of a list of versions.
+pub fn version_item(rules: &Rules, host: &str, key: &Key) -> Object {
+    item(rules, Object::new(), version_url(host, key), key)
+}
+
+/// A row of a list of deleted keys.
+pub fn deleted_key_item(rules: &Rules, host: &str, key: &Key) -> Object {
+    item(rules, deletion(host, &key.head), key_url(host, &key.head), key)
 }
 
 /// `https://host/keys/name`.
@@ -39,12 +65,55 @@ pub fn key_url(host: &str, head: &KeyHead) -> String {
     format!("https://{host}/keys/{}", head.name)
 }
 
-/// The request as addressed: with a version only if one was asked for (recorded).
-fn request(command: &ReleaseCommand<'_>, released: &ReleasedKey) -> Object {
+/// `https://host/keys/name/version`: the key's `kid`.
+pub fn version_url(host: &str, key: &Key) -> String {
+    format!("{}/{}", key_url(host, &key.head), key.version.version)
+}
+
+fn fill_bundle(bundle: &mut Object, rules: &Rules, host: &str, key: &Key) {
+    bundle.insert("key", jwk(rules.kind, host, key));
+    bundle.insert("attributes", attributes(rules, key).with("hsmPlatform", HSM_PLATFORM_SOFTWARE));
+    insert_tags(bundle, &key.version);
+    if key.head.policy.is_some() {
+        bundle.insert("release_policy", release_policy(rules.kind, &key.head, true));
+    }
+}
+
+fn item(rules: &Rules, mut item: Object, kid: String, key: &Key) -> Object {
+    item.insert("kid", kid);
+    item.insert("attributes", attributes(rules, key).with("hsmPlatform", HSM_PLATFORM_SOFTWARE));
+    insert_tags(&mut item, &key.version);
+    sort_if_managed_hsm(rules.kind, &mut item);
+    item
+}
+
+fn deletion(host: &str, head: &KeyHead) -> Object {
+    let object = Object::new().with("recoveryId", format!("https://{host}/deletedkeys/{}", head.name));
+    match head.deletion {
+        Some(deletion) => object.with("deletedDate", deletion.deleted).with("scheduledPurgeDate", deletion.purge),
+        None => object,
+    }
+}
+
+fn insert_tags(object: &mut Object, version: &KeyVersion) {
+    if !version.tags.is_empty() {
+        let tags = version.tags.iter().fold(Object::new(), |tags, (name, value)| tags.with(name, value));
+        object.insert("tags", tags);
+    }
+}
+
+fn sort_if_managed_hsm(kind: VaultKind, object: &mut Object) {
+    if kind == VaultKind::ManagedHsm {
+        object.sort();
+    }
+}
+
+/// The request as addressed, which its answer repeats: with a version only if one was asked for (recorded).
+pub fn release_request(command: &ReleaseCommand<'_>, algorithm: Algorithm) -> Object {
     let version = command.version.map(|version| format!("/{version}")).unwrap_or_default();
     let mut request = Object::new()
         .with("api-version", command.api_version)
-        .with("enc", released.algorithm().as_str())
+        .with("enc", algorithm.as_str())
         .with("kid", format!("https://{}/keys/{}{version}", command.host, command.name));
     if let Some(nonce) = command.nonce {
         request.insert("nonce", nonce);
@@ -52,16 +121,15 @@ fn request(command: &ReleaseCommand<'_>, released: &ReleasedKey) -> Object {
     request
 }
 
-fn jwk(kind: VaultKind, host: &str, head: &KeyHead, version: &KeyVersion, released: &ReleasedKey) -> Object {
-    let key_ops: Vec<&str> = version.key_ops.iter().map(String::as_str).collect();
-    let mut jwk = Object::new()
-        .with("kid", format!("{}/{}", key_url(host, head), version.version))
-        .with("kty", kty(kind, &version.public))
-        .with("key_ops", key_ops);
-    match &version.public {
+fn jwk(kind: VaultKind, host: &str, key: &Key) -> Object {
+    let key_ops: Vec<&str> = key.version.key_ops.iter().map(|op| op.as_str()).collect();
+    let family = family(&key.version.public);
+    let kty = if key.version.hsm { format!("{family}-HSM") } else { family.to_owned() };
+    let mut jwk = Object::new().with("kid", version_url(host, key)).with("kty", kty).with("key_ops", key_ops);
+    match &key.version.public {
         PublicKey::Rsa { n, e } => {
             jwk.insert("n", b64::encode(n));
-            jwk.insert("e", exponent(kind, e));
+            jwk.insert("e", exponent(kind, key.version.hsm, e));
         }
         PublicKey::Ec { curve, x, y } => {
             jwk.insert("crv", crv(*curve));
@@ -69,6 +137,15 @@ fn jwk(kind: VaultKind, host: &str, head: &KeyHead, version: &KeyVersion, releas
             jwk.insert("y", b64::encode(y));
         }
         PublicKey::Oct => {}
+    }
+    jwk
+}
+
+/// A Managed HSM's released key has lost its -HSM (recorded).
+fn released_jwk(kind: VaultKind, host: &str, key: &Key, released: &ReleasedKey) -> Object {
+    let mut jwk = jwk(kind, host, key);
+    if kind == VaultKind::ManagedHsm {
+        jwk.insert("kty", family(&key.version.public));
     }
     jwk.with("key_hsm", b64::encode(key_hsm(released).to_json()))
 }
@@ -83,24 +160,49 @@ fn key_hsm(released: &ReleasedKey) -> Object {
         .with("ciphertext", b64::encode(released.ciphertext()))
 }
 
-fn attributes(version: &KeyVersion) -> Object {
-    Object::new()
-        .with("enabled", version.enabled)
+/// The members that a release and every other answer have.
+fn attributes(rules: &Rules, key: &Key) -> Object {
+    let version = &key.version;
+    let mut attributes = Object::new().with("enabled", version.enabled);
+    for (name, time) in [("nbf", version.not_before), ("exp", version.expires)] {
+        if let Some(time) = time {
+            attributes.insert(name, time);
+        }
+    }
+    let mut attributes = attributes
         .with("created", version.created)
         .with("updated", version.updated)
-        .with("recoveryLevel", "Recoverable+Purgeable")
-        .with("recoverableDays", RETENTION_DAYS)
-        .with("exportable", true)
+        .with("recoveryLevel", recovery_level(rules))
+        .with("recoverableDays", u64::from(rules.retention_days));
+    // Recorded: absent on keys that are not.
+    if key.head.exportable {
+        attributes.insert("exportable", true);
+    }
+    attributes
 }
 
-fn release_policy(kind: VaultKind, head: &KeyHead) -> Object {
+/// Azure's name for how a deleted key can go for good (key-vault spec 6).
+fn recovery_level(rules: &Rules) -> &'static str {
+    match (rules.retention_days < FULL_RETENTION_DAYS, rules.purge_protection) {
+        (false, false) => "Recoverable+Purgeable",
+        (false, true) => "Recoverable",
+        (true, false) => "CustomizedRecoverable+Purgeable",
+        (true, true) => "CustomizedRecoverable",
+    }
+}
+
+/// A key's answers always have the content type, a vault's releases do not (recorded).
+fn release_policy(kind: VaultKind, head: &KeyHead, of_key: bool) -> Object {
     let Some(policy) = &head.policy else { return Object::new() };
-    let mut release_policy = match kind {
-        VaultKind::Vault => Object::new().with("data", b64::encode(policy.canonical())),
-        VaultKind::ManagedHsm => Object::new()
-            .with("contentType", "application/json; charset=utf-8")
-            .with("data", b64::encode(policy.canonical_hsm())),
+    let data = match kind {
+        VaultKind::Standard | VaultKind::Premium => policy.canonical(),
+        VaultKind::ManagedHsm => policy.canonical_hsm(),
     };
+    let mut release_policy = Object::new();
+    if of_key || kind == VaultKind::ManagedHsm {
+        release_policy.insert("contentType", "application/json; charset=utf-8");
+    }
+    release_policy.insert("data", b64::encode(data));
     if head.immutable {
         release_policy.insert("immutable", true);
     }
@@ -120,23 +222,19 @@ fn receipt(released: &ReleasedKey) -> Object {
         .with("audit_leaf", b64::encode(leaf.hash()))
 }
 
-fn kty(kind: VaultKind, key: &PublicKey) -> Value {
-    let (vault, managed_hsm) = match key {
-        PublicKey::Rsa { .. } => ("RSA-HSM", "RSA"),
-        PublicKey::Ec { .. } => ("EC-HSM", "EC"),
-        PublicKey::Oct => ("oct-HSM", "oct"),
-    };
-    match kind {
-        VaultKind::Vault => vault.into(),
-        VaultKind::ManagedHsm => managed_hsm.into(),
+fn family(key: &PublicKey) -> &'static str {
+    match key {
+        PublicKey::Rsa { .. } => "RSA",
+        PublicKey::Ec { .. } => "EC",
+        PublicKey::Oct => "oct",
     }
 }
 
 /// Azure Key Vault writes the exponent of RSA-HSM keys as four octets, `AAEAAQ` (recorded 2019 and 2021).
-fn exponent(kind: VaultKind, e: &[u8]) -> String {
-    match kind {
-        VaultKind::Vault => b64::encode([vec![0; 4_usize.saturating_sub(e.len())].as_slice(), e].concat()),
-        VaultKind::ManagedHsm => b64::encode(e),
+fn exponent(kind: VaultKind, hsm: bool, e: &[u8]) -> String {
+    match (kind, hsm) {
+        (VaultKind::Premium, true) => b64::encode([vec![0; 4_usize.saturating_sub(e.len())].as_slice(), e].concat()),
+        _ => b64::encode(e),
     }
 }
 
@@ -149,5 +247,7 @@ fn crv(curve: Curve) -> &'static str {
     }
 }
 
-/// Days a deleted key can be recovered; configurable when vaults are stored.
-const RETENTION_DAYS: u64 = 90;
+/// Azure's name of a level at which there is no HSM: custody is in software.
+const HSM_PLATFORM_SOFTWARE: &str = "0";
+/// Fewer days than these are "customized".
+const FULL_RETENTION_DAYS: u32 = 90;

@@ -13,7 +13,6 @@ use tokio::sync::oneshot;
 
 /// Why a job gave no result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum PoolError {
     /// The queue is full; the job was not taken.
     #[error("the queue of the pool is full")]

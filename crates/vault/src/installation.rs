@@ -1,0 +1,293 @@
+//! What all vaults of an installation share: the store, the audit log, the root of all keys, and the last time seen.
+//!
+//! Opening one compares what it finds: the store's stamp and the log's head that the store remembers. So a store of
+//! another kind or root, a log that lost its end, and a store that is older than its log are noticed. Changes whose outcome
+//! a crash kept from the log are settled then. That store and log were put back together shows only against a head kept
+//! elsewhere.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use minicbor::{Decoder, Encoder};
+use skerry_attestation_result::limits::SKEW_SECS;
+use skerry_attestation_result::unix_secs;
+use skerry_audit::{AuditError, Entry, Event, Head, Limits, Log, Recorded, Verdict};
+use skerry_store::seal::{Root, SealError, Sealer};
+use skerry_store::stamp::{Kind, StampError};
+use skerry_store::{At, Op, OpId, Outcome, Settled, Store, StoreError, Txn};
+use uuid::Uuid;
+
+use crate::command::Randomizer;
+use crate::entries;
+use crate::refusal::Refusal;
+use crate::vault::{Keks, op_id_of, random};
+
+/// Why an installation does not open. All but the last three are integrity errors: nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+#[allow(missing_docs)] // each message says what its variant means
+pub enum InstallationError {
+    #[error("stamp of the store")]
+    Stamp(#[source] StampError),
+    #[error("what the store remembers of the log does not open")]
+    Memory(#[source] SealError),
+    #[error("what the store remembers of the log is malformed")]
+    MemoryForm,
+    #[error("the store has {records} records on its mind, and there is no log")]
+    LogMissing { records: u64 },
+    #[error("there is a log of {records} records, and the store is new")]
+    StoreNew { records: u64 },
+    #[error("the store does not know the last change that the log has: it is older than the log")]
+    StoreBehindLog,
+    #[error("audit log")]
+    Audit(#[source] AuditError),
+    #[error("store")]
+    Store(#[source] StoreError),
+    #[error("whether the last changes were made cannot be found out")]
+    Unsettled,
+}
+
+/// How opening went.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Opened {
+    /// Changes that had no outcome on record and turned out to be made.
+    pub settled_committed: usize,
+    /// Changes that had no outcome on record and were not made.
+    pub settled_aborted: usize,
+    /// Octets of an incomplete record that were cut off the log; nothing in them was acknowledged.
+    pub torn_octets: u64,
+}
+
+/// A store, its log, and the root of their keys.
+pub struct Installation {
+    store: Store,
+    log: Arc<Log>,
+    root: Root,
+    meta: Sealer,
+    seen: AtomicU64,
+}
+
+impl Installation {
+    /// Opens or, where both store and log are new, makes an installation. The caller vouches that `root` is 32 octets of full
+    /// entropy that nobody else holds.
+    pub async fn open(
+        store: Store,
+        root: Root,
+        kind: Kind,
+        log_folder: &Path,
+        limits: Limits,
+        now: SystemTime,
+        randomness: &Randomizer,
+    ) -> Result<(Installation, Opened), InstallationError> {
+        store.stamp(kind, &root, &mut *randomness()).await.map_err(InstallationError::Stamp)?;
+        let meta = root.sealer("skerry installation", &[0; 16]);
+        let memory = Memory::load(&store, &meta).await?;
+        let (log, history) = open_log(log_folder, limits, memory.as_ref(), randomness)?;
+        let opened = settle(&store, &log, &history, memory.as_ref(), now).await?;
+        let seen = AtomicU64::new(memory.map_or(0, |memory| memory.seen));
+        let installation = Installation { store, log: Arc::new(log), root, meta, seen };
+        installation.started(&opened, now).await?;
+        Ok((installation, opened))
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The log.
+    pub fn log(&self) -> &Arc<Log> {
+        &self.log
+    }
+
+    /// The key that seals what a service of this installation keeps under `label`: signing keys, authorities of its own.
+    pub fn sealer(&self, label: &str, id: Uuid) -> Sealer {
+        self.root.sealer(label, id.as_bytes())
+    }
+
+    /// Remembers the time, so that a clock that goes back is noticed after a restart too. To be called every minute or so.
+    pub async fn tick(&self, now: SystemTime, randomness: &Randomizer) -> Result<(), Refusal> {
+        let op = OpId(random(&mut randomness()));
+        match self.commit(Txn { op, checks: Vec::new(), ops: Vec::new() }, now, randomness).await? {
+            Outcome::Committed(_) => Ok(()),
+            Outcome::Conflict(_) | Outcome::Unknown => Err(Refusal::Unsettled),
+        }
+    }
+
+    pub(crate) fn keks(&self, vault: Uuid) -> Keks {
+        let id = vault.as_bytes();
+        let sealer = |label| self.root.sealer(label, id);
+        Keks::new(sealer("vault records"), sealer("vault pages"), self.root.kek("vault material", id))
+    }
+
+    /// A release needs a clock that has not gone back.
+    pub(crate) fn check_clock(&self, now: SystemTime) -> Result<(), Refusal> {
+        let (now, seen) = (unix_secs(now), self.seen.load(Ordering::Relaxed));
+        match now.saturating_add(SKEW_SECS) < seen {
+            true => Err(Refusal::ClockBehind { now, seen }),
+            false => Ok(()),
+        }
+    }
+
+    /// Puts an entry on record. Waits for the disk on a thread of its own.
+    pub(crate) async fn record(&self, entry: Entry) -> Result<Recorded, Refusal> {
+        let log = Arc::clone(&self.log);
+        let recorded = tokio::task::spawn_blocking(move || log.record(&entry)).await;
+        recorded.map_err(|_| Refusal::Failed)?.map_err(Refusal::Audit)
+    }
+
+    /// Commits a transaction, and with it the time and how long the log is.
+    pub(crate) async fn commit(
+        &self,
+        mut txn: Txn,
+        now: SystemTime,
+        randomness: &Randomizer,
+    ) -> Result<Outcome, Refusal> {
+        let now = unix_secs(now);
+        let seen = self.seen.fetch_max(now, Ordering::Relaxed).max(now);
+        let head = self.log.head().map_err(Refusal::Audit)?;
+        let sealed = self.meta.seal(MEMORY, &Memory { seen, head }.to_bytes(), &mut *randomness());
+        txn.ops.push(Op::Put(MEMORY.to_vec(), sealed.map_err(Refusal::Seal)?));
+        Ok(self.store.commit(&txn).await?)
+    }
+
+    async fn started(&self, opened: &Opened, now: SystemTime) -> Result<(), InstallationError> {
+        let Opened { settled_committed, settled_aborted, torn_octets } = opened;
+        let text = format!("settled: {settled_committed} made, {settled_aborted} not; {torn_octets} torn octets cut");
+        let entry = entries::service(Event::Started, now, Verdict::Committed, text);
+        self.log.record(&entry).map(drop).map_err(InstallationError::Audit)
+    }
+}
+
+/// What the store remembers: the last time seen, in seconds since the epoch, and how long the log was.
+struct Memory {
+    seen: u64,
+    head: Head,
+}
+
+impl Memory {
+    async fn load(store: &Store, meta: &Sealer) -> Result<Option<Memory>, InstallationError> {
+        let entry = store.get(MEMORY, At::Linearizable).await.map_err(InstallationError::Store)?;
+        let Some(entry) = entry else { return Ok(None) };
+        let plain = meta.open(MEMORY, &entry.value).map_err(InstallationError::Memory)?;
+        Memory::from_bytes(&plain).map(Some).ok_or(InstallationError::MemoryForm)
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Encoder::new(Vec::new());
+        let mut write = || -> Result<(), minicbor::encode::Error<std::convert::Infallible>> {
+            out.array(5)?.u8(FORMAT)?.u64(self.seen)?.bytes(&self.head.log)?;
+            out.u64(self.head.records)?.bytes(&self.head.hash)?;
+            Ok(())
+        };
+        // Infallible: writing to a vector.
+        let _ = write();
+        out.into_writer()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Memory> {
+        let mut input = Decoder::new(bytes);
+        let whole = input.array().ok()? == Some(5) && input.u8().ok()? == FORMAT;
+        let seen = input.u64().ok()?;
+        let log = input.bytes().ok()?.try_into().ok()?;
+        let records = input.u64().ok()?;
+        let hash = input.bytes().ok()?.try_into().ok()?;
+        (whole && input.position() == bytes.len()).then_some(Memory { seen, head: Head { log, records, hash } })
+    }
+}
+
+/// What of a log matters to a store that was not with it all the time.
+#[derive(Default)]
+struct History {
+    /// Changes without an outcome, by the record of their intent.
+    open: BTreeMap<u64, Entry>,
+    by_subject: HashMap<[u8; 32], u64>,
+    /// The newest change that was made, and the record of its intent.
+    last: Option<(u64, [u8; 32])>,
+}
+
+impl History {
+    fn note(&mut self, index: u64, record: Entry) {
+        match record.verdict {
+            Verdict::Intended => {
+                self.by_subject.insert(record.subject, index);
+                self.open.insert(index, record);
+            }
+            Verdict::Committed | Verdict::Aborted => {
+                let Some(index) = self.by_subject.remove(&record.subject) else { return };
+                self.open.remove(&index);
+                if record.verdict == Verdict::Committed {
+                    self.last = self.last.max(Some((index, record.subject)));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn open_log(
+    folder: &Path,
+    limits: Limits,
+    memory: Option<&Memory>,
+    randomness: &Randomizer,
+) -> Result<(Log, History), InstallationError> {
+    let exists = folder.join(LOG_FILE).exists();
+    match (exists, memory) {
+        (false, None) => {
+            let log = Log::create(folder, limits, &mut *randomness()).map_err(InstallationError::Audit)?;
+            Ok((log, History::default()))
+        }
+        (false, Some(memory)) => Err(InstallationError::LogMissing { records: memory.head.records }),
+        (true, memory) => {
+            let log = match memory {
+                Some(memory) => Log::open_against(folder, limits, &memory.head),
+                None => Log::open(folder, limits),
+            };
+            let log = log.map_err(InstallationError::Audit)?;
+            Ok((log, History::default()))
+        }
+    }
+}
+
+/// Checks that the store is not older than the log, then finds out which changes without an outcome were made.
+async fn settle(
+    store: &Store,
+    log: &Log,
+    history: &History,
+    memory: Option<&Memory>,
+    now: SystemTime,
+) -> Result<Opened, InstallationError> {
+    if let Some((index, subject)) = history.last
+        && memory.is_none_or(|memory| memory.head.records <= index)
+        && !was_made(store, &subject).await?
+    {
+        return Err(InstallationError::StoreBehindLog);
+    }
+    let mut opened = Opened { torn_octets: log.torn_octets(), ..Opened::default() };
+    for record in history.open.values() {
+        let made = was_made(store, &record.subject).await?;
+        let verdict = if made { Verdict::Committed } else { Verdict::Aborted };
+        let outcome = Entry { at: now, verdict, ..record.clone() };
+        drop(log.record(&outcome).map_err(InstallationError::Audit)?);
+        let count = if made { &mut opened.settled_committed } else { &mut opened.settled_aborted };
+        *count = count.saturating_add(1);
+    }
+    Ok(opened)
+}
+
+/// Whether the store made the change of this digest. If it did not, it never will.
+async fn was_made(store: &Store, subject: &[u8; 32]) -> Result<bool, InstallationError> {
+    match store.settle(op_id_of(subject)).await {
+        Ok(Settled::Committed(_)) => Ok(true),
+        Ok(Settled::Aborted) => Ok(false),
+        Err(_) => Err(InstallationError::Unsettled),
+    }
+}
+
+/// The name of the log's file in its folder.
+const LOG_FILE: &str = "audit.log";
+const FORMAT: u8 = 1;
+const MEMORY: &[u8] = b"meta/memory";

@@ -1,0 +1,312 @@
+//! The bytes of heads and versions, and where they lie. The store seals them; here they are in the clear.
+//!
+//! ```text
+//! storage key                                      value (CBOR, RFC 8949, one array of fixed length)
+//!   v/ vault 16 /k/ folded name                    head of a key
+//!   v/ vault 16 /d/ folded name                    head of a deleted key
+//!   v/ vault 16 /m/ key 16 version 16              version
+//!   v/ vault 16 /t/ key 16                         tombstone of a purged key
+//!   v/ vault 16 /g/ key 16                         empty: versions of this purged key are still to be removed
+//!
+//! head       [1, key 16, name, exportable, immutable, policy / null, generation, min_iat,
+//!             [[version 16, material digest 32] ...], [deleted, purge] / null]
+//! version    [1, version 16, hsm, enabled, nbf / null, exp / null, created, updated, type 2,
+//!             public key, [key_op ...], [[name, value] ...], sealed material]
+//! tombstone  [1, key 16, generation, immutable, purged]
+//! ```
+//!
+//! A folded name is ASCII, so the order of storage keys is the order of names without case. The seal of a value is bound
+//! to its storage key, so no record can be put in another's place; the head says which versions there are.
+
+use std::sync::Arc;
+
+use minicbor::{Decoder, Encoder};
+use skerry_keys::custody::SealedMaterial;
+use skerry_keys::{KeyType, PublicKey};
+use skerry_policy::permit::Version;
+use uuid::Uuid;
+
+use crate::command::{KeyOp, Tags};
+use crate::record::{Deletion, KeyHead, KeyName, KeyPolicy, KeyVersion, VersionRef};
+
+/// What is stored is not what was stored: an integrity error, never a refusal of the request.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+#[allow(missing_docs)] // each message says what its variant means
+pub enum Corrupted {
+    #[error("the record does not open")]
+    Seal(#[source] skerry_store::seal::SealError),
+    #[error("the record is not of a known form: {0}")]
+    Form(&'static str),
+    #[error("the record of version {version} is missing")]
+    VersionMissing { version: String },
+    #[error("the material of version {version} is not what the key's head says")]
+    MaterialMismatch { version: String },
+    #[error("the record is of version {found}, in the place of {expected}")]
+    OtherVersion { expected: String, found: String },
+    #[error("the record is of key {found}, in the place of {expected}")]
+    OtherName { expected: String, found: String },
+}
+
+/// What stays of a purged key, so that an older generation of it is not restored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tombstone {
+    /// The key.
+    pub id: Uuid,
+    /// Generation of its policy when it was purged.
+    pub generation: u64,
+    /// Whether its policy was fixed for good.
+    pub immutable: bool,
+    /// When, in seconds since the epoch.
+    pub purged: u64,
+}
+
+/// Where records of one vault lie.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place(Uuid);
+
+impl Place {
+    pub(crate) fn of(vault: Uuid) -> Place {
+        Place(vault)
+    }
+
+    pub(crate) fn heads(self) -> Vec<u8> {
+        self.under(b"/k/", &[])
+    }
+
+    pub(crate) fn deleted_heads(self) -> Vec<u8> {
+        self.under(b"/d/", &[])
+    }
+
+    pub(crate) fn head(self, name: &KeyName) -> Vec<u8> {
+        self.under(b"/k/", name.folded().as_bytes())
+    }
+
+    pub(crate) fn deleted_head(self, name: &KeyName) -> Vec<u8> {
+        self.under(b"/d/", name.folded().as_bytes())
+    }
+
+    pub(crate) fn versions(self, key: Uuid) -> Vec<u8> {
+        self.under(b"/m/", key.as_bytes())
+    }
+
+    pub(crate) fn version(self, key: Uuid, version: Version) -> Vec<u8> {
+        [self.versions(key).as_slice(), &version.0].concat()
+    }
+
+    pub(crate) fn tombstone(self, key: Uuid) -> Vec<u8> {
+        self.under(b"/t/", key.as_bytes())
+    }
+
+    pub(crate) fn leftovers(self) -> Vec<u8> {
+        self.under(b"/g/", &[])
+    }
+
+    pub(crate) fn leftover(self, key: Uuid) -> Vec<u8> {
+        self.under(b"/g/", key.as_bytes())
+    }
+
+    fn under(self, kind: &[u8], rest: &[u8]) -> Vec<u8> {
+        [b"v/", self.0.as_bytes().as_slice(), kind, rest].concat()
+    }
+}
+
+type Fault = minicbor::decode::Error;
+
+/// The bytes of a head.
+pub fn encode_head(head: &KeyHead) -> Vec<u8> {
+    let mut out = Encoder::new(Vec::new());
+    // Infallible: writing to a vector.
+    let _ = write_head(&mut out, head);
+    out.into_writer()
+}
+
+type Written = Result<(), minicbor::encode::Error<std::convert::Infallible>>;
+
+fn write_head(out: &mut Encoder<Vec<u8>>, head: &KeyHead) -> Written {
+    out.array(10)?.u8(FORMAT)?.bytes(head.id.as_bytes())?.str(head.name.as_str())?;
+    out.bool(head.exportable)?.bool(head.immutable)?;
+    match &head.policy {
+        Some(policy) => out.bytes(policy.source())?,
+        None => out.null()?,
+    };
+    out.u64(head.generation)?.u64(head.min_iat)?.array(len(head.versions.len()))?;
+    for version in &head.versions {
+        out.array(2)?.bytes(&version.version.0)?.bytes(&version.material)?;
+    }
+    match &head.deletion {
+        Some(deletion) => out.array(2)?.u64(deletion.deleted)?.u64(deletion.purge)?,
+        None => out.null()?,
+    };
+    Ok(())
+}
+
+/// A head from its bytes. The caller vouches that they are authentic; anything but a whole head is refused.
+pub fn decode_head(bytes: &[u8]) -> Result<KeyHead, Corrupted> {
+    read(bytes, read_head)
+}
+
+fn read_head(input: &mut Decoder<'_>) -> Result<KeyHead, Fault> {
+    begin(input, 10)?;
+    Ok(KeyHead {
+        id: Uuid::from_bytes(octets(input)?),
+        name: KeyName::parse(input.str()?).map_err(|_| Fault::message("name"))?,
+        exportable: input.bool()?,
+        immutable: input.bool()?,
+        policy: optional(input, |input| KeyPolicy::parse(input.bytes()?).map_err(|_| Fault::message("policy")))?,
+        generation: input.u64()?,
+        min_iat: input.u64()?,
+        versions: list(input, |input| {
+            fixed(input, 2)?;
+            Ok(VersionRef { version: Version(octets(input)?), material: octets(input)? })
+        })?,
+        deletion: optional(input, |input| {
+            fixed(input, 2)?;
+            Ok(Deletion { deleted: input.u64()?, purge: input.u64()? })
+        })?,
+    })
+}
+
+/// The bytes of a version, whose public key has to be one that custody makes.
+pub fn encode_version(version: &KeyVersion) -> Result<Vec<u8>, Corrupted> {
+    let public = version.public.to_bytes().map_err(|_| Corrupted::Form("the public key has no stored form"))?;
+    let mut out = Encoder::new(Vec::new());
+    // Infallible: writing to a vector.
+    let _ = write_version(&mut out, version, &public);
+    Ok(out.into_writer())
+}
+
+fn write_version(out: &mut Encoder<Vec<u8>>, version: &KeyVersion, public: &[u8]) -> Written {
+    out.array(13)?.u8(FORMAT)?.bytes(&version.version.0)?.bool(version.hsm)?.bool(version.enabled)?;
+    for time in [version.not_before, version.expires] {
+        match time {
+            Some(time) => out.u64(time)?,
+            None => out.null()?,
+        };
+    }
+    out.u64(version.created)?.u64(version.updated)?.bytes(&version.key_type.tag())?;
+    out.bytes(public)?.array(len(version.key_ops.len()))?;
+    for op in &version.key_ops {
+        out.str(op.as_str())?;
+    }
+    out.array(len(version.tags.iter().len()))?;
+    for (name, value) in version.tags.iter() {
+        out.array(2)?.str(name)?.str(value)?;
+    }
+    out.bytes(version.material.as_bytes())?;
+    Ok(())
+}
+
+/// A version from its bytes. The caller vouches that they are authentic; anything but a whole version is refused.
+pub fn decode_version(bytes: &[u8]) -> Result<KeyVersion, Corrupted> {
+    read(bytes, read_version)
+}
+
+fn read_version(input: &mut Decoder<'_>) -> Result<KeyVersion, Fault> {
+    begin(input, 13)?;
+    Ok(KeyVersion {
+        version: Version(octets(input)?),
+        hsm: input.bool()?,
+        enabled: input.bool()?,
+        not_before: optional(input, |input| input.u64())?,
+        expires: optional(input, |input| input.u64())?,
+        created: input.u64()?,
+        updated: input.u64()?,
+        key_type: KeyType::from_tag(octets(input)?).ok_or_else(|| Fault::message("key type"))?,
+        public: PublicKey::from_bytes(input.bytes()?).map_err(|_| Fault::message("public key"))?,
+        key_ops: list(input, |input| KeyOp::parse(input.str()?).ok_or_else(|| Fault::message("key_ops")))?,
+        tags: {
+            let tags = list(input, |input| {
+                fixed(input, 2)?;
+                Ok((input.str()?.to_owned(), input.str()?.to_owned()))
+            })?;
+            Tags::new(tags).map_err(|_| Fault::message("tags"))?
+        },
+        material: SealedMaterial::from_bytes(input.bytes()?.to_vec()).map_err(|_| Fault::message("material"))?,
+    })
+}
+
+/// The bytes of a tombstone.
+pub fn encode_tombstone(tombstone: &Tombstone) -> Vec<u8> {
+    let mut out = Encoder::new(Vec::new());
+    let mut write = || -> Written {
+        out.array(5)?.u8(FORMAT)?.bytes(tombstone.id.as_bytes())?.u64(tombstone.generation)?;
+        out.bool(tombstone.immutable)?.u64(tombstone.purged)?;
+        Ok(())
+    };
+    // Infallible: writing to a vector.
+    let _ = write();
+    out.into_writer()
+}
+
+/// A tombstone from its bytes, as [`decode_head`].
+pub fn decode_tombstone(bytes: &[u8]) -> Result<Tombstone, Corrupted> {
+    read(bytes, |input| {
+        begin(input, 5)?;
+        let id = Uuid::from_bytes(octets(input)?);
+        Ok(Tombstone { id, generation: input.u64()?, immutable: input.bool()?, purged: input.u64()? })
+    })
+}
+
+/// Checks that a version's record is the one that the head means.
+pub(crate) fn check_version(expected: &VersionRef, version: KeyVersion) -> Result<Arc<KeyVersion>, Corrupted> {
+    if version.version != expected.version {
+        let (expected, found) = (expected.version.to_string(), version.version.to_string());
+        return Err(Corrupted::OtherVersion { expected, found });
+    }
+    if version.material.digest() != expected.material {
+        return Err(Corrupted::MaterialMismatch { version: version.version.to_string() });
+    }
+    Ok(Arc::new(version))
+}
+
+fn read<T>(bytes: &[u8], parse: impl FnOnce(&mut Decoder<'_>) -> Result<T, Fault>) -> Result<T, Corrupted> {
+    let mut input = Decoder::new(bytes);
+    let value = parse(&mut input).map_err(|_| Corrupted::Form("a field is malformed"))?;
+    match input.position() == bytes.len() {
+        true => Ok(value),
+        false => Err(Corrupted::Form("there is more than one record")),
+    }
+}
+
+fn begin(input: &mut Decoder<'_>, fields: u64) -> Result<(), Fault> {
+    fixed(input, fields)?;
+    match input.u8()? {
+        FORMAT => Ok(()),
+        _ => Err(Fault::message("format")),
+    }
+}
+
+fn fixed(input: &mut Decoder<'_>, fields: u64) -> Result<(), Fault> {
+    match input.array()? {
+        Some(found) if found == fields => Ok(()),
+        _ => Err(Fault::message("length")),
+    }
+}
+
+fn list<T>(input: &mut Decoder<'_>, one: impl Fn(&mut Decoder<'_>) -> Result<T, Fault>) -> Result<Vec<T>, Fault> {
+    let count = input.array()?.ok_or_else(|| Fault::message("indefinite length"))?;
+    // Grows as items are read: the count is not trusted with memory.
+    (0..count).map(|_| one(input)).collect()
+}
+
+fn optional<T>(
+    input: &mut Decoder<'_>,
+    some: impl FnOnce(&mut Decoder<'_>) -> Result<T, Fault>,
+) -> Result<Option<T>, Fault> {
+    if input.datatype()? == minicbor::data::Type::Null {
+        input.null()?;
+        return Ok(None);
+    }
+    some(input).map(Some)
+}
+
+fn octets<const N: usize>(input: &mut Decoder<'_>) -> Result<[u8; N], Fault> {
+    input.bytes()?.try_into().map_err(|_| Fault::message("length of octets"))
+}
+
+fn len(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+const FORMAT: u8 = 1;

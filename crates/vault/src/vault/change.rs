@@ -1,0 +1,204 @@
+//! Making, importing and updating keys, and how every change is committed.
+
+use std::sync::Arc;
+
+use skerry_attestation_result::unix_secs;
+use skerry_audit::{Entry, Event, Verdict};
+use skerry_identity::Permission;
+use skerry_keys::custody::Binding;
+use skerry_keys::{ImportKey, KeyType};
+use skerry_policy::permit::{KeyRef, Version};
+use skerry_store::{Check, Op, OpId, Outcome, Settled, Txn};
+use uuid::Uuid;
+
+use crate::command::{Changes, Context, ImportCommand, Named, NewKey};
+use crate::decide::{self, Admitted, Made};
+use crate::entries;
+use crate::limits::ATTEMPTS_MAX;
+use crate::record::{Key, KeyHead, KeyVersion};
+use crate::records::Found;
+use crate::refusal::Refusal;
+use crate::stored;
+use crate::vault::{Vault, random, random_uuid, refuse_pool};
+
+impl Vault {
+    /// Makes a key, or a new version of one.
+    pub async fn create(&self, context: &Context<'_>, new: &NewKey) -> Result<Key, Refusal> {
+        self.check(context, Permission::Create)?;
+        self.add(context, Event::KeyCreated, new, None).await
+    }
+
+    /// Brings in a key that exists elsewhere; else as [`create`](Self::create).
+    pub async fn import(&self, context: &Context<'_>, command: ImportCommand) -> Result<Key, Refusal> {
+        self.check(context, Permission::Import)?;
+        let ImportCommand { new, key } = command;
+        self.add(context, Event::KeyImported, &new, Some(Arc::new(key))).await
+    }
+
+    /// Changes what can be changed of a version, and of its key.
+    pub async fn update(&self, context: &Context<'_>, key: Named<'_>, changes: &Changes) -> Result<Key, Refusal> {
+        self.check(context, Permission::Update)?;
+        let event = if changes.policy.is_some() { Event::PolicyChanged } else { Event::KeyChanged };
+        for _ in 0..ATTEMPTS_MAX {
+            let found = self.find(key).await?;
+            let updated = decide::update(&found.key, key.version.is_some(), changes, unix_secs(context.now))?;
+            let mut change = self.change(context, event, &updated);
+            let at = self.records.place().head(&updated.head.name);
+            change.checks.push(Check::Unchanged(at.clone(), found.head));
+            if !Arc::ptr_eq(&updated.head, &found.key.head) {
+                change.ops.push(self.put_head(context, at, &updated.head)?);
+            }
+            let at = self.records.place().version(updated.head.id, updated.version.version);
+            change.checks.push(Check::Unchanged(at.clone(), found.version));
+            change.ops.push(self.put_version(context, at, &updated.version)?);
+            if self.commit(context, change).await? {
+                return Ok(updated);
+            }
+        }
+        Err(Refusal::Contended)
+    }
+
+    async fn add(
+        &self,
+        context: &Context<'_>,
+        event: Event,
+        new: &NewKey,
+        import: Option<Arc<ImportKey>>,
+    ) -> Result<Key, Refusal> {
+        let mut kept: Option<Kept> = None;
+        for _ in 0..ATTEMPTS_MAX {
+            let found = self.records.slot(&new.name).await?;
+            let admitted = decide::admit(&self.rules, &found.slot, new)?;
+            let made = match kept.take().filter(|kept| kept.serves(&admitted)) {
+                Some(kept) => kept.made,
+                None => self.make(context, self.binding(context, new, &admitted), import.clone()).await?,
+            };
+            let again = Kept { key: id_of(&admitted), exportable: admitted.exportable, made: made.clone() };
+            let key = decide::assemble(new, admitted, made, unix_secs(context.now));
+            if self.commit(context, self.addition(context, event, &found, &key)?).await? {
+                return Ok(key);
+            }
+            kept = Some(again);
+        }
+        Err(Refusal::Contended)
+    }
+
+    /// The new version under ids that are its own; a new key under a new id.
+    fn binding(&self, context: &Context<'_>, new: &NewKey, admitted: &Admitted) -> Binding {
+        let mut rng = (context.randomness)();
+        let id = admitted.key.as_ref().map_or_else(|| random_uuid(&mut rng), |head| head.id);
+        let key = KeyRef { vault: self.id, key: id, version: Version(random(&mut rng)) };
+        Binding { key, key_type: new.key_type, exportable: admitted.exportable }
+    }
+
+    async fn make(
+        &self,
+        context: &Context<'_>,
+        binding: Binding,
+        import: Option<Arc<ImportKey>>,
+    ) -> Result<Made, Refusal> {
+        let slow = import.is_none() && matches!(binding.key_type, KeyType::Rsa { .. });
+        let pool = if slow { &self.pools.generation } else { &self.pools.work };
+        let (custody, mut rng) = (Arc::clone(&self.custody), (context.randomness)());
+        let make = move || match import {
+            Some(key) => custody.import(binding, &key, &mut *rng).map_err(Refusal::Import),
+            None => custody.generate(binding, &mut *rng).map_err(Refusal::Custody),
+        };
+        let (public, material) = pool.run(make).await.map_err(refuse_pool)??;
+        Ok(Made { id: binding.key.key, version: binding.key.version, public, material })
+    }
+
+    fn addition(&self, context: &Context<'_>, event: Event, found: &Found, key: &Key) -> Result<Change, Refusal> {
+        let place = self.records.place();
+        let mut change = self.change(context, event, key);
+        let at = place.head(&key.head.name);
+        match found.revision {
+            Some(revision) => change.checks.push(Check::Unchanged(at.clone(), revision)),
+            None => {
+                change.checks.push(Check::Absent(at.clone()));
+                change.checks.push(Check::Absent(place.deleted_head(&key.head.name)));
+            }
+        }
+        change.ops.push(self.put_head(context, at, &key.head)?);
+        let at = place.version(key.head.id, key.version.version);
+        change.checks.push(Check::Absent(at.clone()));
+        change.ops.push(self.put_version(context, at, &key.version)?);
+        Ok(change)
+    }
+
+    pub(super) fn change(&self, context: &Context<'_>, event: Event, key: &Key) -> Change {
+        let unique = random(&mut (context.randomness)());
+        let intent = entries::change(context, event, &key.head, key.binding(self.id).key, unique);
+        Change { intent, checks: Vec::new(), ops: Vec::new() }
+    }
+
+    pub(super) fn put(&self, context: &Context<'_>, at: Vec<u8>, plain: &[u8]) -> Result<Op, Refusal> {
+        let sealed = self.records.sealer().seal(&at, plain, &mut *(context.randomness)()).map_err(Refusal::Seal)?;
+        Ok(Op::Put(at, sealed))
+    }
+
+    pub(super) fn put_head(&self, context: &Context<'_>, at: Vec<u8>, head: &KeyHead) -> Result<Op, Refusal> {
+        self.put(context, at, &stored::encode_head(head))
+    }
+
+    fn put_version(&self, context: &Context<'_>, at: Vec<u8>, version: &KeyVersion) -> Result<Op, Refusal> {
+        self.put(context, at, &stored::encode_version(version)?)
+    }
+
+    /// Puts the intent on record, commits, and puts the outcome on record: true if the change was made, false if something
+    /// it depends on has changed. While it is unknown which, nothing is answered but that: start-up settles it.
+    pub(super) async fn commit(&self, context: &Context<'_>, change: Change) -> Result<bool, Refusal> {
+        let Change { intent, checks, ops } = change;
+        let op = op_id(&intent);
+        drop(self.record(intent.clone()).await?);
+        let txn = Txn { op, checks, ops };
+        let committed = match self.installation.commit(txn, context.now, context.randomness).await? {
+            Outcome::Committed(_) => true,
+            Outcome::Conflict(_) => false,
+            Outcome::Unknown => match self.records.store().settle(op).await {
+                Ok(Settled::Committed(_)) => true,
+                Ok(Settled::Aborted) => false,
+                Err(_) => return Err(Refusal::Unsettled),
+            },
+        };
+        let verdict = if committed { Verdict::Committed } else { Verdict::Aborted };
+        drop(self.record(Entry { verdict, ..intent }).await?);
+        Ok(committed)
+    }
+}
+
+/// A change about to be committed.
+pub(super) struct Change {
+    pub(super) intent: Entry,
+    pub(super) checks: Vec<Check>,
+    pub(super) ops: Vec<Op>,
+}
+
+/// What was made for an attempt that came too late: it serves the next if that is for the same key on the same terms.
+struct Kept {
+    key: Option<Uuid>,
+    exportable: bool,
+    made: Made,
+}
+
+impl Kept {
+    fn serves(&self, admitted: &Admitted) -> bool {
+        self.key == id_of(admitted) && self.exportable == admitted.exportable
+    }
+}
+
+fn id_of(admitted: &Admitted) -> Option<Uuid> {
+    admitted.key.as_ref().map(|head| head.id)
+}
+
+/// The store's id of a change is the start of its digest, by which the log names it.
+pub(crate) fn op_id(intent: &Entry) -> OpId {
+    op_id_of(&intent.subject)
+}
+
+/// See [`op_id`].
+pub(crate) fn op_id_of(subject: &[u8; 32]) -> OpId {
+    let mut id = [0; 16];
+    id.iter_mut().zip(subject).for_each(|(to, from)| *to = *from);
+    OpId(id)
+}

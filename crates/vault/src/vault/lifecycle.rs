@@ -1,0 +1,125 @@
+//! Deleting, recovering and purging.
+
+use skerry_attestation_result::unix_secs;
+use skerry_audit::Event;
+use skerry_identity::Permission;
+use skerry_store::{At, Check, Op, OpId, Outcome, Txn};
+use uuid::Uuid;
+
+use crate::command::{Context, Named};
+use crate::decide;
+use crate::limits::ATTEMPTS_MAX;
+use crate::record::{Key, KeyName};
+use crate::refusal::Refusal;
+use crate::stored;
+use crate::vault::{Vault, random};
+use std::sync::Arc;
+
+impl Vault {
+    /// Deletes a key with all its versions; it can be recovered until it is purged.
+    pub async fn delete(&self, context: &Context<'_>, name: &KeyName) -> Result<Key, Refusal> {
+        self.check(context, Permission::Delete)?;
+        for _ in 0..ATTEMPTS_MAX {
+            let found = self.find(Named { name, version: None }).await?;
+            let head = decide::delete(&self.rules, &found.key.head, unix_secs(context.now));
+            let deleted = Key { head: Arc::new(head), ..found.key };
+            let (from, to) = (self.records.place().head(name), self.records.place().deleted_head(name));
+            if self.moved(context, Event::KeyDeleted, (from, found.head), to, &deleted).await? {
+                return Ok(deleted);
+            }
+        }
+        Err(Refusal::Contended)
+    }
+
+    /// Brings a deleted key back as it was.
+    pub async fn recover(&self, context: &Context<'_>, name: &KeyName) -> Result<Key, Refusal> {
+        self.check(context, Permission::Recover)?;
+        for _ in 0..ATTEMPTS_MAX {
+            let found = self.find_deleted(name).await?;
+            let recovered = Key { head: Arc::new(decide::recover(&found.key.head)), ..found.key };
+            let (from, to) = (self.records.place().deleted_head(name), self.records.place().head(name));
+            if self.moved(context, Event::KeyRecovered, (from, found.head), to, &recovered).await? {
+                return Ok(recovered);
+            }
+        }
+        Err(Refusal::Contended)
+    }
+
+    /// Removes a deleted key for good. Its head goes in one step with the mark that it was here, so that nothing of it can be
+    /// reached from then on; its versions go before this answers.
+    pub async fn purge(&self, context: &Context<'_>, name: &KeyName) -> Result<(), Refusal> {
+        self.check(context, Permission::Purge)?;
+        for _ in 0..ATTEMPTS_MAX {
+            let found = self.find_deleted(name).await?;
+            let tombstone = decide::purge(&self.rules, &found.key.head, unix_secs(context.now))?;
+            let place = self.records.place();
+            let mut change = self.change(context, Event::KeyPurged, &found.key);
+            let (from, mark) = (place.deleted_head(name), place.tombstone(tombstone.id));
+            change.checks.push(Check::Unchanged(from.clone(), found.head));
+            change.ops.push(Op::Delete(from));
+            change.ops.push(self.put(context, mark, &stored::encode_tombstone(&tombstone))?);
+            change.ops.push(Op::Put(place.leftover(tombstone.id), Vec::new()));
+            if self.commit(context, change).await? {
+                for version in &found.key.head.versions {
+                    self.signers.remove(&(tombstone.id, version.version));
+                }
+                return self.remove_leftovers(context, tombstone.id).await;
+            }
+        }
+        Err(Refusal::Contended)
+    }
+
+    /// Finishes purges that a crash cut short: versions whose key is gone. For start-up.
+    pub async fn sweep(&self, context: &Context<'_>) -> Result<(), Refusal> {
+        loop {
+            let page =
+                self.records.store().range(&self.records.place().leftovers(), None, ROWS, At::Linearizable).await?;
+            for row in &page.rows {
+                if let Some(key) = row.key.last_chunk() {
+                    self.remove_leftovers(context, Uuid::from_bytes(*key)).await?;
+                }
+            }
+            if !page.more {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Nothing refers to these records any more, so they go without conditions, as many at a time as a transaction holds.
+    async fn remove_leftovers(&self, context: &Context<'_>, key: Uuid) -> Result<(), Refusal> {
+        let place = self.records.place();
+        loop {
+            let page = self.records.store().range(&place.versions(key), None, ROWS, At::Linearizable).await?;
+            let mut ops: Vec<Op> = page.rows.into_iter().map(|row| Op::Delete(row.key)).collect();
+            if !page.more {
+                ops.push(Op::Delete(place.leftover(key)));
+            }
+            let txn = Txn { op: OpId(random(&mut (context.randomness)())), checks: Vec::new(), ops };
+            match self.installation.commit(txn, context.now, context.randomness).await? {
+                Outcome::Committed(_) if !page.more => return Ok(()),
+                Outcome::Committed(_) => {}
+                // Whether these went or not, start-up goes through them again.
+                Outcome::Conflict(_) | Outcome::Unknown => return Err(Refusal::Unsettled),
+            }
+        }
+    }
+
+    async fn moved(
+        &self,
+        context: &Context<'_>,
+        event: Event,
+        from: (Vec<u8>, skerry_store::Revision),
+        to: Vec<u8>,
+        key: &Key,
+    ) -> Result<bool, Refusal> {
+        let mut change = self.change(context, event, key);
+        change.checks.push(Check::Unchanged(from.0.clone(), from.1));
+        change.checks.push(Check::Absent(to.clone()));
+        change.ops.push(Op::Delete(from.0));
+        change.ops.push(self.put_head(context, to, &key.head)?);
+        self.commit(context, change).await
+    }
+}
+
+/// Fewer than a transaction's operations (128), with room for what the installation adds.
+const ROWS: usize = 100;

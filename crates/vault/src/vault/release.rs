@@ -1,0 +1,113 @@
+//! Releasing keys: believed, decided, on record, carried out, in that order.
+
+use std::sync::Arc;
+
+use skerry_attestation_result::{TokenText, TrustedResult};
+use skerry_identity::Permission;
+use skerry_keys::ExportableKey;
+use skerry_keywrap::Algorithm;
+use skerry_policy::permit::Permit;
+
+use crate::command::{Context, Named, ReleaseCommand};
+use crate::entries;
+use crate::record::Key;
+use crate::refusal::Refusal;
+use crate::release::{self, Circumstances};
+use crate::tokens;
+use crate::vault::Vault;
+use crate::wire;
+
+/// A release that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReleaseAnswer {
+    /// The release JWS, compact form.
+    pub value: String,
+}
+
+impl Vault {
+    /// Releases a key to the TEE that `command.target` attests, or says why not. A denial is on record before it is
+    /// answered, and so is a release before the material is touched.
+    pub async fn release(&self, context: &Context<'_>, command: &ReleaseCommand<'_>) -> Result<ReleaseAnswer, Refusal> {
+        self.check(context, Permission::Release)?;
+        release::check_form(command)?;
+        let key = self.find(Named { name: command.name, version: command.version }).await?.key;
+        let mut believed = None;
+        match self.decided(context, command, &key, &mut believed).await {
+            Ok((permit, result)) => self.carry_out(context, command, key, permit, &result).await,
+            Err(refusal) if refusal.is_denial() => {
+                let of = key.binding(self.id).key;
+                let (head, believed) = (&key.head, believed.as_deref());
+                let entry = entries::denied(context, head, of, command.target, believed, &refusal);
+                drop(self.record(entry).await?);
+                Err(refusal)
+            }
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// The permit and what it rests on. `believed` is the token's result as soon as it is believed.
+    async fn decided(
+        &self,
+        context: &Context<'_>,
+        command: &ReleaseCommand<'_>,
+        key: &Key,
+        believed: &mut Option<Arc<TrustedResult>>,
+    ) -> Result<(Permit, Arc<TrustedResult>), Refusal> {
+        release::releasable(key)?;
+        self.installation.check_clock(context.now)?;
+        let result = self.trusted(context, command).await?;
+        *believed = Some(Arc::clone(&result));
+        let circumstances = Circumstances { vault: self.id, floor: &self.floor, result: &result, now: context.now };
+        let permit = release::decide(key, &circumstances)?;
+        Ok((permit, result))
+    }
+
+    /// The token as believed for the authority that it claims to come from.
+    async fn trusted(
+        &self,
+        context: &Context<'_>,
+        command: &ReleaseCommand<'_>,
+    ) -> Result<Arc<TrustedResult>, Refusal> {
+        let (token, now) = (TokenText::from(command.target), context.now);
+        let digest = *token.digest();
+        if let Some(kept) = self.tokens.find(&digest, now) {
+            let authority = self.authorities.find(kept.result.issuer())?.current(None, now).await?;
+            if Arc::ptr_eq(&authority, &kept.authority) {
+                return Ok(kept.result);
+            }
+        }
+        let claimed = release::claimed(token)?;
+        let authority = self.authorities.find(claimed.issuer())?.current(claimed.kid(), now).await?;
+        let result = authority.verify_claimed(claimed, now).map_err(Refusal::Token)?;
+        let entry = tokens::Entry::new(result, authority, now);
+        let result = Arc::clone(&entry.result);
+        self.tokens.keep(digest, entry);
+        Ok(result)
+    }
+
+    async fn carry_out(
+        &self,
+        context: &Context<'_>,
+        command: &ReleaseCommand<'_>,
+        key: Key,
+        permit: Permit,
+        result: &TrustedResult,
+    ) -> Result<ReleaseAnswer, Refusal> {
+        let recorded = self.record(entries::permitted(context, &permit, result)).await?;
+        let binding = key.binding(self.id);
+        let algorithm = command.enc.unwrap_or(Algorithm::CkmRsaAesKeyWrap);
+        let (custody, mut rng) = (Arc::clone(&self.custody), (context.randomness)());
+        let (of, material) = (Arc::clone(&key.version), binding);
+        let (rules, signer) = (self.rules, Arc::clone(&self.signer));
+        let (host, request) = (command.host.to_owned(), wire::release_request(command, algorithm));
+        let carry_out = move || {
+            let exportable = ExportableKey::new(&of.material, &material).map_err(Refusal::Release)?;
+            let released = skerry_keys::release(&custody, exportable, permit, recorded, algorithm, &mut *rng)
+                .map_err(Refusal::Release)?;
+            let payload = wire::release_payload(&rules, &host, request, &key, &released);
+            let value = signer.sign(rules.kind, &payload.to_json()).map_err(|_| Refusal::Signing)?;
+            Ok(ReleaseAnswer { value })
+        };
+        self.work(carry_out).await?
+    }
+}
