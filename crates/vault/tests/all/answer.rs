@@ -3,8 +3,9 @@
 use skerry_client::{Asked, ReleaseAnswerError, Roots};
 use skerry_jose::{JwsError, b64};
 use skerry_keywrap::Algorithm as Wrap;
+use skerry_vault::VaultKind;
 use skerry_vault::ca::Ca;
-use skerry_vault::{ReleaseCommand, VaultKind};
+use skerry_vault::command::ReleaseCommand;
 
 use crate::support::*;
 
@@ -29,7 +30,7 @@ fn attack_48_other_key_or_version() {
     let foreign = scene.answer(&ReleaseCommand { host: "other.example", ..command(&token) }).unwrap().value;
     let error = scene.verify(&foreign, &asked(&token)).unwrap_err();
     assert_eq!(error, other(kid, "https://other.example/keys/payments"));
-    let version = scene.vault.key(&name(KEY)).unwrap().versions[0].version;
+    let version = scene.key(KEY).version.version;
     let versioned = scene.answer(&ReleaseCommand { version: Some(version), ..command(&token) }).unwrap().value;
     let (mine, older) = (format!("{kid}/{version}"), format!("{kid}/{}", "00".repeat(16)));
     assert_eq!(scene.verify(&versioned, &Asked { kid: &older, ..asked(&token) }).unwrap_err(), other(&older, &mine));
@@ -137,7 +138,7 @@ fn attack_48_forged_signature() {
 /// Attack 48: every character of the answer changed to another of the alphabet; in the second form, a sample of them.
 #[test]
 fn attack_48_every_character_of_the_answer_counts() {
-    for (kind, step) in [(VaultKind::Vault, 1), (VaultKind::ManagedHsm, 17)] {
+    for (kind, step) in [(VaultKind::Premium, 1), (VaultKind::ManagedHsm, 17)] {
         let (scene, token) = (Setup::of_kind(kind), good_token());
         let answer = scene.release(&token).unwrap().value;
         for at in (0..answer.len()).step_by(step) {

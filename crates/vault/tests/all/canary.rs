@@ -3,11 +3,11 @@
 use skerry_client::Asked;
 use skerry_jose::b64;
 use skerry_keys::{Curve, KeyType, OctBits, RsaBits};
-use skerry_vault::{CreateCommand, ReleaseCommand};
+use skerry_vault::command::ReleaseCommand;
 
 use crate::support::*;
 
-/// Secrets of every family, and the KEK, looked for in every form in which bytes are usually written.
+/// Secrets of every family, and the root of all keys, looked for in every form in which bytes are usually written.
 #[test]
 fn attack_50_key_material_appears_nowhere() {
     let scene = Setup::default().bare();
@@ -17,11 +17,11 @@ fn attack_50_key_material_appears_nowhere() {
         KeyType::Oct { bits: OctBits::B256 },
     ];
     let mut said = Vec::new();
-    let mut secrets = vec![KEK.to_vec()];
+    let mut secrets = vec![ROOT.to_vec()];
     for (index, key_type) in types.into_iter().enumerate() {
         let (key, token) = (format!("key-{index}"), good_token());
         let record = scene.create(&key, key_type);
-        said.extend([format!("{:?}", record.head), format!("{:?}", record.versions[0].material)]);
+        said.extend([format!("{:?}", record.head), format!("{:?}", record.version.material)]);
         let answer = scene.answer(&ReleaseCommand { name: &name(&key), ..command(&token) }).unwrap();
         let kid = format!("https://{HOST}/keys/{key}");
         let release = scene.verify(&answer.value, &Asked { kid: &kid, ..asked(&token) }).unwrap();
@@ -46,8 +46,8 @@ fn attack_50_key_material_appears_nowhere() {
 fn refusals(scene: &Scene) -> Vec<String> {
     let wrong = token(&claims().with("x-ms-attestation-type", "tdxvm"));
     let refused = ["", "x.y.z", wrong.as_str()].map(|token| scene.release_key("key-0", token).unwrap_err());
-    let made =
-        [create("key-0"), CreateCommand { policy: None, ..create("a") }].map(|made| scene.make(&made).err().unwrap());
+    let made = [CreateCommand { immutable: true, ..create("key-0") }, CreateCommand { policy: None, ..create("a") }]
+        .map(|made| scene.make(&made).err().unwrap());
     let refused = refused.iter().flat_map(|one| [format!("{one}"), format!("{one:?}")]);
     refused.chain(made.iter().flat_map(|one| [format!("{one}"), format!("{one:?}")])).collect()
 }

@@ -5,8 +5,9 @@ use aws_lc_rs::digest;
 use skerry_jose::b64;
 use skerry_keys::{Curve, KeyType, OctBits, PublicKey, RsaBits};
 use skerry_keywrap::Algorithm as Wrap;
-use skerry_vault::record::KeyRecord;
-use skerry_vault::{CreateCommand, ReleaseCommand, VaultKind};
+use skerry_vault::VaultKind;
+use skerry_vault::command::ReleaseCommand;
+use skerry_vault::record::Key;
 
 use crate::support::*;
 
@@ -59,9 +60,9 @@ fn payload_of_a_key_vault() {
             r#""attributes":{{"enabled":true,"created":{now},"updated":{now},"recoveryLevel":"Recoverable+Purgeable","#,
             r#""recoverableDays":90,"exportable":true}},"release_policy":{{"data":"{policy}"}}}}}},"#,
             r#""x-skerry-receipt":{{"token_digest":"{token}","policy_digest":"{digest}","policy_generation":1,"#,
-            r#""target_thumbprint":"{target}","audit_index":2,"audit_leaf":"{leaf}"}}}}"#
+            r#""target_thumbprint":"{target}","audit_index":3,"audit_leaf":"{leaf}"}}}}"#
         ),
-        version = record.versions[0].version,
+        version = record.version.version,
         n = modulus(&record),
         key_hsm = key_hsm(&seen),
         now = NOW,
@@ -88,10 +89,10 @@ fn payload_of_a_managed_hsm() {
             r#""recoverableDays":90,"recoveryLevel":"Recoverable+Purgeable","updated":{now}}},"key":{{"e":"AQAB","#,
             r#""key_hsm":"{key_hsm}","key_ops":["sign","verify"],"kid":"https://vault.example/keys/payments/{version}","#,
             r#""kty":"RSA","n":"{n}"}},"release_policy":{{"contentType":"application/json; charset=utf-8","data":"{policy}"}}}}}},"#,
-            r#""x-skerry-receipt":{{"audit_index":2,"audit_leaf":"{leaf}","policy_digest":"{digest}","policy_generation":1,"#,
+            r#""x-skerry-receipt":{{"audit_index":3,"audit_leaf":"{leaf}","policy_digest":"{digest}","policy_generation":1,"#,
             r#""target_thumbprint":"{target}","token_digest":"{token}"}}}}"#
         ),
-        version = record.versions[0].version,
+        version = record.version.version,
         n = modulus(&record),
         key_hsm = key_hsm(&seen),
         now = NOW,
@@ -107,7 +108,7 @@ fn payload_of_a_managed_hsm() {
 /// The envelope of the wrapped key is the same in both forms, and its ciphertext has the length of both legs.
 #[test]
 fn envelope_of_the_wrapped_key() {
-    for kind in [VaultKind::Vault, VaultKind::ManagedHsm] {
+    for kind in [VaultKind::Premium, VaultKind::ManagedHsm] {
         let scene = Setup { kind, ..Setup::default() }.bare();
         scene.create(KEY, KeyType::Oct { bits: OctBits::B256 });
         let payload = part(&scene.release(&good_token()).unwrap().value, 1);
@@ -129,9 +130,9 @@ fn members_of_elliptic_curve_and_symmetric_keys() {
         [(Curve::P256, "P-256"), (Curve::P384, "P-384"), (Curve::P521, "P-521"), (Curve::P256K, "P-256K")]
     {
         let record = scene.create(name, KeyType::Ec { curve });
-        let PublicKey::Ec { x, y, .. } = &record.versions[0].public else { panic!("not EC") };
+        let PublicKey::Ec { x, y, .. } = &record.version.public else { panic!("not EC") };
         let jwk = released_jwk(&scene, name);
-        let kid = format!("https://vault.example/keys/{name}/{}", record.versions[0].version);
+        let kid = format!("https://vault.example/keys/{name}/{}", record.version.version);
         let expected = format!(
             r#"{{"kid":"{kid}","kty":"EC-HSM","key_ops":["sign","verify"],"crv":"{name}","x":"{}","y":"{}","key_hsm":"#,
             b64::encode(x),
@@ -140,7 +141,7 @@ fn members_of_elliptic_curve_and_symmetric_keys() {
         assert!(jwk.starts_with(&expected), "{jwk}");
     }
     let record = scene.create("oct", KeyType::Oct { bits: OctBits::B128 });
-    let kid = format!("https://vault.example/keys/oct/{}", record.versions[0].version);
+    let kid = format!("https://vault.example/keys/oct/{}", record.version.version);
     let expected = format!(r#"{{"kid":"{kid}","kty":"oct-HSM","key_ops":["sign","verify"],"key_hsm":"#);
     assert!(released_jwk(&scene, "oct").starts_with(&expected));
 }
@@ -165,7 +166,7 @@ fn default_wrap_is_ckm_rsa_aes_key_wrap() {
 #[test]
 fn request_is_repeated_as_addressed() {
     let (scene, token) = (Scene::new(), good_token());
-    let version = scene.vault.key(&name(KEY)).unwrap().versions[0].version;
+    let version = scene.key(KEY).version.version;
     let shouted = name("PAYMENTS");
     let addressed =
         ReleaseCommand { version: Some(version), name: &shouted, host: "vault.example:8443", ..command(&token) };
@@ -195,7 +196,7 @@ fn nonce_is_repeated_iff_sent() {
 /// An immutable policy says so in the answer, in both forms.
 #[test]
 fn immutable_policy_says_so() {
-    for kind in [VaultKind::Vault, VaultKind::ManagedHsm] {
+    for kind in [VaultKind::Premium, VaultKind::ManagedHsm] {
         let scene = Setup { kind, ..Setup::default() }.bare();
         scene.make(&CreateCommand { immutable: true, ..create(KEY) }).unwrap();
         let payload = decoded(&scene.release(&good_token()).unwrap().value, 1);
@@ -210,7 +211,7 @@ fn policy_comes_back_in_each_service_s_form() {
     let sent =
         r#"{"version":"1.0","anyOf":[{"authority":"https://attest.example","allOf":[{"claim":"x","equals":true}]}]}"#;
     let cases = [
-        (VaultKind::Vault, sent.replace("true", "\"true\"")),
+        (VaultKind::Premium, sent.replace("true", "\"true\"")),
         (VaultKind::ManagedHsm, sent.replace("\"1.0\"", "\"1.0.0\"")),
     ];
     for (kind, expected) in cases {
@@ -230,13 +231,13 @@ fn receipt_is_what_the_log_says() {
     let receipt = scene.verify(&answer, &asked(&token)).unwrap().receipt().clone();
     assert_eq!(receipt.token_digest, sha256(&token));
     assert_eq!(receipt.policy_digest, sha256(policy()));
-    assert_eq!((receipt.policy_generation, receipt.audit_index), (1, 2));
+    assert_eq!((receipt.policy_generation, receipt.audit_index), (1, 3));
     assert_eq!(receipt.target_thumbprint, tee_thumbprint());
     assert_eq!(b64::encode(receipt.audit_leaf), last_leaf(&scene));
 }
 
-fn modulus(record: &KeyRecord) -> String {
-    let PublicKey::Rsa { n, .. } = &record.versions[0].public else { panic!("not RSA") };
+fn modulus(record: &Key) -> String {
+    let PublicKey::Rsa { n, .. } = &record.version.public else { panic!("not RSA") };
     b64::encode(n)
 }
 

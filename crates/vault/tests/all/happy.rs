@@ -6,15 +6,16 @@ use skerry_client::Asked;
 use skerry_jose::{Algorithm, RsaPublicKey, SigningKey, Unverified, VerifyingKey};
 use skerry_keys::{Curve, KeyType, OctBits, PublicKey, RsaBits};
 use skerry_keywrap::Algorithm as Wrap;
-use skerry_vault::record::KeyRecord;
-use skerry_vault::{CreateCommand, ReleaseCommand, VaultKind};
+use skerry_vault::VaultKind;
+use skerry_vault::command::ReleaseCommand;
+use skerry_vault::record::Key;
 
 use crate::support::*;
 
 /// Every key of a key vault reaches its TEE and works there.
 #[test]
 fn key_vault_releases_every_type_in_every_wrap() {
-    every_type_in_every_wrap(VaultKind::Vault, ["RSA-HSM", "EC-HSM", "oct-HSM"]);
+    every_type_in_every_wrap(VaultKind::Premium, ["RSA-HSM", "EC-HSM", "oct-HSM"]);
 }
 
 /// Every key of a Managed HSM reaches its TEE and works there.
@@ -36,19 +37,19 @@ fn every_type_in_every_wrap(kind: VaultKind, [rsa, ec, oct]: [&str; 3]) {
         let mut first: Option<Vec<u8>> = None;
         for enc in Wrap::ALL {
             let plaintext = released(&scene, &key, &record, enc, kty);
-            prove(key_type, &record.versions[0].public, &plaintext);
+            prove(key_type, &record.version.public, &plaintext);
             assert_eq!(*first.get_or_insert_with(|| plaintext.clone()), plaintext, "{key_type:?} {enc}");
         }
     }
 }
 
 /// Releases a key the whole way and gives what the TEE finds in it.
-fn released(scene: &Scene, key: &str, record: &KeyRecord, enc: Wrap, kty: &str) -> Vec<u8> {
+fn released(scene: &Scene, key: &str, record: &Key, enc: Wrap, kty: &str) -> Vec<u8> {
     let token = good_token();
     let answer = scene.answer(&ReleaseCommand { name: &name(key), enc: Some(enc), ..command(&token) }).unwrap();
     let kid = format!("https://{HOST}/keys/{key}");
     let release = scene.verify(&answer.value, &Asked { kid: &kid, algorithm: enc, ..asked(&token) }).unwrap();
-    assert_eq!(release.kid(), format!("{kid}/{}", record.versions[0].version));
+    assert_eq!(release.kid(), format!("{kid}/{}", record.version.version));
     assert_eq!((release.kty(), release.key_ops()), (kty, ["sign".to_owned(), "verify".to_owned()].as_slice()));
     release.unwrap(tee()).unwrap().expose().to_vec()
 }
@@ -107,9 +108,7 @@ fn larger_keys_of_a_tee_are_wrapped_to() {
     let token = token(&claims().with("x-ms-runtime", keys));
     let answer = scene.release(&token).unwrap();
     let release = scene.verify(&answer.value, &asked(&token)).unwrap();
-    let PublicKey::Ec { curve, x, y } = &scene.vault.key(&name(KEY)).unwrap().versions[0].public.clone() else {
-        panic!("not EC")
-    };
+    let PublicKey::Ec { curve, x, y } = &scene.key(KEY).version.public.clone() else { panic!("not EC") };
     ec_signs(*curve, &[&[4], x.as_slice(), y].concat(), release.unwrap(&large).unwrap().expose());
 }
 

@@ -9,8 +9,9 @@ use skerry_keywrap::Algorithm as Wrap;
 use skerry_policy::limits::CLAUSES_MAX;
 use skerry_policy::permit::{Denied, KeyRef};
 use skerry_policy::release::{ParseErrorKind, Seen};
+use skerry_vault::Refusal;
+use skerry_vault::command::{Changes, Operation, PolicyInput};
 use skerry_vault::release::releasable;
-use skerry_vault::{CreateCommand, CreateRefusal, Refusal};
 
 use crate::support::*;
 
@@ -105,7 +106,7 @@ fn attack_41_claim_names_are_exact() {
 fn attack_42_policies_refused_when_set() {
     let scene = Setup::default().bare();
     let kind = |policy: &str| match scene.create_under(KEY, policy) {
-        Err(CreateRefusal::Policy(error)) => error.kind,
+        Err(Refusal::Policy(error)) => error.kind,
         other => panic!("{:?}", other.err()),
     };
     let clause = r#"{"claim":"a","equals":"b"}"#;
@@ -125,23 +126,41 @@ fn attack_42_policies_refused_when_set() {
     let bomb = kind(&entry(ISSUER, &bomb));
     assert!(matches!(bomb, ParseErrorKind::Json(_)), "{bomb:?}");
     assert!(matches!(kind(&entry("http://attest.example", clause)), ParseErrorKind::Authority(_)));
-    assert!(scene.vault.key(&name(KEY)).is_none());
+    assert!(!scene.has(KEY));
     assert!(scene.create_under(KEY, &entry(ISSUER, clause)).is_ok());
 }
 
-/// Attack 43: an immutable policy. There is no operation yet that changes a policy or makes a new version; the two doors
-/// that there are, making the key again and importing over it, leave the policy as it was.
+/// Attack 43: an immutable policy stays what it was by every way there is: an update, a new version, an import over it; a
+/// mutable one changes by an update alone.
 #[test]
-fn attack_43_immutable_policy_is_not_replaced_by_making_the_key_again() {
+fn attack_43_immutable_policy_is_not_replaced_in_any_way() {
     let scene = Setup::default().bare();
     scene.make(&CreateCommand { immutable: true, ..create(KEY) }).unwrap();
     let loose = entry(ISSUER, r#"{"claim":"iss","exists":true}"#);
-    for key in [KEY, "PAYMENTS"] {
-        assert_eq!(scene.create_under(key, &loose).err(), Some(CreateRefusal::Exists { name: key.into() }));
+    scene.create_under("mutable", &policy()).unwrap();
+    for (key, refusal) in [
+        (KEY, Refusal::PolicyImmutable),
+        ("PAYMENTS", Refusal::PolicyImmutable),
+        ("mutable", Refusal::PolicyOfNewVersion),
+    ] {
+        assert_eq!(scene.create_under(key, &loose).err(), Some(refusal.clone()));
         let over = CreateCommand { policy: Some(loose.as_bytes()), key_type: OCT, ..create(key) };
-        assert_eq!(scene.import(&over, &[7; 32]).err(), Some(CreateRefusal::Exists { name: key.into() }));
+        assert_eq!(scene.import(&over, &[7; 32]).err(), Some(refusal));
     }
-    let head = &scene.vault.key(&name(KEY)).unwrap().head;
+    for data in [loose.clone().into_bytes(), policy().into_bytes(), b"not a policy".to_vec()] {
+        for immutable in [None, Some(false), Some(true)] {
+            let policy = Some(PolicyInput { data: data.clone(), immutable });
+            let changes = Changes { policy, ..Changes::default() };
+            assert_eq!(scene.update(KEY, &changes).err(), Some(Refusal::PolicyImmutable));
+        }
+    }
+    let policy_input = Some(PolicyInput { data: loose.clone().into_bytes(), immutable: None });
+    let changed = scene.update("mutable", &Changes { policy: policy_input, ..Changes::default() }).unwrap();
+    assert_eq!(
+        (changed.head.generation, changed.head.policy.as_ref().unwrap().canonical()),
+        (2, loose.replace(":true", ":\"true\""))
+    );
+    let head = &scene.key(KEY).head;
     assert!(head.immutable && head.generation == 1);
     assert_eq!(head.policy.as_ref().unwrap().canonical(), policy());
     assert!(scene.release(&token(&claims().with("x-ms-attestation-type", "tdxvm"))).is_err());
@@ -156,14 +175,14 @@ fn attack_44_not_exportable_or_disabled() {
     let kept = scene.make(&CreateCommand { exportable: false, policy: None, ..create("kept") }).unwrap();
     let refusal = scene.release_key("kept", &good_token()).unwrap_err();
     assert_eq!(refusal, Refusal::NotExportable { name: "kept".into() });
-    let record = scene.vault.key(&name(KEY)).unwrap();
+    let record = scene.key(KEY);
     let disabled = edited(&record, |_, version| version.enabled = false);
-    let refusal = releasable(&disabled, &disabled.versions[0]).err();
-    assert_eq!(refusal, Some(Refusal::KeyDisabled { name: KEY.into() }));
-    let binding = kept.binding(VAULT_ID, &kept.versions[0]);
+    let refused = Refusal::KeyDisabled { name: KEY.into(), operation: Operation::Release };
+    assert_eq!(releasable(&disabled).err(), Some(refused));
+    let binding = kept.binding(VAULT_ID);
     let loosened = Binding { exportable: true, ..binding };
-    assert_eq!(custody().check(&kept.versions[0].material, &loosened), Err(CustodyError::Integrity));
-    assert_eq!(custody().check(&kept.versions[0].material, &binding), Ok(()));
+    assert_eq!(custody().check(&kept.version.material, &loosened), Err(CustodyError::Integrity));
+    assert_eq!(custody().check(&kept.version.material, &binding), Ok(()));
     assert!(scene.release(&good_token()).is_ok());
 }
 
@@ -258,9 +277,9 @@ fn attack_47_rsa1_5_is_no_wrap() {
 #[test]
 fn attack_49_swapped_records_do_not_open() {
     let scene = Scene::new();
-    let (a, b) = (scene.vault.key(&name(KEY)).unwrap(), scene.create("other", EC));
-    let (one, other) = (a.binding(VAULT_ID, &a.versions[0]), b.binding(VAULT_ID, &b.versions[0]));
-    let check = |binding| custody().check(&a.versions[0].material, &binding);
+    let (a, b) = (scene.key(KEY), scene.create("other", EC));
+    let (one, other) = (a.binding(VAULT_ID), b.binding(VAULT_ID));
+    let check = |binding| custody().check(&a.version.material, &binding);
     let with = |key: KeyRef| check(Binding { key, ..one });
     assert_eq!(check(other), Err(CustodyError::Integrity));
     assert_eq!(with(KeyRef { version: other.key.version, ..one.key }), Err(CustodyError::Integrity));

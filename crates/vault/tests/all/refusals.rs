@@ -1,8 +1,7 @@
 //! Every refusal by its exact variant, beside a control that succeeds.
 //!
-//! Not reached from outside, hence not here: `Refusal::Release` (custody and target are checked before, and records in
-//! memory cannot be edited), `Refusal::Signing` and `CreateRefusal::Custody` (the cryptographic library would have to
-//! fail).
+//! Not reached from outside, hence not here: `Refusal::Release` (custody and target are checked before), `Refusal::Signing`,
+//! `Refusal::Custody` and `Refusal::Failed` (the cryptographic library would have to fail).
 
 use skerry_attestation_result::{Provenance, TargetKeyError, TokenError};
 use skerry_audit::{AuditError, Limits};
@@ -10,22 +9,20 @@ use skerry_jose::json;
 use skerry_keys::ImportError;
 use skerry_policy::permit::{Denied, VaultFloor, Version};
 use skerry_policy::release::ParseErrorKind;
+use skerry_vault::Refusal;
+use skerry_vault::command::Operation;
+use skerry_vault::command::ReleaseCommand;
 use skerry_vault::limits::NONCE_BYTES_MAX;
-use skerry_vault::record::KeyRecord;
-use skerry_vault::release::{Circumstances, decide, named, releasable};
-use skerry_vault::{CreateCommand, CreateRefusal, Refusal, ReleaseCommand};
+use skerry_vault::release::{Circumstances, decide, releasable};
 
 use crate::support::*;
 
-/// A key that is not there, by a name or in a record without versions.
+/// A key that is not there.
 #[test]
 fn key_not_found() {
     let (scene, token) = (Scene::new(), good_token());
     let refusal = scene.release_key("other", &token).unwrap_err();
     assert_eq!(refusal, Refusal::KeyNotFound { name: "other".into() });
-    let head = scene.vault.key(&name(KEY)).unwrap().head.clone();
-    let empty = KeyRecord { head, versions: Vec::new() };
-    assert_eq!(named(&empty, &command(&token)).err(), Some(Refusal::KeyNotFound { name: KEY.into() }));
     assert!(scene.release(&token).is_ok());
 }
 
@@ -36,18 +33,18 @@ fn version_not_found() {
     let at = |version| scene.answer(&ReleaseCommand { version: Some(version), ..command(&token) }).map(drop);
     let version = "00".repeat(16);
     assert_eq!(at(Version([0; 16])), Err(Refusal::VersionNotFound { name: KEY.into(), version }));
-    assert_eq!(at(scene.vault.key(&name(KEY)).unwrap().versions[0].version), Ok(()));
+    assert_eq!(at(scene.key(KEY).version.version), Ok(()));
 }
 
 /// A disabled version is not released.
 #[test]
 fn key_disabled() {
     let scene = Scene::new();
-    let record = scene.vault.key(&name(KEY)).unwrap();
+    let record = scene.key(KEY);
     let disabled = edited(&record, |_, version| version.enabled = false);
-    let refusal = releasable(&disabled, &disabled.versions[0]).err();
-    assert_eq!(refusal, Some(Refusal::KeyDisabled { name: KEY.into() }));
-    assert!(releasable(&record, &record.versions[0]).is_ok());
+    let refused = Refusal::KeyDisabled { name: KEY.into(), operation: Operation::Release };
+    assert_eq!(releasable(&disabled).err(), Some(refused));
+    assert!(releasable(&record).is_ok());
 }
 
 /// A key that was not made exportable is not released, whatever the token.
@@ -64,13 +61,13 @@ fn not_exportable() {
 #[test]
 fn no_policy() {
     let scene = Scene::new();
-    let record = scene.vault.key(&name(KEY)).unwrap();
+    let record = scene.key(KEY);
     let lost = edited(&record, |head, _| head.policy = None);
     let (floor, result) = (VaultFloor::default(), trusted(&good_token()));
     let circumstances = Circumstances { vault: VAULT_ID, floor: &floor, result: &result, now: at(NOW) };
-    let refusal = decide(&lost, &lost.versions[0], &circumstances).unwrap_err();
+    let refusal = decide(&lost, &circumstances).unwrap_err();
     assert_eq!(refusal, Refusal::NoPolicy { name: KEY.into() });
-    assert!(decide(&record, &record.versions[0], &circumstances).is_ok());
+    assert!(decide(&record, &circumstances).is_ok());
 }
 
 /// A nonce of the largest size is echoed, one byte more is refused.
@@ -166,9 +163,9 @@ fn request_is_checked_before_the_token() {
 fn policy_iff_exportable() {
     let scene = Setup::default().bare();
     let without = scene.make(&CreateCommand { policy: None, ..create(KEY) }).err();
-    assert_eq!(without, Some(CreateRefusal::ExportableWithoutPolicy));
+    assert_eq!(without, Some(Refusal::ExportableWithoutPolicy));
     let policy = scene.make(&CreateCommand { exportable: false, ..create(KEY) }).err();
-    assert_eq!(policy, Some(CreateRefusal::PolicyWithoutExportable));
+    assert_eq!(policy, Some(Refusal::PolicyWithoutExportable));
     assert!(scene.records().is_empty());
     assert!(scene.make(&create(KEY)).is_ok());
     assert!(scene.make(&CreateCommand { exportable: false, policy: None, ..create("kept") }).is_ok());
@@ -179,26 +176,27 @@ fn policy_iff_exportable() {
 fn policy_that_cannot_be_read() {
     let scene = Setup::default().bare();
     let kind = |policy| match scene.create_under(KEY, policy) {
-        Err(CreateRefusal::Policy(error)) => error.kind,
+        Err(Refusal::Policy(error)) => error.kind,
         other => panic!("{:?}", other.err()),
     };
     assert_eq!(kind("{}"), ParseErrorKind::VersionMissing);
     assert_eq!(kind(""), ParseErrorKind::Json(json::ErrorKind::UnexpectedEnd));
-    assert!(scene.vault.key(&name(KEY)).is_none());
+    assert!(!scene.has(KEY));
     assert!(scene.create_under(KEY, &policy()).is_ok());
 }
 
-/// A name that is taken, in whatever case, keeps its key; the attempt is on record as aborted.
+/// A name that is taken, in whatever case, keeps its key and its spelling, and gets a new version.
 #[test]
-fn name_that_is_taken() {
+fn name_that_is_taken_gets_a_new_version() {
     let scene = Scene::new();
-    let first = scene.vault.key(&name(KEY)).unwrap().head.id;
-    let refusal = scene.make(&create("PayMents")).err();
-    assert_eq!(refusal, Some(CreateRefusal::Exists { name: "PayMents".into() }));
-    assert_eq!(scene.vault.key(&name(KEY)).unwrap().head.id, first);
+    let first = scene.key(KEY);
+    let second = scene.make(&create("PayMents")).unwrap();
+    assert_eq!((second.head.id, second.head.name.as_str()), (first.head.id, KEY));
+    assert_eq!(second.head.versions.len(), 2);
+    assert_eq!(second.head.versions[0].version, first.version.version);
+    assert_eq!(scene.key(KEY), second);
     let verdicts: Vec<String> = scene.records().iter().map(|record| text(record, "verdict").to_owned()).collect();
-    assert_eq!(verdicts, ["intended", "committed", "intended", "aborted"]);
-    assert!(scene.make(&create("other")).is_ok());
+    assert_eq!(verdicts, ["intended", "committed", "intended", "committed"]);
 }
 
 /// A key brought in as what it is not; nothing is on record of it, since nothing was about to happen.
@@ -206,25 +204,26 @@ fn name_that_is_taken() {
 fn import_of_another_type() {
     let scene = Setup::default().bare();
     let other = ImportError::OtherType { expected: EC, found: OCT };
-    assert_eq!(scene.import(&create(KEY), &[7; 32]).err(), Some(CreateRefusal::Import(other)));
-    assert!(scene.vault.key(&name(KEY)).is_none() && scene.records().is_empty());
+    assert_eq!(scene.import(&create(KEY), &[7; 32]).err(), Some(Refusal::Import(other)));
+    assert!(!scene.has(KEY) && scene.records().is_empty());
     assert!(scene.import(&CreateCommand { key_type: OCT, ..create(KEY) }, &[7; 32]).is_ok());
 }
 
 /// A key whose making cannot be put on record is not made.
 #[test]
 fn key_is_not_made_when_the_log_is_full() {
-    let scene = Setup { log: Limits { log_len_max: 100 }, ..Setup::default() }.bare();
+    let log_len_max = u64::try_from(Setup::default().bare().log_bytes().len()).unwrap();
+    let scene = Setup { log: Limits { log_len_max }, ..Setup::default() }.bare();
     let refusal = scene.make(&create(KEY)).err();
-    assert_eq!(refusal, Some(CreateRefusal::Audit(AuditError::Full { log_len_max: 100 })));
-    assert!(scene.vault.key(&name(KEY)).is_none());
+    assert_eq!(refusal, Some(Refusal::Audit(AuditError::Full { log_len_max })));
+    assert!(!scene.has(KEY));
 }
 
 /// Azure's two sentences, letter for letter (AKV.SKR.1004 and 1005).
 #[test]
 fn sentences_are_azure_s() {
-    assert_eq!(CreateRefusal::ExportableWithoutPolicy.to_string(), "Exportable keys must have release policy.");
-    assert_eq!(CreateRefusal::PolicyWithoutExportable.to_string(), "Non-exportable keys must not have release policy.");
+    assert_eq!(Refusal::ExportableWithoutPolicy.to_string(), "Exportable keys must have release policy.");
+    assert_eq!(Refusal::PolicyWithoutExportable.to_string(), "Non-exportable keys must not have release policy.");
 }
 
 /// Two authorities of one issuer, or more than a vault takes: no vault, since order would decide whose keys count.
@@ -232,10 +231,13 @@ fn sentences_are_azure_s() {
 fn authorities_are_bounded_and_distinct() {
     use skerry_attestation_result::{Authority, IssuerUrl};
     use skerry_jose::JwkSet;
-    use skerry_vault::VaultConfigError;
     use skerry_vault::limits::AUTHORITIES_MAX;
+    use skerry_vault::{TrustedAuthority, VaultConfigError};
     let authority = |issuer: &str| Authority::with_keys(IssuerUrl::parse(issuer).unwrap(), JwkSet::default());
-    let vault_with = |authorities| Setup { authorities, ..Setup::default() }.try_bare().map(drop);
+    let vault_with = |authorities: Vec<Authority>| {
+        let authorities = authorities.into_iter().map(TrustedAuthority::fixed).collect();
+        Setup { authorities, ..Setup::default() }.try_bare().map(drop)
+    };
     let many = |count: usize| (0..count).map(|index| authority(&format!("https://a{index}.example"))).collect();
     assert_eq!(vault_with(many(AUTHORITIES_MAX)).err(), None);
     let count = AUTHORITIES_MAX + 1;

@@ -1,6 +1,8 @@
 //! A vault, its audit log, two attestation authorities that it trusts, a TEE and a thief; and a fixed now.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,18 +12,27 @@ use rand_chacha::rand_core::SeedableRng as _;
 use skerry_attestation_result::{
     AttestationResult, Authority, IssuerUrl, Provenance, TokenError, TokenSigner, TrustedResult,
 };
-use skerry_audit::{Log, Verdict};
+use skerry_audit::Verdict;
 use skerry_client::{Asked, ReleaseAnswerError, Roots, VerifiedRelease};
+use skerry_identity::{Access, Assignment, Grant, Permission, Principal, Scope};
 use skerry_jose::json::{self, Object, Value};
 use skerry_jose::{Algorithm, ProtectedHeader, SigningKey, b64};
 use skerry_keys::{Curve, ImportKey, KeyType, OctBits, Software};
 use skerry_keywrap::{Algorithm as Wrap, UnwrapKey};
 use skerry_policy::permit::VaultFloor;
+use skerry_store::Store;
+use skerry_store::seal::Root;
+use skerry_store::stamp::Kind;
 use skerry_vault::ca::Ca;
-use skerry_vault::record::{KeyHead, KeyName, KeyRecord, KeyVersion};
+use skerry_vault::command::{
+    AttributesInput, Changes, Context, ImportCommand, KeyOp, Named, NewKey, PolicyInput, Randomizer, ReleaseCommand,
+};
+use skerry_vault::decide::{HsmBacking, Rules};
+use skerry_vault::pool::Pool;
+use skerry_vault::record::{Key, KeyHead, KeyName, KeyVersion};
 use skerry_vault::{
-    CreateCommand, CreateRefusal, Refusal, ReleaseAnswer, ReleaseCommand, ReleaseSigner, Vault, VaultConfig,
-    VaultConfigError, VaultKind,
+    Installation, Pools, Refusal, ReleaseAnswer, ReleaseSigner, TrustedAuthority, Vault, VaultConfig, VaultConfigError,
+    VaultKind,
 };
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -38,23 +49,37 @@ pub(crate) const NONCE: &str = "ADE0101";
 pub(crate) const TARGET_KID: &str = "tee-key";
 pub(crate) const VAULT_ID: Uuid = Uuid::from_bytes([0x51; 16]);
 pub(crate) const MEASUREMENT: [u8; 48] = [0xab; 48];
-pub(crate) const KEK: [u8; 32] = [0x77; 32];
+pub(crate) const ROOT: [u8; 32] = [0x77; 32];
+/// Who asks for everything here.
+pub(crate) const CALLER: &str = "https://login.example alice";
 pub(crate) const EC: KeyType = KeyType::Ec { curve: Curve::P256 };
 pub(crate) const OCT: KeyType = KeyType::Oct { bits: OctBits::B256 };
 
-/// Which vault is made; the default is a key vault that trusts both authorities and real hardware only.
+/// Which vault is made; the default is a premium vault that trusts both authorities and real hardware only.
 pub(crate) struct Setup {
     pub(crate) kind: VaultKind,
     pub(crate) floor: VaultFloor,
-    pub(crate) authorities: Vec<Authority>,
+    pub(crate) hsm: HsmBacking,
+    pub(crate) retention_days: u32,
+    pub(crate) purge_protection: bool,
+    pub(crate) authorities: Vec<TrustedAuthority>,
     pub(crate) log: skerry_audit::Limits,
+    pub(crate) store: Store,
 }
 
 impl Default for Setup {
     fn default() -> Setup {
-        let authorities = vec![authority(), Authority::built_in(other_signer()).unwrap()];
-        let (kind, floor) = (VaultKind::Vault, VaultFloor::default());
-        Setup { kind, floor, authorities, log: skerry_audit::Limits::default() }
+        let other = Authority::built_in(other_signer()).unwrap();
+        Setup {
+            kind: VaultKind::Premium,
+            floor: VaultFloor::default(),
+            hsm: HsmBacking::default().danger().software_hsm(),
+            retention_days: 90,
+            purge_protection: false,
+            authorities: vec![TrustedAuthority::fixed(authority()), TrustedAuthority::fixed(other)],
+            log: skerry_audit::Limits::default(),
+            store: Store::memory(),
+        }
     }
 }
 
@@ -70,16 +95,25 @@ impl Setup {
 
     /// The vault without keys, or why its configuration makes none.
     pub(crate) fn try_bare(self) -> Result<Scene, VaultConfigError> {
-        let dir = TempDir::new().unwrap();
-        let log = Log::create(dir.path(), self.log, &mut rng(1)).unwrap();
+        self.try_in(TempDir::new().unwrap())
+    }
+
+    /// The vault whose log is in this folder.
+    pub(crate) fn try_in(self, dir: TempDir) -> Result<Scene, VaultConfigError> {
+        let Setup { kind, floor, hsm, retention_days, purge_protection, authorities, log, store } = self;
+        let opening = Installation::open(store.clone(), root(), Kind::Serve, dir.path(), log, at(NOW), &randomness);
+        let (installation, _) = wait(opening).unwrap();
+        let started = skerry_audit::read(dir.path()).unwrap().count();
+        let installation = Arc::new(installation);
         let ca = Ca::generate("Skerry tests", at(NOW)).unwrap();
         let key = signing_key(&SERVICE);
         let chain = ca.issue(&key, &[HOST], at(NOW)).unwrap();
         let signer = ReleaseSigner::new(key, &chain).unwrap();
-        let Setup { kind, floor, authorities, .. } = self;
-        let config = VaultConfig { id: VAULT_ID, kind, authorities, floor };
-        let vault = Vault::new(config, custody(), signer, Arc::new(log))?;
-        Ok(Scene { vault, roots: Roots::new(ca.root_der()).unwrap(), chain, dir })
+        let rules = Rules { kind, hsm, retention_days, purge_protection };
+        let config = VaultConfig { id: VAULT_ID, rules, authorities, floor };
+        let vault = Vault::new(config, Arc::clone(&installation), signer, pools().clone())?;
+        let roots = Roots::new(ca.root_der()).unwrap();
+        Ok(Scene { vault, installation, store, roots, chain, started, dir })
     }
 
     /// The vault with an exportable EC key [`KEY`] under [`policy`].
@@ -93,9 +127,38 @@ impl Setup {
 /// A vault with what is around it.
 pub(crate) struct Scene {
     pub(crate) vault: Vault,
+    pub(crate) installation: Arc<Installation>,
+    pub(crate) store: Store,
     pub(crate) roots: Roots,
     pub(crate) chain: Vec<Vec<u8>>,
+    started: usize,
     dir: TempDir,
+}
+
+/// A request to make a key, as most tests make it.
+#[derive(Clone)]
+pub(crate) struct CreateCommand<'a> {
+    pub(crate) name: KeyName,
+    pub(crate) key_type: KeyType,
+    pub(crate) key_ops: Vec<KeyOp>,
+    pub(crate) exportable: bool,
+    pub(crate) policy: Option<&'a [u8]>,
+    pub(crate) immutable: bool,
+}
+
+impl CreateCommand<'_> {
+    pub(crate) fn to_new(&self) -> NewKey {
+        let policy = self.policy.map(|data| PolicyInput { data: data.to_vec(), immutable: Some(self.immutable) });
+        NewKey {
+            name: self.name.clone(),
+            key_type: self.key_type,
+            hsm: true,
+            key_ops: Some(self.key_ops.clone()),
+            attributes: AttributesInput { exportable: Some(self.exportable), ..AttributesInput::default() },
+            tags: None,
+            policy,
+        }
+    }
 }
 
 impl Scene {
@@ -104,23 +167,50 @@ impl Scene {
         Setup::default().scene()
     }
 
-    pub(crate) fn create(&self, key: &str, key_type: KeyType) -> Arc<KeyRecord> {
+    pub(crate) fn create(&self, key: &str, key_type: KeyType) -> Key {
         self.make(&CreateCommand { key_type, ..create(key) }).unwrap()
     }
 
-    pub(crate) fn create_under(&self, key: &str, policy: &str) -> Result<Arc<KeyRecord>, CreateRefusal> {
+    pub(crate) fn create_under(&self, key: &str, policy: &str) -> Result<Key, Refusal> {
         self.make(&CreateCommand { policy: Some(policy.as_bytes()), ..create(key) })
     }
 
-    pub(crate) fn make(&self, command: &CreateCommand<'_>) -> Result<Arc<KeyRecord>, CreateRefusal> {
-        let seed = command.name.as_str().bytes().fold(2, |sum: u8, byte| sum.wrapping_mul(31).wrapping_add(byte));
-        self.vault.create(command, at(NOW), &mut rng(seed))
+    pub(crate) fn make(&self, command: &CreateCommand<'_>) -> Result<Key, Refusal> {
+        self.make_new(&command.to_new())
+    }
+
+    pub(crate) fn make_new(&self, new: &NewKey) -> Result<Key, Refusal> {
+        let grant = grant(Permission::Create);
+        wait(self.vault.create(&context(&grant, "create-1", NOW), new))
     }
 
     /// Imports a symmetric key.
-    pub(crate) fn import(&self, command: &CreateCommand<'_>, k: &[u8]) -> Result<Arc<KeyRecord>, CreateRefusal> {
+    pub(crate) fn import(&self, command: &CreateCommand<'_>, k: &[u8]) -> Result<Key, Refusal> {
         let key = ImportKey::Oct { k: Zeroizing::new(k.to_vec()) };
-        self.vault.import(command, &key, at(NOW), &mut rng(5))
+        let grant = grant(Permission::Import);
+        let command = ImportCommand { new: command.to_new(), key };
+        wait(self.vault.import(&context(&grant, "import-1", NOW), command))
+    }
+
+    /// The key of this name at its newest version, which is enabled.
+    pub(crate) fn key(&self, key: &str) -> Key {
+        self.get(key).unwrap()
+    }
+
+    pub(crate) fn has(&self, key: &str) -> bool {
+        !matches!(self.get(key), Err(Refusal::KeyNotFound { .. }))
+    }
+
+    pub(crate) fn get(&self, key: &str) -> Result<Key, Refusal> {
+        let (grant, name) = (grant(Permission::Get), name(key));
+        wait(self.vault.get(&context(&grant, "get-1", NOW), Named { name: &name, version: None }))
+    }
+
+    /// Changes the newest version of a key, and its policy.
+    pub(crate) fn update(&self, key: &str, changes: &Changes) -> Result<Key, Refusal> {
+        let (grant, name) = (grant(Permission::Update), name(key));
+        let named = Named { name: &name, version: None };
+        wait(self.vault.update(&context(&grant, "update-1", NOW), named, changes))
     }
 
     /// Releases [`KEY`] for this token, now.
@@ -129,12 +219,22 @@ impl Scene {
     }
 
     pub(crate) fn release_at(&self, token: &str, secs: u64) -> Result<ReleaseAnswer, Refusal> {
-        self.vault.release(&command(token), at(secs), &mut rng(3))
+        self.answer_at(&command(token), "release-1", secs)
     }
 
     /// Releases as asked.
     pub(crate) fn answer(&self, command: &ReleaseCommand<'_>) -> Result<ReleaseAnswer, Refusal> {
-        self.vault.release(command, at(NOW), &mut rng(4))
+        self.answer_at(command, "release-1", NOW)
+    }
+
+    /// Releases as asked, under this request id.
+    pub(crate) fn answer_as(&self, request_id: &str, command: &ReleaseCommand<'_>) -> Result<ReleaseAnswer, Refusal> {
+        self.answer_at(command, request_id, NOW)
+    }
+
+    fn answer_at(&self, command: &ReleaseCommand<'_>, id: &str, secs: u64) -> Result<ReleaseAnswer, Refusal> {
+        let grant = grant(Permission::Release);
+        wait(self.vault.release(&context(&grant, id, secs), command))
     }
 
     pub(crate) fn release_key(&self, key: &str, token: &str) -> Result<ReleaseAnswer, Refusal> {
@@ -164,9 +264,9 @@ impl Scene {
         }
     }
 
-    /// Every record of the audit log; reading checks its chain.
+    /// Every record of the audit log since the vault was opened; reading checks its chain.
     pub(crate) fn records(&self) -> Vec<Object> {
-        let records = skerry_audit::read(self.dir.path()).unwrap();
+        let records = skerry_audit::read(self.dir.path()).unwrap().skip(self.started);
         records.map(|record| record.unwrap().json().unwrap().into_object().unwrap()).collect()
     }
 
@@ -188,9 +288,54 @@ pub(crate) fn rng(seed: u8) -> ChaCha20Rng {
     ChaCha20Rng::from_seed([seed; 32])
 }
 
-/// Custody under the KEK of every vault here.
+/// Runs an operation to its end. Many threads may do so at once.
+pub(crate) fn wait<T>(operation: impl Future<Output = T>) -> T {
+    static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| tokio::runtime::Builder::new_multi_thread().build().unwrap()).block_on(operation)
+}
+
+pub(crate) fn pools() -> &'static Pools {
+    static POOLS: OnceLock<Pools> = OnceLock::new();
+    let pool = || Arc::new(Pool::new(NonZeroUsize::MIN, 1_024).unwrap());
+    POOLS.get_or_init(|| Pools { work: pool(), generation: pool() })
+}
+
+/// Randomness that no two requests share.
+pub(crate) fn randomness() -> Box<dyn rand_core::CryptoRng + Send> {
+    static SEED: AtomicU64 = AtomicU64::new(1);
+    Box::new(ChaCha20Rng::seed_from_u64(SEED.fetch_add(1, Ordering::Relaxed)))
+}
+
+pub(crate) fn context<'a>(grant: &'a Grant, request_id: &'a str, now: u64) -> Context<'a> {
+    let randomness: &'static Randomizer = &randomness;
+    Context { grant, request_id, now: at(now), randomness }
+}
+
+/// A grant for one operation in [`VAULT_ID`], to somebody who may do all.
+pub(crate) fn grant(permission: Permission) -> Grant {
+    grant_in(VAULT_ID, permission)
+}
+
+pub(crate) fn grant_in(vault: Uuid, permission: Permission) -> Grant {
+    let (issuer, subject) = CALLER.split_once(' ').unwrap();
+    let everything = Assignment {
+        issuer: issuer.into(),
+        subjects: vec![subject.into()],
+        scope: Scope::Vault(*vault.as_bytes()),
+        permissions: Permission::ALL.into_iter().collect(),
+    };
+    Access::new(vec![everything]).grant(&Principal::new(issuer, subject), *vault.as_bytes(), permission).unwrap()
+}
+
+/// The root of every installation here.
+pub(crate) fn root() -> Root {
+    Root::new(Zeroizing::new(ROOT))
+}
+
+/// Custody of the vault here, from outside of it.
 pub(crate) fn custody() -> Software {
-    Software::new(Zeroizing::new(KEK), [0xee; 16])
+    let (kek, id) = root().kek("vault material", VAULT_ID.as_bytes());
+    Software::new(kek, id)
 }
 
 pub(crate) fn name(text: &str) -> KeyName {
@@ -203,12 +348,10 @@ pub(crate) fn create(key: &str) -> CreateCommand<'static> {
     CreateCommand {
         name: name(key),
         key_type: EC,
-        key_ops: vec!["sign".into(), "verify".into()],
+        key_ops: vec![KeyOp::Sign, KeyOp::Verify],
         exportable: true,
         policy: Some(POLICY.get_or_init(policy).as_bytes()),
         immutable: false,
-        who: "alice",
-        request_id: "create-1",
     }
 }
 
@@ -223,8 +366,6 @@ pub(crate) fn command(token: &str) -> ReleaseCommand<'_> {
         enc: Some(Wrap::RsaAesKeyWrap256),
         api_version: "7.4",
         host: HOST,
-        who: "bob",
-        request_id: "release-1",
     }
 }
 
@@ -366,25 +507,14 @@ pub(crate) static ATTACKER: OnceLock<Zeroizing<Vec<u8>>> = OnceLock::new();
 
 /// A token as believed by the vault's own function.
 pub(crate) fn trusted(token: &str) -> TrustedResult {
-    skerry_vault::release::trust(&[authority()], token, at(NOW)).unwrap()
+    authority().verify(token, at(NOW)).unwrap()
 }
 
-/// A record like this one, changed: there is no operation for it yet.
-pub(crate) fn edited(record: &KeyRecord, edit: impl FnOnce(&mut KeyHead, &mut KeyVersion)) -> KeyRecord {
-    let one = &record.versions[0];
-    let mut version = KeyVersion {
-        version: one.version,
-        enabled: one.enabled,
-        created: one.created,
-        updated: one.updated,
-        key_type: one.key_type,
-        public: one.public.clone(),
-        key_ops: one.key_ops.clone(),
-        material: one.material.clone(),
-    };
-    let mut head = record.head.clone();
+/// A key like this one, changed.
+pub(crate) fn edited(key: &Key, edit: impl FnOnce(&mut KeyHead, &mut KeyVersion)) -> Key {
+    let (mut head, mut version) = (KeyHead::clone(&key.head), KeyVersion::clone(&key.version));
     edit(&mut head, &mut version);
-    KeyRecord { head, versions: vec![version] }
+    Key { head: Arc::new(head), version: Arc::new(version) }
 }
 
 /// Part 0 (header) or 1 (payload) of a JWS, as the text it is.
