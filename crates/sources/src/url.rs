@@ -118,8 +118,9 @@ impl Origin {
         let (_, tail) = authority.split_at(literal);
         let colon = tail.find(':').map(|at| literal.saturating_add(at));
         let (host, port) = authority.split_at(colon.unwrap_or(authority.len()));
+        let host = Host::parse(host)?;
         let port = if colon.is_some() { parse_port(port)? } else { HTTPS_PORT };
-        Ok(Origin { host: Host::parse(host)?, port })
+        Ok(Origin { host, port })
     }
 }
 
