@@ -7,7 +7,7 @@ use std::sync::Arc;
 /// two issuers are two principals. Displayed as `issuer subject`, which is what logs get.
 ///
 /// A name and no proof: configuration makes principals too. That a caller is one is what
-/// `Issuers::authenticate` says.
+/// [`Issuers::authenticate`](crate::Issuers::authenticate) says.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Principal {
     issuer: Arc<str>,
