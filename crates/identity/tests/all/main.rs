@@ -8,3 +8,11 @@
 )]
 
 mod access;
+mod attacks;
+mod claims;
+mod rotation;
+#[path = "../../../sources/tests/all/server.rs"]
+#[allow(dead_code, reason = "shared with the tests of skerry-sources, which need more of it")]
+mod server;
+mod service;
+mod support;
