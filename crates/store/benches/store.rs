@@ -1,3 +1,189 @@
-//! What reads and commits cost.
+//! What reads and commits cost on redb in a file, and what opening it costs, as elapsed time.
+//!
+//! `cargo bench -p skerry-store --bench store` measures over 100,000 records of 2 KiB in the folder for temporary files;
+//! `TMPDIR` chooses the disk. Without `--bench` (`cargo test --benches`) each case runs over a few.
 
-fn main() {}
+#![allow(clippy::print_stdout)] // a table is what it is for
+
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
+use skerry_store::{At, Check, Entry, Op, OpId, Options, Outcome, Revision, Store, Txn};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio::runtime::{Builder, Runtime};
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+const VALUE_LEN: usize = 2048;
+const CLIENTS: u64 = 64;
+
+/// How much of each thing is done.
+struct Scale {
+    records: u64,
+    reads: u64,
+    commits: u64,
+}
+
+const FULL: Scale = Scale { records: 100_000, reads: 200_000, commits: 1_000 };
+const SMOKE: Scale = Scale { records: 500, reads: 50, commits: 5 };
+
+fn main() -> Result<(), Error> {
+    let scale = if std::env::args().any(|arg| arg == "--bench") { FULL } else { SMOKE };
+    let runtime = Builder::new_multi_thread().build()?;
+    let dir = tempfile::tempdir()?;
+    let path = dir.path().join("store.redb");
+    fill(&runtime, &path, &scale)?;
+
+    let began = Instant::now();
+    let store = open(&path)?;
+    println!("open and check {} MiB: {:.2?}", std::fs::metadata(&path)?.len() >> 20, began.elapsed());
+    runtime.block_on(read(&store, &scale))?;
+    runtime.block_on(write(&store, &scale))?;
+    Ok(())
+}
+
+fn options(cache_len: usize) -> Options {
+    let mut options = Options::new(|failure| println!("store failed: {failure}"));
+    options.cache_len = cache_len;
+    options
+}
+
+/// With the whole store in the page cache, so that reads are what they are when warm.
+fn open(path: &Path) -> Result<Store, Error> {
+    Ok(Store::open(path, options(1 << 30))?)
+}
+
+fn fill(runtime: &Runtime, path: &Path, scale: &Scale) -> Result<(), Error> {
+    let store = Store::create(path, options(1 << 28))?;
+    let began = Instant::now();
+    for first in (0..scale.records).step_by(100) {
+        let ops = (first..first.saturating_add(100)).map(|number| Op::Put(key(number), vec![1; VALUE_LEN])).collect();
+        committed(runtime.block_on(store.commit(&txn(Vec::new(), ops)))?)?;
+    }
+    println!("fill with {} records, 100 a commit: {:.2?}", scale.records, began.elapsed());
+    Ok(())
+}
+
+async fn read(store: &Store, scale: &Scale) -> Result<(), Error> {
+    let mut rng = ChaCha20Rng::seed_from_u64(1);
+    let mut key_of = || key(rng.next_u64() % scale.records);
+    let newest = store.fence().await?;
+    for _ in 0..scale.records {
+        store.get(&key_of(), At::Linearizable).await?;
+    }
+    for (what, at) in [("get", At::Linearizable), ("get at a snapshot of the newest", At::Snapshot(newest))] {
+        let began = Instant::now();
+        for _ in 0..scale.reads {
+            store.get(&key_of(), at).await?;
+        }
+        each(what, began, scale.reads);
+    }
+    let pages = scale.reads / 10;
+    let began = Instant::now();
+    for _ in 0..pages {
+        store.range(b"vault/", Some(&key_of()), 25, At::Linearizable).await?;
+    }
+    each("page of 25", began, pages);
+    let began = Instant::now();
+    for _ in 0..scale.reads {
+        store.fence().await?;
+    }
+    each("fence", began, scale.reads);
+    let threads: Vec<_> = (0..2)
+        .map(|seed| {
+            let (store, records, reads) = (store.clone(), scale.records, scale.reads);
+            tokio::spawn(async move {
+                let mut rng = ChaCha20Rng::seed_from_u64(seed);
+                let began = Instant::now();
+                for _ in 0..reads {
+                    store.get(&key(rng.next_u64() % records), At::Linearizable).await?;
+                }
+                each("get, beside another thread", began, reads);
+                Ok::<_, Error>(())
+            })
+        })
+        .collect();
+    for thread in threads {
+        thread.await??;
+    }
+    Ok(())
+}
+
+async fn write(store: &Store, scale: &Scale) -> Result<(), Error> {
+    let began = Instant::now();
+    for number in 0..scale.commits {
+        update(store, number % scale.records).await?;
+    }
+    each("get, check and commit, one client", began, scale.commits);
+
+    let slowest = Arc::new(AtomicU64::new(0));
+    let began = Instant::now();
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|client| {
+            let (store, slowest, commits, records) =
+                (store.clone(), Arc::clone(&slowest), scale.commits, scale.records);
+            tokio::spawn(async move {
+                for number in 0..commits / 4 {
+                    let began = Instant::now();
+                    update(&store, (client * 1_000 + number) % records).await?;
+                    slowest.fetch_max(micros(began.elapsed()), Ordering::Relaxed);
+                }
+                Ok::<_, Error>(())
+            })
+        })
+        .collect();
+    for client in clients {
+        client.await??;
+    }
+    each("the same, 64 clients", began, CLIENTS * (scale.commits / 4));
+    println!("slowest of these: {} us", slowest.load(Ordering::Relaxed));
+    Ok(())
+}
+
+/// What a change of a key does: the record and one index entry, under a check, until nobody came between.
+async fn update(store: &Store, number: u64) -> Result<(), Error> {
+    loop {
+        let key = key(number);
+        let check = match store.get(&key, At::Linearizable).await? {
+            Some(Entry { modified, .. }) => Check::Unchanged(key.clone(), modified),
+            None => Check::Absent(key.clone()),
+        };
+        let ops =
+            vec![Op::Put(key.clone(), vec![2; VALUE_LEN]), Op::Put([b"index/".as_slice(), &key].concat(), vec![3; 32])];
+        match store.commit(&txn(vec![check], ops)).await? {
+            Outcome::Conflict(_) => {}
+            outcome => return committed(outcome).map(drop),
+        }
+    }
+}
+
+fn committed(outcome: Outcome) -> Result<Revision, Error> {
+    match outcome {
+        Outcome::Committed(revision) => Ok(revision),
+        other => Err(format!("{other:?}").into()),
+    }
+}
+
+fn txn(checks: Vec<Check>, ops: Vec<Op>) -> Txn {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let mut op = [0; 16];
+    let number = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    op.iter_mut().zip(number).for_each(|(to, from)| *to = from);
+    Txn { op: OpId(op), checks, ops }
+}
+
+/// In no order of time, as ids of keys are.
+fn key(number: u64) -> Vec<u8> {
+    format!("vault/{:016x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15)).into_bytes()
+}
+
+fn each(what: &str, began: Instant, times: u64) {
+    let each = began.elapsed().as_secs_f64() * 1e6 / f64::from(u32::try_from(times.max(1)).unwrap_or(u32::MAX));
+    println!("{what}: {each:.2} us each, {:.0} a second", 1e6 / each);
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

@@ -100,7 +100,7 @@ impl Embedded {
         let writer = Writer { database, ops, published: Arc::clone(&published), on_failure };
         let (queue, requests) = mpsc::channel(QUEUE_MAX);
         let thread = thread::Builder::new().name("store".to_owned());
-        let thread = thread.spawn(move || writer.run(requests)).map_err(StoreError::io(step))?;
+        let thread = thread.spawn(move || drop(writer.run(requests))).map_err(StoreError::io(step))?;
         Ok(Self { published, queue: Some(queue), thread: Some(thread) })
     }
 
@@ -249,4 +249,40 @@ fn private(options: &mut OpenOptions) -> &mut OpenOptions {
 fn sync_dir(path: &Path) -> io::Result<()> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use redb::ReadableTableMetadata as _;
+    use redb::backends::InMemoryBackend;
+
+    #[test]
+    fn old_op_ids_leave_the_file() {
+        // The table holds as many as are remembered, and those are the newest.
+        let options = Options::new(|failure| panic!("{failure}"));
+        let database = database(InMemoryBackend::new(), false, &options).unwrap();
+        make_tables(&database).unwrap();
+        let ops = Ops::at_most(4);
+        let table = Arc::new(entry_table(&database).unwrap());
+        let published = Arc::new(Published::new(ops.newest(), table));
+        let (queue, requests) = mpsc::channel(QUEUE_MAX);
+        let replies: Vec<_> = (0..10)
+            .map(|number| {
+                let (reply, answer) = oneshot::channel();
+                let txn = Txn { op: OpId([number; 16]), checks: Vec::new(), ops: Vec::new() };
+                queue.blocking_send(Request::Commit(txn, reply)).unwrap();
+                answer
+            })
+            .collect();
+        drop(queue);
+        let database = Writer { database, ops, published, on_failure: options.on_failure }.run(requests).unwrap();
+        for (number, reply) in (1..).zip(replies) {
+            assert_eq!(reply.blocking_recv().unwrap(), Ok(Outcome::Committed(Revision(number))));
+        }
+        let read = database.begin_read().unwrap();
+        let table = read.open_table(OPS).unwrap();
+        assert_eq!(table.len().unwrap(), 4);
+        assert_eq!(table.first().unwrap().unwrap().0.value(), 7);
+    }
 }

@@ -5,14 +5,25 @@ use crate::model::{OpId, Revision, Settled};
 use std::collections::{HashMap, VecDeque};
 
 /// Op ids by commit, oldest first, at most [`OPS_MAX`]. Every commit has one, so the newest is also the newest revision.
-#[derive(Default)]
 pub(crate) struct Ops {
+    max: usize,
     by_id: HashMap<OpId, Settled>,
     by_age: VecDeque<(Revision, OpId)>,
     newest: Revision,
 }
 
+impl Default for Ops {
+    fn default() -> Self {
+        Self::at_most(OPS_MAX)
+    }
+}
+
 impl Ops {
+    /// None yet, and never more than `max`.
+    pub(crate) fn at_most(max: usize) -> Self {
+        Self { max, by_id: HashMap::new(), by_age: VecDeque::new(), newest: Revision::default() }
+    }
+
     /// The newest revision; 0 before the first.
     pub(crate) fn newest(&self) -> Revision {
         self.newest
@@ -28,7 +39,7 @@ impl Ops {
         self.newest = revision;
         self.by_id.insert(op, settled);
         self.by_age.push_back((revision, op));
-        if self.by_age.len() <= OPS_MAX {
+        if self.by_age.len() <= self.max {
             return None;
         }
         let (oldest, forgotten) = self.by_age.pop_front()?;

@@ -34,15 +34,19 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Writes until every handle of the store is gone, or the first failure.
-    pub(crate) fn run(mut self, mut queue: mpsc::Receiver<Request>) {
+    /// Writes until every handle of the store is gone, and gives the database back; or until the first failure.
+    pub(crate) fn run(mut self, mut queue: mpsc::Receiver<Request>) -> Option<Database> {
         while let Some(first) = queue.blocking_recv() {
             let group = gather(first, &mut queue);
             match embedded::guarded(|| self.write(&group)) {
                 Ok(answers) => answer(group, answers),
-                Err(failure) => return self.fail(failure, group, queue),
+                Err(failure) => {
+                    self.fail(failure, group, queue);
+                    return None;
+                }
             }
         }
+        Some(self.database)
     }
 
     fn write(&mut self, group: &[Request]) -> Result<Vec<Answer>, StoreError> {

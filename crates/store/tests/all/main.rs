@@ -1,1 +1,28 @@
-//! Tests.
+//! Tests of the store: one suite over every engine, a naive model, crashes, damage, sealing, stamps.
+
+#[cfg(test)]
+mod concurrency;
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod damage;
+#[cfg(test)]
+mod disk;
+#[cfg(test)]
+mod file;
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod naive;
+#[cfg(test)]
+mod seal;
+#[cfg(test)]
+mod stamp;
+#[cfg(test)]
+mod unknown;
+#[cfg(test)]
+mod watch;
