@@ -1,9 +1,9 @@
-//! What is recorded, and its JSON.
+//! What is recorded, and its JSON, both ways.
 
-use crate::error::AuditError;
-use crate::limits::BODY_LEN_MAX;
-use skerry_jose::json::{Object, Value};
-use std::time::{SystemTime, UNIX_EPOCH};
+use crate::error::{AuditError, EntryError};
+use crate::limits::{self, BODY_LEN_MAX};
+use skerry_jose::json::{self, Object, Value};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use uuid::Uuid;
 
 /// What happened, or is about to.
@@ -45,6 +45,31 @@ pub enum Event {
 }
 
 impl Event {
+    /// Every event.
+    pub const ALL: [Self; 16] = [
+        Self::Release,
+        Self::ReleaseDenied,
+        Self::KeyCreated,
+        Self::KeyImported,
+        Self::KeyChanged,
+        Self::KeyDeleted,
+        Self::KeyRecovered,
+        Self::KeyPurged,
+        Self::KeyBackedUp,
+        Self::KeyRestored,
+        Self::PolicyChanged,
+        Self::VaultChanged,
+        Self::RoleChanged,
+        Self::AuthorityChanged,
+        Self::DenialsCounted,
+        Self::Started,
+    ];
+
+    /// The event of exactly this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|event| event.as_str() == name)
+    }
+
     /// The name in the log.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -85,6 +110,14 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// Every verdict.
+    pub const ALL: [Self; 5] = [Self::Permitted, Self::Denied, Self::Intended, Self::Committed, Self::Aborted];
+
+    /// The verdict of exactly this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|verdict| verdict.as_str() == name)
+    }
+
     /// The name in the log.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -131,6 +164,36 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// The entry of a record's body, iff it is exactly what this crate writes for it: every member known, each in its one
+    /// spelling. At most [`BODY_LEN_MAX`] octets are read. The chain vouches for the body, not this.
+    pub fn from_body(body: &[u8]) -> Result<Self, EntryError> {
+        let value = json::parse(body, &limits::JSON).map_err(EntryError::Json)?;
+        let object = value.as_object().ok_or(EntryError::NotAnObject)?;
+        let entry = Self::from_object(object)?;
+        // Members that are not known, another order, capitals in hex: all of them show here.
+        if entry.body().is_ok_and(|written| written == body) { Ok(entry) } else { Err(EntryError::NotCanonical) }
+    }
+
+    fn from_object(object: &Object) -> Result<Self, EntryError> {
+        let members = Members(object);
+        Ok(Self {
+            event: members.name("event", Event::parse)?,
+            at: members.time("at_ms")?,
+            subject: members.digest("subject")?.ok_or(EntryError::Missing { member: "subject" })?,
+            who: members.text("who")?.to_owned(),
+            request: members.text("request")?.to_owned(),
+            vault: members.uuid("vault")?,
+            key: members.uuid("key")?,
+            version: members.digest("version")?,
+            token: members.digest("token")?,
+            evidence: members.digest("evidence")?,
+            measurement: members.octets("measurement")?,
+            policy: members.digest("policy")?,
+            verdict: members.name("verdict", Verdict::parse)?,
+            explanation: members.text("explanation")?.to_owned(),
+        })
+    }
+
     /// The JSON body: members sorted, those without a value left out, digests in lower-case hex.
     pub(crate) fn body(&self) -> Result<Vec<u8>, AuditError> {
         let body = self.object()?.to_json().into_bytes();
@@ -174,4 +237,42 @@ impl Entry {
 fn millis(at: SystemTime) -> Result<u64, AuditError> {
     let since = at.duration_since(UNIX_EPOCH).map_err(|_| AuditError::Time)?;
     u64::try_from(since.as_millis()).map_err(|_| AuditError::Time)
+}
+
+/// Members of a body, each read as what it must be.
+struct Members<'a>(&'a Object);
+
+impl<'a> Members<'a> {
+    fn optional(&self, member: &'static str) -> Result<Option<&'a str>, EntryError> {
+        self.0.get(member).map(|value| value.as_str().ok_or(EntryError::Value { member })).transpose()
+    }
+
+    fn text(&self, member: &'static str) -> Result<&'a str, EntryError> {
+        self.optional(member)?.ok_or(EntryError::Missing { member })
+    }
+
+    fn name<T>(&self, member: &'static str, parse: fn(&str) -> Option<T>) -> Result<T, EntryError> {
+        parse(self.text(member)?).ok_or(EntryError::Value { member })
+    }
+
+    fn octets(&self, member: &'static str) -> Result<Option<Vec<u8>>, EntryError> {
+        let octets = self.optional(member)?.map(hex::decode).transpose();
+        octets.map_err(|_| EntryError::Value { member })
+    }
+
+    fn digest<const N: usize>(&self, member: &'static str) -> Result<Option<[u8; N]>, EntryError> {
+        let octets = self.octets(member)?.map(<[u8; N]>::try_from).transpose();
+        octets.map_err(|_| EntryError::Value { member })
+    }
+
+    fn uuid(&self, member: &'static str) -> Result<Option<Uuid>, EntryError> {
+        let id = self.optional(member)?.map(Uuid::try_parse).transpose();
+        id.map_err(|_| EntryError::Value { member })
+    }
+
+    fn time(&self, member: &'static str) -> Result<SystemTime, EntryError> {
+        let millis = self.0.get(member).ok_or(EntryError::Missing { member })?.as_u64();
+        let at = millis.and_then(|millis| UNIX_EPOCH.checked_add(Duration::from_millis(millis)));
+        at.ok_or(EntryError::Value { member })
+    }
 }

@@ -1,5 +1,6 @@
 //! Why the log refuses.
 
+use skerry_jose::json;
 use std::io;
 
 /// What was being done to the file.
@@ -102,4 +103,57 @@ impl AuditError {
     pub(crate) fn io(step: Step) -> impl Fn(io::Error) -> Self {
         move |error| Self::Io { step, kind: error.kind() }
     }
+}
+
+/// Why the body of a record is no entry. The chain held: who wrote the log wrote it so.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EntryError {
+    /// It is not the JSON that entries are.
+    #[error("not an entry's json")]
+    Json(#[source] json::Error),
+    /// It is JSON of another kind.
+    #[error("not a json object")]
+    NotAnObject,
+    /// A member that every entry has is missing.
+    #[error("member {member} is missing")]
+    Missing {
+        /// Its name.
+        member: &'static str,
+    },
+    /// A member is not what it must be; a name from a later version of Skerry is met here.
+    #[error("member {member} is not understood")]
+    Value {
+        /// Its name.
+        member: &'static str,
+    },
+    /// It has members that are not known, or spells something as this crate does not.
+    #[error("not the one spelling of an entry")]
+    NotCanonical,
+}
+
+/// Why the history of a log cannot be told.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HistoryError {
+    /// The log itself cannot be opened or trusted.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    /// A record, whose place in the chain holds, is not understood.
+    #[error("record {index} is not understood")]
+    Entry {
+        /// Where it stands.
+        index: u64,
+        /// Why.
+        #[source]
+        error: EntryError,
+    },
+    /// More changes are unsettled than the caller takes.
+    #[error("more than {unsettled_max} changes are unsettled at record {index}")]
+    Unsettled {
+        /// The record that was one too many.
+        index: u64,
+        /// The caller's limit.
+        unsettled_max: usize,
+    },
 }

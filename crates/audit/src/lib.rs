@@ -8,19 +8,24 @@
 //! [`Head`] kept elsewhere ([`verify_against`]). Nobody holds a key here, so who can write the file can also forge it
 //! from some record on; a head kept elsewhere shows that too.
 //!
+//! A restart asks what the log says of changes ([`History`]): those intended and not known to be committed or aborted are
+//! settled with the store, and a store that does not know the last committed one was rolled back behind its log.
+//!
 //! Deliberately not here: signed checkpoints and the Merkle tree over the records (their hashes are RFC 9162 leaf
 //! hashes, so it can be built on top), queries, and the batched log of signatures and decryptions.
 
 mod entry;
 mod error;
 pub mod format;
+mod history;
 pub mod limits;
 mod log;
 mod reader;
 mod segment;
 
 pub use entry::{Entry, Event, Verdict};
-pub use error::{AuditError, Step};
+pub use error::{AuditError, EntryError, HistoryError, Step};
+pub use history::{Change, History, history};
 pub use limits::Limits;
 pub use log::{Log, Recorded};
 pub use reader::{Head, Leaf, Reader, Record, Report, read, verify, verify_against};

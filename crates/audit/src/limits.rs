@@ -6,6 +6,10 @@ pub const BODY_LEN_MAX: usize = 64 * 1024;
 /// Largest log in octets unless configured: about ten million releases at 1.5 KiB each.
 pub const LOG_LEN_MAX: u64 = 16 * 1024 * 1024 * 1024;
 
+/// Changes that may be unsettled when a log is opened: those under way when a process ended, which are as many as requests
+/// are served at once, a few thousand; the rest is room for ends that followed each other before anything was settled.
+pub const UNSETTLED_MAX: usize = 16 * 1024;
+
 /// JSON of a body when read back: an entry is one flat object.
 pub(crate) const JSON: skerry_jose::json::Limits =
     skerry_jose::json::Limits { bytes_max: BODY_LEN_MAX, depth_max: 2, values_max: 32, number_digits_max: 20 };

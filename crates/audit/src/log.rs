@@ -5,10 +5,11 @@
 //! log's own and no waiting but on the condition.
 
 use crate::entry::{Entry, Event};
-use crate::error::{AuditError, Step};
+use crate::error::{AuditError, HistoryError, Step};
 use crate::format::{Header, ID_LEN, Id, Place, record_len};
+use crate::history::History;
 use crate::limits::Limits;
-use crate::reader::{Head, Leaf, Reader, Report};
+use crate::reader::{Head, Leaf, Reader, Record, Report};
 use crate::segment::{self, Segment};
 use rand_core::CryptoRng;
 use std::fs::File;
@@ -67,17 +68,39 @@ impl Log {
     ///
     /// A log that was cut at the end of a record opens: see [`Log::open_against`].
     pub fn open(dir: &Path, limits: Limits) -> Result<Self, AuditError> {
-        Self::open_checked(dir, limits, None)
+        Self::open_visiting(dir, limits, None, |_| Ok(()))
     }
 
     /// Opens the log as [`Log::open`] does, iff it continues the one whose head is known.
     pub fn open_against(dir: &Path, limits: Limits, known: &Head) -> Result<Self, AuditError> {
-        Self::open_checked(dir, limits, Some(known))
+        Self::open_visiting(dir, limits, Some(known), |_| Ok(()))
     }
 
-    fn open_checked(dir: &Path, limits: Limits, known: Option<&Head>) -> Result<Self, AuditError> {
+    /// Opens the log as [`Log::open`] or [`Log::open_against`] do, and tells what it says of changes, from the same pass
+    /// over the file; at most `unsettled_max` of them are kept ([`crate::limits::UNSETTLED_MAX`]).
+    pub fn open_with_history(
+        dir: &Path,
+        limits: Limits,
+        known: Option<&Head>,
+        unsettled_max: usize,
+    ) -> Result<(Self, History), HistoryError> {
+        let mut history = History::new(unsettled_max);
+        let log = Self::open_visiting(dir, limits, known, |record| history.observe(record))?;
+        Ok((log, history))
+    }
+
+    /// Opens the log and shows every record on the way, in order, after its place in the chain was checked.
+    ///
+    /// What was shown counts only if the log opens: a later record may be corrupted, or not reach the known head. The
+    /// first error of `visit` is passed on; the file is not touched then.
+    pub fn open_visiting<E: From<AuditError>>(
+        dir: &Path,
+        limits: Limits,
+        known: Option<&Head>,
+        visit: impl FnMut(&Record) -> Result<(), E>,
+    ) -> Result<Self, E> {
         let file = segment::open(dir)?;
-        let report = Reader::new(copy(&file)?)?.finish(known)?;
+        let report = Reader::new(copy(&file)?)?.finish_visiting(known, visit)?;
         let len = segment::len(&file)?.saturating_sub(report.torn_octets);
         if report.torn_octets > 0 {
             segment::cut(&file, len)?;

@@ -1,6 +1,7 @@
 //! Reading a log back: the chain is checked as it is read.
 
-use crate::error::{AuditError, Step};
+use crate::entry::Entry;
+use crate::error::{AuditError, EntryError, Step};
 use crate::format::{
     HASH_LEN, HEADER_LEN, Hash, Header, HeaderFault, Id, PREFIX_LEN, Place, RECORD_HEAD_LEN, record_len,
 };
@@ -74,6 +75,11 @@ impl Record {
         &self.body
     }
 
+    /// The entry, iff the body is exactly what this crate writes for one.
+    pub fn entry(&self) -> Result<Entry, EntryError> {
+        Entry::from_body(&self.body)
+    }
+
     /// The entry's members, unless the writer was not this crate.
     pub fn json(&self) -> Result<Value, json::Error> {
         json::parse(&self.body, &limits::JSON)
@@ -124,16 +130,26 @@ impl Reader {
     }
 
     /// Reads the rest, and compares with a known head.
-    pub(crate) fn finish(mut self, known: Option<&Head>) -> Result<Report, AuditError> {
+    pub(crate) fn finish(self, known: Option<&Head>) -> Result<Report, AuditError> {
+        self.finish_visiting(known, |_| Ok(()))
+    }
+
+    /// Reads the rest, shows each record, and compares with a known head.
+    pub(crate) fn finish_visiting<E: From<AuditError>>(
+        mut self,
+        known: Option<&Head>,
+        mut visit: impl FnMut(&Record) -> Result<(), E>,
+    ) -> Result<Report, E> {
         self.check(known)?;
         while let Some(record) = self.next() {
-            record?;
+            let record = record?;
             self.check(known)?;
+            visit(&record)?;
         }
         if let Some(known) = known
             && known.records > self.place.index
         {
-            return Err(AuditError::Truncated { known: known.records, found: self.place.index });
+            return Err(AuditError::Truncated { known: known.records, found: self.place.index }.into());
         }
         Ok(Report { head: self.head(), torn_octets: self.torn })
     }

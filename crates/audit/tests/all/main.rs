@@ -1,8 +1,12 @@
-//! Tests of the audit log through files: the chain, crashes, locks and limits.
+//! Tests of the audit log through files: the chain, crashes, locks, limits, and reading back.
 
 #[cfg(test)]
 mod chain;
 #[cfg(test)]
+mod entries;
+#[cfg(test)]
 mod fixtures;
+#[cfg(test)]
+mod history;
 #[cfg(test)]
 mod lifecycle;

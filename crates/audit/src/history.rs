@@ -1,0 +1,87 @@
+//! What a log says of changes, for a restart: which were intended and not settled, and which was committed last.
+//!
+//! A change is recorded as intended, committed to the store, and recorded as committed or aborted, all under one subject.
+//! What a crash leaves between is settled by asking the store. Memory is for open intents only, however long the log.
+//! Deliberately not here: the asking, and the recording of what it found.
+
+use crate::entry::{Entry, Verdict};
+use crate::error::HistoryError;
+use crate::reader::{self, Leaf, Record};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// A record about a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Where it stands.
+    pub leaf: Leaf,
+    /// What it says; its subject is that of the change.
+    pub entry: Entry,
+}
+
+/// The changes of a log, as far as its records were observed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct History {
+    open: BTreeMap<[u8; 32], Change>,
+    unsettled_max: usize,
+    last_committed: Option<Change>,
+}
+
+impl History {
+    /// The history of no records, which will keep at most so many changes that are not settled.
+    pub fn new(unsettled_max: usize) -> Self {
+        Self { open: BTreeMap::new(), unsettled_max, last_committed: None }
+    }
+
+    /// Takes the next record into account. The caller vouches that records come in the order of the log, each once.
+    pub fn observe(&mut self, record: &Record) -> Result<(), HistoryError> {
+        let leaf = record.leaf();
+        let entry = record.entry().map_err(|error| HistoryError::Entry { index: leaf.index(), error })?;
+        match entry.verdict {
+            Verdict::Intended => self.intended(Change { leaf, entry }),
+            Verdict::Committed => {
+                self.open.remove(&entry.subject);
+                self.last_committed = Some(Change { leaf, entry });
+                Ok(())
+            }
+            Verdict::Aborted => {
+                self.open.remove(&entry.subject);
+                Ok(())
+            }
+            Verdict::Permitted | Verdict::Denied => Ok(()),
+        }
+    }
+
+    /// An intent recorded twice is one change: the first says when it began.
+    fn intended(&mut self, change: Change) -> Result<(), HistoryError> {
+        let (index, unsettled_max) = (change.leaf.index(), self.unsettled_max);
+        if !self.open.contains_key(&change.entry.subject) && self.open.len() >= unsettled_max {
+            return Err(HistoryError::Unsettled { index, unsettled_max });
+        }
+        self.open.entry(change.entry.subject).or_insert(change);
+        Ok(())
+    }
+
+    /// Intents without an outcome, in the order of the log: each may or may not be in the store.
+    pub fn unsettled(&self) -> Vec<&Change> {
+        let mut changes: Vec<&Change> = self.open.values().collect();
+        changes.sort_by_key(|change| change.leaf.index());
+        changes
+    }
+
+    /// The last outcome that says committed. A store that does not know its subject is behind the log.
+    ///
+    /// Changes made at one time are recorded in the order in which their outcomes came, not that of the store: it shows a
+    /// store rolled back past this change, not one past its neighbours.
+    pub fn last_committed(&self) -> Option<&Change> {
+        self.last_committed.as_ref()
+    }
+}
+
+/// The history of the log in `dir`, read beside its writer if there is one. [`crate::Log::open_with_history`] tells it
+/// from the pass over the file that opening makes anyway.
+pub fn history(dir: &Path, unsettled_max: usize) -> Result<History, HistoryError> {
+    let mut history = History::new(unsettled_max);
+    reader::read(dir)?.finish_visiting(None, |record| history.observe(record))?;
+    Ok(history)
+}
