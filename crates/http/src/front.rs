@@ -3,10 +3,12 @@
 //! A surface's work runs in a task of its own: a client that goes away does not stop a change half-way, and a panic is one
 //! 500. What runs over its time goes on, holding its place among the requests in flight; only its client is let go.
 
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::header::{HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Response, StatusCode};
 use http_body_util::Full;
@@ -59,6 +61,14 @@ impl Surface {
             Self::Function(function) => function(request).await,
         }
     }
+
+    /// Headers of every answer to this peer, also of those that are given before the surface is asked.
+    fn headers(&self, peer: SocketAddr) -> Vec<(HeaderName, HeaderValue)> {
+        match self {
+            Self::Vault(surface) => surface.headers.for_peer(peer),
+            _ => Vec::new(),
+        }
+    }
 }
 
 /// What all connections of one listener share.
@@ -99,6 +109,7 @@ impl Front {
             client_request_id: client_request_id(&parts.headers).cloned(),
             tls: self.tls,
             head: Stamp::is_head(&parts.method),
+            of_surface: self.surface.headers(peer.address),
         };
         let reply = match self.admit(parts, body, peer, &stamp) {
             Ok((request, permit)) => self.run(request, permit).await,

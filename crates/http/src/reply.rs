@@ -101,6 +101,7 @@ pub(crate) struct Stamp {
     pub(crate) client_request_id: Option<HeaderValue>,
     pub(crate) tls: bool,
     pub(crate) head: bool,
+    pub(crate) of_surface: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Stamp {
@@ -112,6 +113,7 @@ impl Stamp {
         for (name, value) in [(CACHE_CONTROL, "no-cache"), (PRAGMA, "no-cache"), (EXPIRES, "-1")] {
             headers.entry(name).or_insert(HeaderValue::from_static(value));
         }
+        headers.extend(self.of_surface.iter().cloned());
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if self.tls {
             // RFC 6797, 7.2: not over plain HTTP.
