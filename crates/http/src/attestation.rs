@@ -1,9 +1,10 @@
 //! The attestation service on the wire, as Microsoft Azure Attestation speaks (recorded 2021 to 2025).
 //!
-//! Attesting, the signing certificates and the metadata are open to anybody; reading a policy takes a bearer token. Paths
-//! are compared without case, since clients spell them in several ways (observed: `SevSnpVM`, `sevsnpvm`). Types of TEE that
-//! Azure knows and this service does not are refused with 400. Not here: setting policies, policy certificates, TCB
-//! baselines, and every decision about evidence, which is `skerry-verifier`'s.
+//! Attesting, the signing certificates and the metadata are open to anybody; all about policies takes a bearer token, asked
+//! for before anything else. Paths are compared without case, since clients spell them in several ways (observed:
+//! `SevSnpVM`, `sevsnpvm`). Types of TEE that Azure knows and this service does not are refused with 400, and so is setting
+//! a policy: policies are configuration here. Not here: TCB baselines, and every decision about evidence, which is
+//! `skerry-verifier`'s.
 
 mod policy;
 mod refusal;
@@ -28,6 +29,7 @@ use crate::request::Request;
 use crate::route;
 
 pub use policy::ResultSigner;
+use policy::Said;
 use refusal::{refuse, refuse_attest, refuse_body, refuse_pool};
 
 /// Why a bearer token does not let its holder read a policy.
@@ -107,13 +109,19 @@ impl Surface {
 
     async fn respond(&self, request: &mut Request) -> Result<Reply, Reply> {
         let route = Route::of(request.segments()).ok_or_else(not_found)?;
+        if route.is_of_policies() {
+            self.authorize(request).await?;
+        }
         route::allow(request.method(), route.methods()).map_err(refusal::with_code)?;
         check_api_version(request)?;
         match route {
             Route::Certs => Ok(Reply::prepared(StatusCode::OK, self.certs.clone())),
             Route::Metadata => Ok(Reply::prepared(StatusCode::OK, self.metadata.clone())),
             Route::Attest(kind) => self.attest(kind, request).await,
-            Route::Policy(kind) => self.policy(kind, request).await,
+            Route::Policy(_) if request.method() == Method::PUT => Err(configured()),
+            Route::Policy(kind) => self.policy(kind).await,
+            Route::PolicyCertificates => self.result(Said::NoCertificates).await,
+            Route::PolicyChange => Err(configured()),
         }
     }
 
@@ -130,12 +138,14 @@ impl Surface {
         Ok(token_reply(token))
     }
 
-    async fn policy(&self, kind: Kind, request: &Request) -> Result<Reply, Reply> {
-        self.authorize(request).await?;
+    async fn policy(&self, kind: Kind) -> Result<Reply, Reply> {
         kind.built()?;
-        let (results, text) = (Arc::clone(&self.results), self.policy.text().to_owned());
-        let now = self.machine.now();
-        let result = self.pool.run(move || results.of_policy(&text, now)).await.map_err(refuse_pool)?;
+        self.result(Said::Policy(self.policy.text().to_owned())).await
+    }
+
+    async fn result(&self, said: Said) -> Result<Reply, Reply> {
+        let (results, now) = (Arc::clone(&self.results), self.machine.now());
+        let result = self.pool.run(move || results.sign(&said, now)).await.map_err(refuse_pool)?;
         result.map(token_reply).map_err(|_| Reply::empty(StatusCode::INTERNAL_SERVER_ERROR))
     }
 
@@ -166,6 +176,9 @@ enum Route {
     Certs,
     Metadata,
     Policy(Kind),
+    PolicyCertificates,
+    /// Resetting a policy, adding or removing a certificate.
+    PolicyChange,
 }
 
 impl Route {
@@ -173,7 +186,12 @@ impl Route {
         let segments: Vec<_> = segments.iter().map(|segment| segment.to_ascii_lowercase()).collect();
         match segments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
             ["attest", kind] => Kind::of(kind).map(Route::Attest),
-            ["policies", kind] => Kind::of(kind).map(Route::Policy),
+            ["policies", kind] => match kind.strip_suffix(":reset") {
+                Some(kind) => Kind::of(kind).map(|_| Route::PolicyChange),
+                None => Kind::of(kind).map(Route::Policy),
+            },
+            ["certificates"] => Some(Route::PolicyCertificates),
+            ["certificates:add" | "certificates:remove"] => Some(Route::PolicyChange),
             ["certs"] => Some(Route::Certs),
             [".well-known", "openid-configuration"] => Some(Route::Metadata),
             _ => None,
@@ -182,9 +200,14 @@ impl Route {
 
     fn methods(self) -> &'static [Method] {
         match self {
-            Route::Attest(_) => &[Method::POST],
-            Route::Certs | Route::Metadata | Route::Policy(_) => route::READ,
+            Route::Attest(_) | Route::PolicyChange => &[Method::POST],
+            Route::Policy(_) => &[Method::GET, Method::HEAD, Method::PUT],
+            Route::Certs | Route::Metadata | Route::PolicyCertificates => route::READ,
         }
+    }
+
+    fn is_of_policies(self) -> bool {
+        matches!(self, Route::Policy(_) | Route::PolicyCertificates | Route::PolicyChange)
     }
 }
 
@@ -277,6 +300,11 @@ const CLAIMS_SUPPORTED: [&str; 20] = [
 
 fn token_reply(token: String) -> Reply {
     Reply::json(StatusCode::OK, &Object::new().with("token", token))
+}
+
+/// What a service shared by its tenants answers is not recorded; this is its answer to other operations it does not take.
+fn configured() -> Reply {
+    refuse(StatusCode::BAD_REQUEST, "InvalidOperation", "the policies of this service are part of its configuration")
 }
 
 fn not_found() -> Reply {

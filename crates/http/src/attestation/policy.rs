@@ -25,17 +25,29 @@ impl ResultSigner {
         ResultSigner { issuer, key, header: ProtectedHeader::new(&header.to_json()) }
     }
 
-    /// The answer to "which policy is set": its text as an unsigned JWS, within a signed result.
-    pub(super) fn of_policy(&self, text: &str, now: SystemTime) -> Result<String, SigningError> {
+    pub(super) fn sign(&self, said: &Said, now: SystemTime) -> Result<String, SigningError> {
         let issued = unix_secs(now);
         let claims = Object::new()
             .with("exp", issued.saturating_add(RESULT_LIFETIME_SECS))
             .with("iat", issued)
             .with("iss", self.issuer.as_str())
-            .with("nbf", issued)
-            .with("x-ms-policy", unsigned(text));
+            .with("nbf", issued);
+        let claims = match said {
+            Said::Policy(text) => claims.with("x-ms-policy", unsigned(text)),
+            Said::NoCertificates => {
+                claims.with("x-ms-policy-certificates", Object::new().with("keys", Vec::<Object>::new()))
+            }
+        };
         self.header.sign(claims.to_json().as_bytes(), &self.key)
     }
+}
+
+/// What is said in a result.
+pub(super) enum Said {
+    /// This policy is set.
+    Policy(String),
+    /// No certificate may sign policies (recorded of services whose policies are nobody's to set).
+    NoCertificates,
 }
 
 /// A default policy is given as if somebody had set it unsigned (recorded). This is data within a claim, never verified.
