@@ -201,14 +201,17 @@ fn fields(body: &Bytes) -> Result<Zeroizing<Vec<(String, String)>>, Reply> {
 /// One resource, named the one way or the other.
 fn resource(scope: Option<&str>, resource: Option<&str>) -> Result<String, Reply> {
     match (scope, resource) {
-        (Some(scope), None) => {
-            let resource = scope.strip_suffix("/.default").filter(|resource| !resource.contains(' '));
-            let invalid = || {
-                oauth::refuse(StatusCode::BAD_REQUEST, "invalid_scope", "the scope is not one resource and /.default")
-            };
-            resource.map(str::to_owned).ok_or_else(invalid)
-        }
+        (Some(scope), None) => of_scope(scope).map(str::to_owned).ok_or_else(|| {
+            oauth::refuse(StatusCode::BAD_REQUEST, "invalid_scope", "the scope is not one resource and /.default")
+        }),
         (None, Some(resource)) => Ok(resource.to_owned()),
         _ => Err(invalid_request("one of scope and resource is needed")),
     }
+}
+
+/// MSAL for Go asks for an identity and a refresh token besides, of which a client with a secret gets neither (read).
+fn of_scope(scope: &str) -> Option<&str> {
+    let mut scopes = scope.split(' ').filter(|scope| !matches!(*scope, "" | "openid" | "offline_access" | "profile"));
+    let resource = scopes.next()?.strip_suffix("/.default")?;
+    scopes.next().is_none().then_some(resource).filter(|resource| !resource.is_empty())
 }
