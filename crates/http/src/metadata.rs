@@ -67,10 +67,14 @@ impl Surface {
 
     async fn token(&self, request: &Request) -> Result<Reply, Reply> {
         let resource = parameter(request, "resource")?.to_owned();
+        let client = client(request)?;
         let (mint, now) = (Arc::clone(&self.config.mint), self.config.machine.now());
         let asked = resource.clone();
         let minted = self.config.pool.run(move || mint(&asked, now)).await.map_err(oauth::refuse_pool)?;
         let minted = minted.map_err(|refusal| oauth::refuse_mint(refusal, "invalid_resource"))?;
+        if client.is_some_and(|client| !client.eq_ignore_ascii_case(&minted.client_id)) {
+            return Err(other_identity());
+        }
         Ok(oauth::token(&members(minted, resource, now)))
     }
 }
@@ -109,6 +113,21 @@ fn check_api_version(request: &Request) -> Result<(), Reply> {
 fn is_date(text: &str) -> bool {
     let shape = |(at, byte): (usize, u8)| if matches!(at, 4 | 7) { byte == b'-' } else { byte.is_ascii_digit() };
     text.len() == 10 && text.bytes().enumerate().all(shape)
+}
+
+/// The identity that is asked for; none for the machine's only one. By another name than its client id it is not known.
+fn client(request: &Request) -> Result<Option<String>, Reply> {
+    for name in ["object_id", "mi_res_id", "msi_res_id"] {
+        if request.query(name) != Ok(None) {
+            return Err(other_identity());
+        }
+    }
+    let client = request.query("client_id").map_err(|error| invalid_request(&format!("client_id: {error}")))?;
+    Ok(client.map(str::to_owned))
+}
+
+fn other_identity() -> Reply {
+    invalid_request("Identity not found")
 }
 
 fn parameter<'a>(request: &'a Request, name: &str) -> Result<&'a str, Reply> {
