@@ -1,12 +1,14 @@
 //! What a connection is doing, and so how long it may go on doing it.
 //!
 //! hyper's own time-outs do not tell an idle connection from a head that trickles in, and know nothing of the first byte
-//! by which HTTP/1 and HTTP/2 are told apart. So the stream notes when bytes come, the service when requests begin and
-//! end, and whoever drives the connection asks for the deadline.
+//! by which HTTP/1 and HTTP/2 are told apart. So the stream notes when bytes come, requests when they begin and when their
+//! replies have been taken, and whoever drives the connection asks for the deadline. A request may end in another task
+//! than the connection's, so its end wakes the driver.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::{io, mem};
 
 use http::Version;
@@ -22,9 +24,9 @@ pub(crate) enum Phase {
     Idle(Instant),
     /// A head is coming in since.
     Head(Instant),
-    /// Requests are being answered; each has a time of its own.
-    Busy,
-    /// Our side is closed since.
+    /// Requests are being answered, the oldest since.
+    Busy(Instant),
+    /// It is to end, and nothing is being answered since.
     Closing(Instant),
 }
 
@@ -32,58 +34,89 @@ pub(crate) enum Phase {
 pub(crate) struct Activity(Mutex<State>);
 
 struct State {
-    phase: Phase,
-    in_flight: usize,
+    /// What it does, or did, beside answering requests.
+    quiet: Quiet,
+    since: Instant,
+    /// Requests whose replies have not been taken, in the order in which they came.
+    requests: BTreeMap<u64, Instant>,
+    next: u64,
     multiplexed: bool,
+    driver: Option<Waker>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Quiet {
+    Idle,
+    Head,
+    Closing,
 }
 
 impl Activity {
     /// A new connection owes a head.
     pub(crate) fn new() -> Activity {
-        Activity(Mutex::new(State { phase: Phase::Head(Instant::now()), in_flight: 0, multiplexed: false }))
+        Activity(Mutex::new(State {
+            quiet: Quiet::Head,
+            since: Instant::now(),
+            requests: BTreeMap::new(),
+            next: 0,
+            multiplexed: false,
+            driver: None,
+        }))
     }
 
     pub(crate) fn phase(&self) -> Phase {
-        self.lock().phase
+        self.lock().phase()
     }
 
-    /// When the phase must have ended.
-    pub(crate) fn deadline(&self, limits: &Limits) -> Option<Instant> {
-        match self.phase() {
+    /// When the phase must have ended. Whoever asks is woken when another task ends the phase.
+    pub(crate) fn deadline(&self, limits: &Limits, driver: &Waker) -> Option<Instant> {
+        let mut state = self.lock();
+        state.driver = Some(driver.clone());
+        match state.phase() {
             Phase::Idle(since) => since.checked_add(limits.idle_time_max),
             Phase::Head(since) => since.checked_add(limits.head_time_max),
             Phase::Closing(since) => since.checked_add(limits.linger_time_max),
-            Phase::Busy => None,
+            // A request has a time of its own: only a reply that nobody takes outlasts it.
+            Phase::Busy(since) => since.checked_add(limits.request_time_max)?.checked_add(limits.idle_time_max),
         }
     }
 
-    /// A request begins, and ends when the guard is dropped.
+    /// A request begins. It ends when the last clone of the guard is dropped.
     pub(crate) fn begin(self: &Arc<Self>, version: Version) -> InFlight {
         let mut state = self.lock();
+        let number = state.next;
+        state.next = number.wrapping_add(1);
         state.multiplexed = version == Version::HTTP_2;
-        state.in_flight = state.in_flight.saturating_add(1);
-        state.phase = Phase::Busy;
-        InFlight(Arc::clone(self))
+        state.requests.insert(number, Instant::now());
+        InFlight { _ends: Arc::new(Ends { activity: Arc::clone(self), number }) }
     }
 
-    /// Our side is closed, or will be once what is in flight is done.
+    /// The connection is to end: at once, or when what is in flight is done.
     pub(crate) fn close(&self) {
-        self.lock().phase = Phase::Closing(Instant::now());
+        let mut state = self.lock();
+        if state.quiet != Quiet::Closing {
+            state.be(Quiet::Closing);
+        }
     }
 
     /// Bytes came. On an idle HTTP/1 connection they begin a head; HTTP/2 has frames that begin nothing.
     fn heard(&self) {
         let mut state = self.lock();
-        if matches!(state.phase, Phase::Idle(_)) && !state.multiplexed {
-            state.phase = Phase::Head(Instant::now());
+        if matches!(state.phase(), Phase::Idle(_)) && !state.multiplexed {
+            state.be(Quiet::Head);
         }
     }
 
-    fn end(&self) {
+    fn end(&self, number: u64) {
         let mut state = self.lock();
-        state.in_flight = state.in_flight.saturating_sub(1);
-        if state.in_flight == 0 && state.phase == Phase::Busy {
-            state.phase = Phase::Idle(Instant::now());
+        state.requests.remove(&number);
+        if !state.requests.is_empty() {
+            return;
+        }
+        let next = if state.quiet == Quiet::Closing { Quiet::Closing } else { Quiet::Idle };
+        state.be(next);
+        if let Some(driver) = state.driver.take() {
+            driver.wake();
         }
     }
 
@@ -93,12 +126,35 @@ impl Activity {
     }
 }
 
-/// A request that is being answered.
-pub(crate) struct InFlight(Arc<Activity>);
+impl State {
+    fn phase(&self) -> Phase {
+        match (self.requests.first_key_value(), self.quiet) {
+            (Some((_, begun)), _) => Phase::Busy(*begun),
+            (None, Quiet::Idle) => Phase::Idle(self.since),
+            (None, Quiet::Head) => Phase::Head(self.since),
+            (None, Quiet::Closing) => Phase::Closing(self.since),
+        }
+    }
 
-impl Drop for InFlight {
+    fn be(&mut self, quiet: Quiet) {
+        (self.quiet, self.since) = (quiet, Instant::now());
+    }
+}
+
+/// A request that is being answered, or whose reply is being taken.
+#[derive(Clone)]
+pub(crate) struct InFlight {
+    _ends: Arc<Ends>,
+}
+
+struct Ends {
+    activity: Arc<Activity>,
+    number: u64,
+}
+
+impl Drop for Ends {
     fn drop(&mut self) {
-        self.0.end();
+        self.activity.end(self.number);
     }
 }
 
@@ -140,10 +196,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.activity.close();
         if !self.closed {
             ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
             self.closed = true;
-            self.activity.close();
         }
         let mut scratch = [mem::MaybeUninit::uninit(); SCRATCH_BYTES];
         loop {

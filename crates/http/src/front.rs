@@ -1,27 +1,28 @@
 //! From a request on a connection to a surface's reply, in this order: the name, room for one more, the target, the surface.
 //!
 //! A surface's work runs in a task of its own: a client that goes away does not stop a change half-way, and a panic is one
-//! 500. What runs over its time goes on, holding its place among the requests in flight; only its client is let go.
+//! 500. What runs over its time goes on, holding its place among the requests in flight; only its client is let go. So does
+//! what its client reset (CVE-2023-44487): resetting gains nobody more work than the place it has.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Response, StatusCode};
-use http_body_util::Full;
 use hyper::body::Incoming;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use crate::activity::InFlight;
 use crate::connection::Peer;
+use crate::gate::{Gate, Pass};
 use crate::limits::Limits;
 use crate::machine::Machine;
 use crate::names::{HostError, Names, host_of};
-use crate::reply::{Reply, Stamp};
-use crate::request::{Context, Request, client_request_id};
+use crate::reply::{Reply, Stamp, Taken};
+use crate::request::{Context, Request, Unread, client_request_id};
 use crate::{attestation, identity, metadata, vault};
 
 /// A function of a request, for a listener that is none of the services.
@@ -78,13 +79,13 @@ pub(crate) struct Front {
     limits: Limits,
     machine: Machine,
     tls: bool,
-    in_flight: Arc<Semaphore>,
+    in_flight: Arc<Gate>,
     bodies: Arc<Semaphore>,
 }
 
 impl Front {
     pub(crate) fn new(surface: Surface, names: Names, limits: Limits, machine: Machine, tls: bool) -> Front {
-        let in_flight = Arc::new(Semaphore::new(limits.in_flight_max.min(Semaphore::MAX_PERMITS)));
+        let in_flight = Gate::new(limits.in_flight_max, limits.in_flight_per_peer_max);
         let bodies = Arc::new(Semaphore::new(limits.bodies_bytes_max.min(Semaphore::MAX_PERMITS)));
         Front { surface, names, limits, machine, tls, in_flight, bodies }
     }
@@ -93,16 +94,18 @@ impl Front {
         &self.limits
     }
 
-    /// Waits until no request is in flight, and lets none begin after.
+    /// Waits until no request is in flight.
     pub(crate) async fn drained(&self) {
-        let all = u32::try_from(self.limits.in_flight_max).unwrap_or(u32::MAX);
-        if let Ok(permits) = self.in_flight.acquire_many(all).await {
-            permits.forget();
-        }
+        self.in_flight.emptied().await;
     }
 
     /// The response to one request, whatever it is.
-    pub(crate) async fn answer(&self, request: http::Request<Incoming>, peer: &Peer) -> Response<Full<Bytes>> {
+    pub(crate) async fn answer(
+        &self,
+        request: http::Request<Incoming>,
+        peer: &Peer,
+        in_flight: InFlight,
+    ) -> Response<Taken> {
         let (parts, body) = request.into_parts();
         let stamp = Stamp {
             id: self.machine.uuid(),
@@ -112,48 +115,50 @@ impl Front {
             of_surface: self.surface.headers(peer.address),
         };
         let reply = match self.admit(parts, body, peer, &stamp) {
-            Ok((request, permit)) => self.run(request, permit).await,
+            Ok((request, pass)) => self.run(request, pass, in_flight.clone()).await,
             Err(reply) => reply,
         };
-        reply.into_response(&stamp)
+        reply.into_response(&stamp, in_flight)
     }
 
-    fn admit(
-        &self,
-        parts: Parts,
-        body: Incoming,
-        peer: &Peer,
-        stamp: &Stamp,
-    ) -> Result<(Request, OwnedSemaphorePermit), Reply> {
+    fn admit(&self, parts: Parts, body: Incoming, peer: &Peer, stamp: &Stamp) -> Result<(Request, Pass), Reply> {
         let default_port = if self.tls { 443 } else { 80 };
         let host = host_of(&parts).and_then(|host| self.names.resolve(host, peer.sni.as_deref(), default_port));
         let host = host.map_err(|error| refuse_host(&error))?;
         if parts.headers.len() > self.limits.headers_max {
             return Err(Reply::empty(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
         }
-        let permit = Arc::clone(&self.in_flight).try_acquire_owned().map_err(|_| Reply::busy())?;
+        let pass = self.in_flight.enter(peer.address.ip()).ok_or_else(Reply::busy)?;
         let context = Context { id: stamp.id, peer: peer.address, host, tls: self.tls, limits: self.limits };
         let request = Request::incoming(parts, body, Arc::clone(&self.bodies), context);
         let bad = |error| Reply::error(StatusCode::BAD_REQUEST, "BadRequest", &format!("{error}"));
-        Ok((request.map_err(bad)?, permit))
+        Ok((request.map_err(bad)?, pass))
     }
 
-    async fn run(&self, mut request: Request, permit: OwnedSemaphorePermit) -> Reply {
+    async fn run(&self, mut request: Request, pass: Pass, in_flight: InFlight) -> Reply {
         let surface = self.surface.clone();
         let task = tokio::spawn(async move {
             let reply = surface.answer(&mut request).await;
-            drop(permit);
+            drop(pass);
             (reply, request.into_unread())
         });
         match timeout(self.limits.request_time_max, task).await {
             Ok(Ok((reply, unread))) => {
-                unread.map(|unread| tokio::spawn(unread.drain()));
+                if let Some(unread) = unread {
+                    tokio::spawn(drain(unread, in_flight));
+                }
                 reply
             }
             Ok(Err(_panicked)) => Reply::empty(StatusCode::INTERNAL_SERVER_ERROR),
             Err(_elapsed) => Reply::busy(),
         }
     }
+}
+
+/// A body on its way does not make a connection idle, nor does it begin the next head.
+async fn drain(unread: Unread, in_flight: InFlight) {
+    unread.drain().await;
+    drop(in_flight);
 }
 
 fn refuse_host(error: &HostError) -> Reply {

@@ -20,6 +20,7 @@ pub mod vault;
 mod activity;
 mod connection;
 mod front;
+mod gate;
 mod machine;
 mod oauth;
 mod request;

@@ -13,11 +13,13 @@ pub struct Limits {
     pub connections_max: usize,
     /// Connections open at once from one address, or from one /64 of IPv6.
     pub connections_per_peer_max: usize,
-    /// Requests being answered at once; more get 503.
+    /// Requests being answered at once; more get 503. One whose body is still coming counts.
     pub in_flight_max: usize,
+    /// Requests being answered at once for one address, or one /64 of IPv6; more get 503.
+    pub in_flight_per_peer_max: usize,
     /// Bytes of all request bodies held at once; a body beyond them gets 503.
     pub bodies_bytes_max: usize,
-    /// Bytes of a request's line and headers.
+    /// Bytes of a request's line and headers; no less than 8 KiB.
     pub head_bytes_max: usize,
     /// Headers of a request.
     pub headers_max: usize,
@@ -33,7 +35,7 @@ pub struct Limits {
     pub head_time_max: Duration,
     /// From asking for a body to its end.
     pub body_time_max: Duration,
-    /// A connection on which nothing is being answered.
+    /// A connection on which nothing is being answered; and what a client gets to take an answer, on top of its request's time.
     pub idle_time_max: Duration,
     /// From the end of the head to the reply.
     pub request_time_max: Duration,
@@ -59,6 +61,7 @@ impl Default for Limits {
             connections_max: CONNECTIONS_MAX,
             connections_per_peer_max: CONNECTIONS_PER_PEER_MAX,
             in_flight_max: IN_FLIGHT_MAX,
+            in_flight_per_peer_max: IN_FLIGHT_PER_PEER_MAX,
             bodies_bytes_max: BODIES_BYTES_MAX,
             head_bytes_max: HEAD_BYTES_MAX,
             headers_max: HEADERS_MAX,
@@ -93,6 +96,9 @@ pub const FORM_FIELDS_MAX: usize = 32;
 /// Visible ASCII in `x-ms-client-request-id`. SDKs send a UUID of 36 (observed); the bound is ours.
 pub const CLIENT_REQUEST_ID_CHARS_MAX: usize = 128;
 
+/// hyper panics below.
+pub(crate) const HEAD_BYTES_MIN: usize = 8 * 1024;
+
 /// RFC 1035, 2.3.4, and a port.
 pub const HOST_BYTES_MAX: usize = 253 + 6;
 
@@ -102,6 +108,8 @@ const CONNECTIONS_MAX: usize = 4_096;
 const CONNECTIONS_PER_PEER_MAX: usize = 1_024;
 /// A private-key operation takes about a millisecond of a core: past this, a queue is a second long on one core.
 const IN_FLIGHT_MAX: usize = 1_024;
+/// As with connections: a single address that is slow to send its bodies shall not take every place.
+const IN_FLIGHT_PER_PEER_MAX: usize = 256;
 /// Sixty-four attest requests of the largest size; recorded ones have 16 KB to 132 KB.
 const BODIES_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Bearer tokens with many groups reach 16 KB (Kestrel's own total is 32 KiB).

@@ -3,15 +3,21 @@
 //! The headers that every answer carries are put on in one place, when the reply is sent (recorded from Azure: caching
 //! off, `x-ms-request-id`, the client's own id). There is no Server header.
 
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use bytes::Bytes;
 use http::header::{
     CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, EXPIRES, HeaderName, HeaderValue, PRAGMA, RETRY_AFTER,
     STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, Method, Response, StatusCode};
-use http_body_util::Full;
+use hyper::body::{Body, Frame, SizeHint};
 use skerry_jose::json::Object;
 use uuid::Uuid;
+
+use crate::activity::InFlight;
 
 /// An answer, complete but for the headers that all answers carry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,17 +86,42 @@ impl Reply {
 
     /// What is sent: the reply and the headers of every answer. The answer to HEAD tells the length of the body that GET
     /// would have had (RFC 9110, 9.3.2).
-    pub(crate) fn into_response(self, stamp: &Stamp) -> Response<Full<Bytes>> {
+    pub(crate) fn into_response(self, stamp: &Stamp, in_flight: InFlight) -> Response<Taken> {
         let mut headers: HeaderMap = self.headers.into_iter().collect();
         stamp.put_on(&mut headers);
         if self.status != StatusCode::NO_CONTENT {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(self.body.len()));
         }
         let body = if stamp.head { Bytes::new() } else { self.body };
-        let mut response = Response::new(Full::new(body));
+        let mut response =
+            Response::new(Taken { left: Some(body).filter(|body| !body.is_empty()), _in_flight: in_flight });
         *response.status_mut() = self.status;
         *response.headers_mut() = headers;
         response
+    }
+}
+
+/// A body on its way out. Its request is in flight until the connection has taken it.
+pub(crate) struct Taken {
+    left: Option<Bytes>,
+    _in_flight: InFlight,
+}
+
+impl Body for Taken {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.left.take().map(|octets| Ok(Frame::data(octets))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let len = self.left.as_ref().map_or(0, Bytes::len);
+        SizeHint::with_exact(u64::try_from(len).unwrap_or(u64::MAX))
     }
 }
 

@@ -4,10 +4,9 @@
 //! out of descriptors waits instead of spinning; one that is full closes what it accepts, so that the backlog does not
 //! fill with connections nobody will read.
 
-use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ServerConfig;
@@ -17,8 +16,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 
-use crate::connection::{self, Peer, stopped};
+use crate::connection::{self, Peer, Protocol, stopped};
 use crate::front::{Front, Surface};
+use crate::gate::Gate;
 use crate::limits::Limits;
 use crate::machine::Machine;
 use crate::names::Names;
@@ -143,7 +143,7 @@ impl BoundListener {
         let socket = TcpListener::bind(address).await?;
         let address = socket.local_addr()?;
         let front = Front::new(surface, names.bound_to(address.port()), limits, machine.clone(), tls.is_some());
-        let gate = Arc::new(Gate::new(&limits));
+        let gate = Gate::new(limits.connections_max, limits.connections_per_peer_max);
         Ok(BoundListener { socket, address, tls: tls.map(TlsAcceptor::from), front: Arc::new(front), gate })
     }
 
@@ -182,17 +182,27 @@ async fn converse(
     address: SocketAddr,
     tls: Option<TlsAcceptor>,
     front: Arc<Front>,
-    stop: watch::Receiver<bool>,
+    mut stop: watch::Receiver<bool>,
 ) {
     // Answers are written whole: waiting for more of them would only delay them. Failing means the client has gone.
     if stream.set_nodelay(true).is_err() {
         return;
     }
-    let Some(tls) = tls else { return connection::serve(stream, Peer { address, sni: None }, front, stop).await };
-    let handshake_time_max = front.limits().handshake_time_max;
-    let Ok(Ok(stream)) = timeout(handshake_time_max, tls.accept(stream)).await else { return };
-    let sni = stream.get_ref().1.server_name().map(Arc::from);
-    connection::serve(stream, Peer { address, sni }, front, stop).await;
+    let Some(tls) = tls else {
+        let peer = Peer { address, sni: None, protocol: Protocol::Either };
+        return connection::serve(stream, peer, front, stop).await;
+    };
+    let accepted = tokio::select! {
+        biased;
+        accepted = timeout(front.limits().handshake_time_max, tls.accept(stream)) => accepted,
+        // Nothing was asked yet, so there is nothing to finish.
+        () = stopped(&mut stop) => return,
+    };
+    let Ok(Ok(stream)) = accepted else { return };
+    let (_, session) = stream.get_ref();
+    let protocol = if session.alpn_protocol() == Some(b"h2") { Protocol::Http2 } else { Protocol::Http1 };
+    let peer = Peer { address, sni: session.server_name().map(Arc::from), protocol };
+    connection::serve(stream, peer, front, stop).await;
 }
 
 /// Errors of one connection are passed over; want of descriptors or memory is waited out (accept(2)).
@@ -214,75 +224,6 @@ async fn drain(front: &Front, mut connections: JoinSet<()>) -> Drained {
     // Work goes on without its client; it is waited for all the same.
     let listeners_busy = usize::from(timeout_at(deadline, front.drained()).await.is_err());
     Drained { connections_cut, listeners_busy }
-}
-
-/// Counts connections, in all and by peer.
-struct Gate {
-    connections_max: usize,
-    per_peer_max: usize,
-    counts: Mutex<Counts>,
-}
-
-#[derive(Default)]
-struct Counts {
-    all: usize,
-    by_peer: HashMap<IpAddr, usize>,
-}
-
-impl Gate {
-    fn new(limits: &Limits) -> Gate {
-        let (connections_max, per_peer_max) = (limits.connections_max, limits.connections_per_peer_max);
-        Gate { connections_max, per_peer_max, counts: Mutex::default() }
-    }
-
-    /// A place for one connection, iff there is one; it is given back when the pass is dropped.
-    fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Pass> {
-        let peer = network_of(address);
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if counts.all >= self.connections_max {
-            return None;
-        }
-        let of_peer = counts.by_peer.entry(peer).or_default();
-        if *of_peer >= self.per_peer_max {
-            return None;
-        }
-        *of_peer = of_peer.saturating_add(1);
-        counts.all = counts.all.saturating_add(1);
-        Some(Pass { gate: Arc::clone(self), peer })
-    }
-
-    fn leave(&self, peer: IpAddr) {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.all = counts.all.saturating_sub(1);
-        let of_peer = counts.by_peer.entry(peer).or_default();
-        *of_peer = of_peer.saturating_sub(1);
-        if *of_peer == 0 {
-            counts.by_peer.remove(&peer);
-        }
-    }
-}
-
-/// One connection's place.
-struct Pass {
-    gate: Arc<Gate>,
-    peer: IpAddr,
-}
-
-impl Drop for Pass {
-    fn drop(&mut self) {
-        self.gate.leave(self.peer);
-    }
-}
-
-/// Whoever has one IPv6 address has the whole /64 (RFC 6177, 2).
-fn network_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => {
-            let prefix = address.to_bits() & (u128::MAX << 64);
-            IpAddr::V6(Ipv6Addr::from_bits(prefix))
-        }
-    }
 }
 
 /// Long enough not to spin, short enough not to be noticed.
