@@ -1,6 +1,7 @@
 //! The target of a request: path segments and query parameters, percent-decoded once.
 //!
-//! What could be read in two ways is refused: encoded slashes, dot segments, control characters, bytes that are not UTF-8.
+//! What could be read in two ways is refused: encoded slashes, dot segments, control characters, bytes that are not ASCII or,
+//! once decoded, not UTF-8.
 //! Empty segments are kept, since clients send them for "the latest version" (observed: `/keys/name//release`), but for
 //! those that open the path (observed: `///providers/...`).
 
@@ -20,6 +21,9 @@ pub enum TargetError {
     /// A control character, NUL included.
     #[error("the request target holds a control character")]
     Control,
+    /// A byte outside ASCII that is not percent-encoded (RFC 3986, 2).
+    #[error("the request target is not ascii")]
+    NotAscii,
     /// Decoded bytes that are not UTF-8.
     #[error("the request target is not utf-8")]
     NotUtf8,
@@ -94,6 +98,7 @@ fn decode(raw: &str, plus_is_blank: bool) -> Result<String, TargetError> {
         octets.push(match octet {
             b'%' => hex_pair(rest.next(), rest.next()).ok_or(TargetError::Percent)?,
             b'+' if plus_is_blank => b' ',
+            octet if !octet.is_ascii() => return Err(TargetError::NotAscii),
             octet => octet,
         });
     }
@@ -153,6 +158,7 @@ mod tests {
             ("/a%0d%0ab", Control),
             ("/%7f", Control),
             ("/%c2%85", Control),
+            ("/é", NotAscii),
             ("/%ff", NotUtf8),
             ("/%c0%af", NotUtf8),
             ("/%ed%a0%80", NotUtf8),
