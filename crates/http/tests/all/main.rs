@@ -1,5 +1,15 @@
+//! The wire over sockets.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::as_conversions)] // reason: tests
 
+mod attestation;
+mod drain;
+mod garbage;
+mod h2;
+mod identity;
+mod limits;
+mod metadata;
 mod names;
+mod pool;
 mod protocol;
 mod support;
+mod tls;

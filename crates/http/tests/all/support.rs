@@ -1,17 +1,18 @@
 //! A server on loopback with a surface that does what the path says, and a client that sees every byte.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderValue, StatusCode};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use skerry_http::{Limits, Listener, Machine, Names, Reply, Request, Server, Surface, tls};
 use skerry_jose::json::{self, Object};
 use skerry_testkit::seeded;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
@@ -139,14 +140,14 @@ impl Site {
     }
 
     pub(crate) async fn of(surface: Surface) -> Site {
-        Self::with(Limits::default(), None, Some(surface)).await
+        Self::with(Limits::default(), None, Some((surface, names()))).await
     }
 
-    async fn with(limits: Limits, tls: Option<Arc<ServerConfig>>, own: Option<Surface>) -> Site {
+    pub(crate) async fn with(limits: Limits, tls: Option<Arc<ServerConfig>>, own: Option<(Surface, Names)>) -> Site {
         let gate = Gate::new();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let surface = own.unwrap_or_else(|| surface(&gate));
-        let listener = Listener { address, tls, names: names(), surface, limits };
+        let (surface, names) = own.unwrap_or_else(|| (surface(&gate), names()));
+        let listener = Listener { address, tls, names, surface, limits };
         let server = Server::bind(vec![listener], &machine()).await.unwrap();
         let address = server.addresses()[0];
         let (stop, stopped) = oneshot::channel::<()>();
@@ -173,16 +174,31 @@ impl Site {
         Wire::new(TcpStream::connect(self.address).await.unwrap())
     }
 
+    /// A connection from another address of loopback.
+    pub(crate) async fn connect_from(&self, address: [u8; 4]) -> Wire<TcpStream> {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from((address, 0))).unwrap();
+        Wire::new(socket.connect(self.address).await.unwrap())
+    }
+
     pub(crate) async fn connect_tls(&self, sni: &str, alpn: &[&[u8]]) -> Wire<TlsStream<TcpStream>> {
         Wire::new(self.tls_stream(sni, alpn).await)
     }
 
     pub(crate) async fn tls_stream(&self, sni: &str, alpn: &[&[u8]]) -> TlsStream<TcpStream> {
-        let mut config = client_config();
+        self.handshake(sni, alpn, client_config()).await.unwrap()
+    }
+
+    pub(crate) async fn handshake(
+        &self,
+        sni: &str,
+        alpn: &[&[u8]],
+        mut config: ClientConfig,
+    ) -> io::Result<TlsStream<TcpStream>> {
         config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
-        let stream = TcpStream::connect(self.address).await.unwrap();
+        let stream = TcpStream::connect(self.address).await?;
         let name = sni.to_owned().try_into().unwrap();
-        in_time(TlsConnector::from(Arc::new(config)).connect(name, stream)).await.unwrap()
+        in_time(TlsConnector::from(Arc::new(config)).connect(name, stream)).await
     }
 
     /// One request on a connection of its own: method, path, further header lines, body.
@@ -295,6 +311,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         !self.read().await
     }
 
+    /// What the server sent until it closed.
+    pub(crate) async fn rest(&mut self) -> Vec<u8> {
+        while self.read().await {}
+        std::mem::take(&mut self.unread)
+    }
+
+    /// Nothing came and the connection is open, for as long as `time`.
+    pub(crate) async fn is_open_for(&mut self, time: Duration) -> bool {
+        self.unread.is_empty() && tokio::time::timeout(time, self.stream.read_u8()).await.is_err()
+    }
+
     async fn read(&mut self) -> bool {
         let mut chunk = [0; 4096];
         // A reset is a close too.
@@ -326,10 +353,14 @@ pub(crate) fn certificate_and_key() -> (Vec<u8>, Vec<u8>) {
     (certified().der.clone(), certified().key.clone())
 }
 
-fn client_config() -> ClientConfig {
+pub(crate) fn client_config() -> ClientConfig {
+    client_config_of(rustls::DEFAULT_VERSIONS)
+}
+
+pub(crate) fn client_config_of(versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add(certified().der.clone().into()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap();
     builder.with_root_certificates(roots).with_no_client_auth()
 }
