@@ -1,0 +1,467 @@
+//! The attestation service as its clients meet it: evidence in, tokens out, and each refusal with Azure's code.
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, OnceLock};
+
+use http::HeaderValue;
+use skerry_attestation_result::{Authority, IssuerUrl, TokenSigner};
+use skerry_evidence::snp::Generation;
+use skerry_evidence::uvm::TrustList;
+use skerry_http::attestation::{Config, Denied, ResultSigner, Surface};
+use skerry_http::{Limits, Pool, Surface as Surfaces};
+use skerry_jose::json::{self, Object, Value};
+use skerry_jose::limits::JwsLimits;
+use skerry_jose::{Algorithm, JwkSet, SigningKey, Unverified, b64};
+use skerry_policy::attestation::AppraisalPolicy;
+use skerry_simulator::{ChipConfig, Root, TeeConfig, UVM_FEED, UvmSigner};
+use skerry_testkit::seeded;
+use skerry_verifier::{Verifier, VerifierConfig};
+
+use crate::support::{Response, Site, machine, now, request, runtime};
+
+const ISSUER: &str = "https://attest.test";
+const RUNTIME: &[u8] = br#"{"keys":[]}"#;
+
+struct Simulated {
+    root: Root,
+    uvm: UvmSigner,
+}
+
+fn simulated() -> &'static Simulated {
+    static SIMULATED: OnceLock<Simulated> = OnceLock::new();
+    SIMULATED.get_or_init(|| Simulated {
+        root: Root::generate(Generation::Milan, now(), &mut seeded(1)).unwrap(),
+        uvm: UvmSigner::generate(now(), &mut seeded(2)).unwrap(),
+    })
+}
+
+fn signing_key() -> SigningKey {
+    static KEY: OnceLock<Vec<u8>> = OnceLock::new();
+    let der = KEY.get_or_init(|| SigningKey::generate(Algorithm::Rs256).unwrap().to_pkcs8().unwrap().to_vec());
+    SigningKey::from_pkcs8(Algorithm::Rs256, der).unwrap()
+}
+
+fn surface() -> Surfaces {
+    let issuer = IssuerUrl::parse(ISSUER).unwrap();
+    let signer = TokenSigner::new(issuer.clone(), signing_key());
+    let results = ResultSigner::new(&issuer, signer.kid(), signing_key());
+    let certs = Object::new().with("keys", vec![signer.public_jwk()]);
+    let root = (Generation::Milan, simulated().root.ark_spki_sha256().unwrap());
+    let trust = TrustList::none().with_simulated(&simulated().uvm.did(), UVM_FEED, 10);
+    let verifier = Arc::new(Verifier::new(VerifierConfig::simulated(&[root], trust), signer));
+    let config = Config {
+        verifier,
+        certs,
+        policy: AppraisalPolicy::snp_default(),
+        results,
+        readers: Box::new(|token| {
+            Box::pin(async move {
+                match token {
+                    "reader" => Ok(()),
+                    "stranger" => Err(Denied::Forbidden),
+                    "later" => Err(Denied::Unavailable),
+                    _ => Err(Denied::Unauthorized),
+                }
+            })
+        }),
+        challenge: HeaderValue::from_static(CHALLENGE),
+        pool: Arc::new(Pool::new(NonZeroUsize::MIN, 64).unwrap()),
+        machine: machine(),
+    };
+    Surfaces::Attestation(Arc::new(Surface::new(config)))
+}
+
+const CHALLENGE: &str = r#"Bearer authorization="https://login.test/tenant", resource="https://attest.test""#;
+
+/// Base64url with padding, as the sidecar sends everything.
+fn padded(octets: impl AsRef<[u8]>) -> String {
+    let text = b64::encode(octets);
+    let missing = (4 - text.len() % 4) % 4;
+    text + &"=".repeat(missing)
+}
+
+/// The `report` member of a TEE with `RUNTIME`.
+fn report(uvm: bool) -> String {
+    let chip = simulated().root.chip(ChipConfig::numbered(Generation::Milan, 1), now()).unwrap();
+    let evidence = chip.boot(TeeConfig::default(), &mut seeded(3)).attest(RUNTIME).unwrap();
+    let mut report =
+        Object::new().with("SnpReport", padded(&evidence.report)).with("VcekCertChain", padded(evidence.vek_chain_pem));
+    if uvm {
+        let endorsement = simulated().uvm.endorse(TeeConfig::default().measurement, 100, UVM_FEED).unwrap();
+        let endorsements = Object::new().with("Uvm", vec![padded(endorsement)]).to_json();
+        report.insert("Endorsements", padded(endorsements));
+    }
+    padded(report.to_json())
+}
+
+/// What the sidecar sends: a nonce that is a number of twenty digits, init data that is present and empty.
+fn sidecar_body() -> Object {
+    let runtime = Object::new().with("data", padded(RUNTIME)).with("dataType", "JSON");
+    Object::new()
+        .with("report", report(true))
+        .with("runtimeData", runtime)
+        .with("initTimeData", Object::new().with("data", "").with("dataType", ""))
+        .with("nonce", u64::MAX)
+}
+
+async fn attest(site: &Site, path: &str, body: &Object) -> Response {
+    site.ask("POST", path, "Content-Type: application/json\r\n", &body.to_json()).await
+}
+
+/// The claims of a token, believed because a key of `/certs` signed it.
+async fn claims(site: &Site, response: &Response) -> Object {
+    assert_eq!(response.status, 200, "{}", response.body);
+    let body = response.json();
+    assert_eq!(body.len(), 1);
+    let token = body.get("token").unwrap().as_str().unwrap();
+    let certs = site.get("/certs").await;
+    let keys = JwkSet::parse(certs.body.as_bytes(), &skerry_jose::limits::JSON).unwrap();
+    let authority = Authority::with_keys(IssuerUrl::parse(ISSUER).unwrap(), keys);
+    assert_eq!(authority.verify(token, now()).map(drop), Ok(()));
+    let unverified = Unverified::parse(token, &JwsLimits::default()).unwrap();
+    assert_eq!(unverified.header().members().get("jku").unwrap().as_str(), Some("https://attest.test/certs"));
+    unverified.claims_nobody_vouches_for().clone()
+}
+
+fn text<'a>(claims: &'a Object, name: &str) -> Option<&'a str> {
+    claims.get(name).and_then(Value::as_str)
+}
+
+/// The code of a refusal, which is also its header.
+fn code(response: &Response) -> String {
+    assert_eq!(response.header("x-ms-error-code"), Some(response.code().as_str()), "{}", response.body);
+    assert!(!response.message().is_empty());
+    response.code()
+}
+
+/// The sidecar's request gets a token that a published key signed, and that says what was sent.
+#[test]
+fn the_sidecar_gets_its_token() {
+    runtime().block_on(async {
+        let site = Site::of(surface()).await;
+        let claims =
+            claims(&site, &attest(&site, "/attest/SevSnpVM?api-version=2020-10-01", &sidecar_body()).await).await;
+        assert_eq!(text(&claims, "iss"), Some(ISSUER));
+        assert_eq!(text(&claims, "nonce"), Some("18446744073709551615"));
+        assert_eq!(text(&claims, "x-ms-attestation-type"), Some("sevsnpvm"));
+        assert_eq!(text(&claims, "x-ms-compliance-status"), Some("azure-compliant-uvm"));
+        assert_eq!(claims.get("x-ms-runtime").unwrap().to_json(), r#"{"keys":[]}"#);
+        assert!(claims.get("x-ms-inittime").is_none());
+        assert_eq!(text(&claims, "jti").unwrap().len(), 64);
+        assert_eq!(text(&claims, "x-ms-ver"), Some("1.0"));
+    });
+}
+
+/// Every spelling of the path and every version that clients send are one service; two tokens have two ids.
+#[test]
+fn spellings_and_versions_are_one() {
+    runtime().block_on(async {
+        let site = Site::of(surface()).await;
+        let body = sidecar_body();
+        let mut ids = Vec::new();
+        for (path, version) in [
+            ("/attest/SevSnpVm", "2018-09-01-preview"),
+            ("/attest/SevSnpVM", "2020-10-01"),
+            ("/attest/sevsnpvm", "2022-08-01"),
+            ("/Attest/SEVSNPVM", "2022-09-01-preview"),
+            ("//attest/SevSnpVm", "2023-04-01-preview"),
+            ("/attest/SevSnpVm", "2025-06-01"),
+            ("/attest/SevSnpVm", "2026-03-11-preview"),
+        ] {
+            let response = attest(&site, &format!("{path}?api%2Dversion={version}"), &body).await;
+            let claims = claims(&site, &response).await;
+            ids.push(text(&claims, "jti").unwrap().to_owned());
+        }
+        let response = attest(&site, "/attest/SevSnpVm", &body).await;
+        ids.push(text(&claims(&site, &response).await, "jti").unwrap().to_owned());
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), 8);
+    });
+}
+
+/// Without runtime data there is a token all the same, for nothing to be released to. Padding is optional, nulls are absent.
+#[test]
+fn less_may_be_sent() {
+    runtime().block_on(async {
+        let site = Site::of(surface()).await;
+        let bare = Object::new().with("report", report(false).trim_end_matches('='));
+        let nulls = bare.clone().with("runtimeData", Value::Null).with("nonce", Value::Null);
+        // The Python client sends a type without data (observed).
+        let untyped = bare.clone().with("initTimeData", Object::new().with("dataType", "JSON"));
+        for body in [bare, nulls, untyped] {
+            let response = attest(&site, "/attest/SevSnpVm?api-version=2022-08-01", &body).await;
+            let claims = claims(&site, &response).await;
+            assert!(claims.get("x-ms-runtime").is_none() && claims.get("nonce").is_none());
+            assert!(claims.get("x-ms-compliance-status").is_none());
+        }
+    });
+}
+
+/// Each thing that is wrong with a request is 400 with its code, and a reason for its sender.
+#[test]
+fn refusals_have_their_codes() {
+    runtime().block_on(async {
+        let site = Site::of(surface()).await;
+        let body = sidecar_body();
+        let spliced = Object::new().with("data", padded(br#"{"keys":[1]}"#)).with("dataType", "JSON");
+        let other_report = padded(Object::new().with("SnpReport", "AAAA").with("VcekCertChain", "AAAA").to_json());
+        for (body, expected, reason) in [
+            (body.clone().with("report", "AAAA"), "InvalidParameter", "request: report is not acceptable JSON"),
+            (body.clone().with("report", other_report), "InvalidQuote", "report: "),
+            (body.clone().with("report", 1_u64), "InvalidParameter", "request: member report has the wrong JSON type"),
+            (Object::new().with("nonce", 1_u64), "InvalidParameter", "request: member report is missing"),
+            (body.clone().with("runtimeData", spliced), "InvalidParameter", "binding: "),
+            (body.clone().with("nonce", "n".repeat(2_000)), "InvalidParameter", "request: member nonce has 2000 bytes"),
+            (
+                body.clone().with("draftPolicyForAttestation", "version= 1.0;"),
+                "InvalidOperation",
+                "request: member draft",
+            ),
+            (
+                body.with("draftPolicyForAttestation", AppraisalPolicy::snp_default().text()),
+                "InvalidOperation",
+                "request: member draft",
+            ),
+        ] {
+            let response = attest(&site, "/attest/SevSnpVm?api-version=2022-08-01", &body).await;
+            assert_eq!((response.status, code(&response).as_str()), (400, expected), "{}", response.body);
+            assert!(response.message().starts_with(reason), "{}", response.body);
+            assert_eq!(response.header("retry-after"), None);
+        }
+    });
+}
+
+/// A debug TEE is genuine and not acceptable: another code.
+#[test]
+fn what_the_floor_refuses_has_its_own_code() {
+    runtime().block_on(async {
+        let site = Site::of(surface()).await;
+        let chip = simulated().root.chip(ChipConfig::numbered(Generation::Milan, 1), now()).unwrap();
+        let debug = TeeConfig { policy: 0x3001f | 1 << 19, ..TeeConfig::default() };
+        let evidence = chip.boot(debug, &mut seeded(3)).attest(RUNTIME).unwrap();
+        let report = Object::new()
+            .with("SnpReport", padded(&evidence.report))
+            .with("VcekCertChain", padded(evidence.vek_chain_pem));
+        let body = Object::new().with("report", padded(report.to_json()));
+        let response = attest(&site, "/attest/SevSnpVm?api-version=2022-08-01", &body).await;
+        assert_eq!((response.status, code(&response).as_str()), (400, "PolicyEvaluationError"));
+    });
+}
+
+/// Bodies that are no request: none, too large, encoded, not JSON. The size is refused on the head alone.
+#[test]
+fn bodies_are_checked() {
+    runtime().block_on(async {
+        let site = Site::of(surface()).await;
+        let path = "/attest/SevSnpVm?api-version=2022-08-01";
+        for (headers, body, status, expected) in [
+            ("", "", 400, "InvalidParameter"),
+            ("", "[]", 400, "InvalidParameter"),
+            ("", "{", 400, "InvalidParameter"),
+            ("", r#"{"report":"AA","report":"AA"}"#, 400, "InvalidParameter"),
+            ("Content-Length: 4194305\r\n", "", 413, "RequestTooLarge"),
+            ("Content-Encoding: gzip\r\n", "x", 415, "UnsupportedMediaType"),
+        ] {
+            let response = site.ask("POST", path, headers, body).await;
+            assert_eq!((response.status, code(&response).as_str()), (status, expected), "{body}");
+        }
+    });
+}
+
+/// A body larger than the limit that does not say so is refused when it is, and everything below is read.
+#[test]
+fn large_bodies_are_read_to_their_limit() {
+    runtime().block_on(async {
+        let site = Site::of(surface()).await;
+        let head = request("POST", "/attest/SevSnpVm", &site.host(), "Transfer-Encoding: chunked\r\n", "");
+        for (len, status) in [(4 << 20, 400), ((4 << 20) + 1, 413)] {
+            let mut wire = site.connect().await;
+            wire.send(format!("{head}{len:x}\r\n{}\r\n0\r\n\r\n", "x".repeat(len))).await;
+            assert_eq!(wire.response().await.unwrap().status, status);
+        }
+    });
+}
+
+/// Types that Azure has and this service does not are 400 with a code, whatever is sent; types nobody has are 404.
+#[test]
+fn other_types_are_refused() {
+    runtime().block_on(async {
+        let site = Site::of(surface()).await;
+        for (kind, body) in [
+            ("SgxEnclave", r#"{"quote":"AAAA"}"#),
+            ("OpenEnclave", r#"{"report":"AAAA"}"#),
+            ("TdxVm", r#"{"quote":"AAAA"}"#),
+            ("AzureGuest", r#"{"attestationInfo":"AAAA"}"#),
+            ("Tpm", r#"{"data":"AAAA"}"#),
+        ] {
+            let response = site.ask("POST", &format!("/attest/{kind}?api-version=2022-08-01"), "", body).await;
+            assert_eq!((response.status, code(&response).as_str()), (400, "InvalidOperation"), "{kind}");
+            let path = format!("/policies/{kind}?api-version=2022-08-01");
+            let response = site.ask("GET", &path, "Authorization: Bearer reader\r\n", "").await;
+            assert_eq!((response.status, code(&response).as_str()), (400, "InvalidOperation"), "{kind}");
+        }
+        for path in ["/attest/VbsEnclave", "/attest", "/attest/SevSnpVm/x", "/", "/tcbbaselines/SgxEnclave"] {
+            let response = site.ask("POST", path, "", "{}").await;
+            assert_eq!((response.status, code(&response).as_str()), (404, "NotFound"), "{path}");
+        }
+    });
+}
+
+/// A method that a path does not take is 405 and says which it takes; HEAD is taken where GET is.
+#[test]
+fn methods_are_checked() {
+    runtime().block_on(async {
+        let site = Site::of(surface()).await;
+        for (method, path, allow) in [
+            ("GET", "/attest/SevSnpVm", "POST"),
+            ("PUT", "/attest/SevSnpVm", "POST"),
+            ("OPTIONS", "/attest/SevSnpVm", "POST"),
+            ("POST", "/certs", "GET, HEAD"),
+            ("DELETE", "/.well-known/openid-configuration", "GET, HEAD"),
+        ] {
+            let response = site.ask(method, path, "", "").await;
+            assert_eq!((response.status, code(&response).as_str()), (405, "MethodNotAllowed"), "{method} {path}");
+            assert_eq!(response.header("allow"), Some(allow), "{method} {path}");
+        }
+        let response = site.ask("POST", "/policies/SevSnpVm", "Authorization: Bearer reader\r\n", "").await;
+        assert_eq!((response.status, response.header("allow")), (405, Some("GET, HEAD, PUT")));
+        assert_eq!(site.ask("HEAD", "/certs", "", "").await.status, 200);
+    });
+}
+
+/// A version that nobody has, or two at once, is refused everywhere.
+#[test]
+fn versions_are_checked() {
+    runtime().block_on(async {
+        let site = Site::of(surface()).await;
+        for query in ["api-version=7.4", "api-version=", "api-version=2020-10-01&api-version=2020-10-01"] {
+            for (method, path) in [("POST", "/attest/SevSnpVm"), ("GET", "/certs")] {
+                let response = site.ask(method, &format!("{path}?{query}"), "", "").await;
+                assert_eq!((response.status, code(&response).as_str()), (400, "InvalidParameter"), "{query}");
+            }
+        }
+    });
+}
+
+/// Keys and metadata are for anybody, with and without a version, and agree with each other and with the tokens.
+#[test]
+fn keys_and_metadata_are_public() {
+    runtime().block_on(async {
+        let site = Site::of(surface()).await;
+        for query in ["", "?api-version=2025-06-01"] {
+            let certs = site.get(&format!("/certs{query}")).await;
+            assert_eq!((certs.status, certs.header("content-type")), (200, Some("application/json; charset=utf-8")));
+            assert_eq!(certs.json().get("keys").unwrap().as_array().unwrap().len(), 1);
+            let metadata = site.get(&format!("/.well-known/openid-configuration{query}")).await.json();
+            assert_eq!(text(&metadata, "issuer"), Some(ISSUER));
+            assert_eq!(text(&metadata, "jwks_uri"), Some("https://attest.test/certs"));
+            let algorithms = metadata.get("id_token_signing_alg_values_supported").unwrap();
+            assert_eq!(algorithms.to_json(), r#"["RS256"]"#);
+        }
+    });
+}
+
+/// All about policies asks for a token first, before path, method and version are judged: 401 with a challenge, 403
+/// without, 503 if it cannot be told.
+#[test]
+fn policies_are_for_readers() {
+    runtime().block_on(async {
+        let site = Site::of(surface()).await;
+        for (method, path) in [
+            ("GET", "/policies/SevSnpVm?api-version=9"),
+            ("PUT", "/policies/SgxEnclave"),
+            ("DELETE", "/policies/SevSnpVm"),
+            ("POST", "/policies/Tpm:reset"),
+            ("GET", "/certificates"),
+            ("POST", "/certificates:add"),
+            ("POST", "/certificates:remove"),
+        ] {
+            for (headers, status, expected) in [
+                ("", 401, "Unauthorized"),
+                ("Authorization: Basic reader\r\n", 401, "Unauthorized"),
+                ("Authorization: Bearer bad\r\n", 401, "Unauthorized"),
+                ("Authorization: Bearer stranger\r\n", 403, "Forbidden"),
+            ] {
+                let response = site.ask(method, path, headers, "").await;
+                assert_eq!(
+                    (response.status, code(&response).as_str()),
+                    (status, expected),
+                    "{method} {path} {headers}"
+                );
+                assert_eq!(response.header("www-authenticate"), (status == 401).then_some(CHALLENGE));
+            }
+            let response = site.ask(method, path, "Authorization: Bearer later\r\n", "").await;
+            assert_eq!((response.status, response.header("retry-after")), (503, Some("1")));
+        }
+    });
+}
+
+/// The policy is given as a signed result of an hour that holds it as an unsigned one, as if somebody had set it so.
+#[test]
+fn the_policy_is_shown() {
+    runtime().block_on(async {
+        let site = Site::of(surface()).await;
+        let reader = "Authorization: Bearer reader\r\n";
+        for path in ["/policies/SevSnpVm?api-version=2020-10-01", "/policies/sevsnpvm"] {
+            let claims = claims(&site, &site.ask("GET", path, reader, "").await).await;
+            let mut policy = text(&claims, "x-ms-policy").unwrap().split('.');
+            let header = b64::decode(policy.next().unwrap()).unwrap();
+            assert_eq!(header, br#"{"alg":"none"}"#);
+            let payload = b64::decode(policy.next().unwrap()).unwrap();
+            let payload = json::parse(&payload, &skerry_jose::limits::JSON).unwrap().into_object().unwrap();
+            let stored = b64::decode(text(&payload, "AttestationPolicy").unwrap()).unwrap();
+            assert_eq!(stored, AppraisalPolicy::snp_default().text().as_bytes());
+            assert_eq!(policy.collect::<Vec<_>>(), [""]);
+            let second = |name| claims.get(name).and_then(Value::as_u64).unwrap();
+            assert_eq!((second("exp") - second("iat"), second("nbf")), (3_600, second("iat")));
+            assert!(claims.get("jti").is_none() && claims.get("x-ms-ver").is_none());
+        }
+    });
+}
+
+/// Policies are configuration: nobody's certificates may sign one, and setting is refused and changes nothing.
+#[test]
+fn policies_cannot_be_set() {
+    runtime().block_on(async {
+        let site = Site::of(surface()).await;
+        let reader = "Authorization: Bearer reader\r\n";
+        let claims = claims(&site, &site.ask("GET", "/certificates?api-version=2020-10-01", reader, "").await).await;
+        assert_eq!(claims.get("x-ms-policy-certificates").unwrap().to_json(), r#"{"keys":[]}"#);
+        for (method, path) in [
+            ("PUT", "/policies/SevSnpVm?api-version=2020-10-01"),
+            ("PUT", "/policies/OpenEnclave?api-version=2020-10-01"),
+            ("POST", "/policies/SevSnpVm:reset?api-version=2020-10-01"),
+            ("POST", "/certificates:add?api-version=2020-10-01"),
+            ("POST", "/certificates:remove?api-version=2020-10-01"),
+        ] {
+            let response = site.ask(method, path, reader, "eyJhbGciOiJub25lIn0..").await;
+            assert_eq!((response.status, code(&response).as_str()), (400, "InvalidOperation"), "{method} {path}");
+        }
+        assert_eq!(site.ask("POST", "/policies/Vbs:reset", reader, "").await.status, 404);
+    });
+}
+
+/// Full threads are 503, before any evidence is looked at; requests that need none are answered.
+#[test]
+fn a_full_pool_is_busy() {
+    runtime().block_on(async {
+        let issuer = IssuerUrl::parse(ISSUER).unwrap();
+        let signer = TokenSigner::new(issuer.clone(), signing_key());
+        let config = Config {
+            results: ResultSigner::new(&issuer, signer.kid(), signing_key()),
+            certs: Object::new(),
+            verifier: Arc::new(Verifier::new(VerifierConfig::real(), signer)),
+            policy: AppraisalPolicy::snp_default(),
+            readers: Box::new(|_| Box::pin(async { Ok(()) })),
+            challenge: HeaderValue::from_static(CHALLENGE),
+            pool: Arc::new(Pool::new(NonZeroUsize::MIN, 0).unwrap()),
+            machine: machine(),
+        };
+        let surface = Surfaces::Attestation(Arc::new(Surface::new(config)));
+        let site = Site::with(Limits::default(), None, Some((surface, crate::support::names()))).await;
+        let response = site.ask("POST", "/attest/SevSnpVm", "", "{}").await;
+        assert_eq!((response.status, response.header("retry-after")), (503, Some("1")));
+        assert_eq!(site.get("/certs").await.status, 200);
+    });
+}
