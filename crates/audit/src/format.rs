@@ -115,7 +115,7 @@ impl Place {
 }
 
 /// Octets of a record with a body of `len`.
-pub(crate) fn record_len(len: usize) -> usize {
+pub fn record_len(len: usize) -> usize {
     RECORD_HEAD_LEN + len + HASH_LEN
 }
 

@@ -5,7 +5,6 @@
 //! a crash kept from the log are settled then. That store and log were put back together shows only against a head kept
 //! elsewhere.
 
-use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +13,8 @@ use std::time::SystemTime;
 use minicbor::{Decoder, Encoder};
 use skerry_attestation_result::limits::SKEW_SECS;
 use skerry_attestation_result::unix_secs;
-use skerry_audit::{AuditError, Entry, Event, Head, Limits, Log, Recorded, Verdict};
+use skerry_audit::limits::UNSETTLED_MAX;
+use skerry_audit::{AuditError, Entry, Event, Head, History, HistoryError, Limits, Log, Recorded, Verdict};
 use skerry_store::seal::{Root, SealError, Sealer};
 use skerry_store::stamp::{Kind, StampError};
 use skerry_store::{At, Op, OpId, Outcome, Settled, Store, StoreError, Txn};
@@ -25,7 +25,7 @@ use crate::entries;
 use crate::refusal::Refusal;
 use crate::vault::{Keks, op_id_of, random};
 
-/// Why an installation does not open. All but the last three are integrity errors: nothing was changed.
+/// Why an installation does not open. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 #[allow(missing_docs)] // each message says what its variant means
@@ -38,10 +38,10 @@ pub enum InstallationError {
     MemoryForm,
     #[error("the store has {records} records on its mind, and there is no log")]
     LogMissing { records: u64 },
-    #[error("there is a log of {records} records, and the store is new")]
-    StoreNew { records: u64 },
     #[error("the store does not know the last change that the log has: it is older than the log")]
     StoreBehindLog,
+    #[error("audit log")]
+    History(#[source] HistoryError),
     #[error("audit log")]
     Audit(#[source] AuditError),
     #[error("store")]
@@ -157,7 +157,7 @@ impl Installation {
     async fn started(&self, opened: &Opened, now: SystemTime) -> Result<(), InstallationError> {
         let Opened { settled_committed, settled_aborted, torn_octets } = opened;
         let text = format!("settled: {settled_committed} made, {settled_aborted} not; {torn_octets} torn octets cut");
-        let entry = entries::service(Event::Started, now, Verdict::Committed, text);
+        let entry = entries::service(Event::Started, now, Verdict::Permitted, text);
         self.log.record(&entry).map(drop).map_err(InstallationError::Audit)
     }
 }
@@ -199,55 +199,22 @@ impl Memory {
     }
 }
 
-/// What of a log matters to a store that was not with it all the time.
-#[derive(Default)]
-struct History {
-    /// Changes without an outcome, by the record of their intent.
-    open: BTreeMap<u64, Entry>,
-    by_subject: HashMap<[u8; 32], u64>,
-    /// The newest change that was made, and the record of its intent.
-    last: Option<(u64, [u8; 32])>,
-}
-
-impl History {
-    fn note(&mut self, index: u64, record: Entry) {
-        match record.verdict {
-            Verdict::Intended => {
-                self.by_subject.insert(record.subject, index);
-                self.open.insert(index, record);
-            }
-            Verdict::Committed | Verdict::Aborted => {
-                let Some(index) = self.by_subject.remove(&record.subject) else { return };
-                self.open.remove(&index);
-                if record.verdict == Verdict::Committed {
-                    self.last = self.last.max(Some((index, record.subject)));
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
 fn open_log(
     folder: &Path,
     limits: Limits,
     memory: Option<&Memory>,
     randomness: &Randomizer,
 ) -> Result<(Log, History), InstallationError> {
-    let exists = folder.join(LOG_FILE).exists();
-    match (exists, memory) {
+    let history = || History::new(UNSETTLED_MAX);
+    match (folder.join(LOG_FILE).exists(), memory) {
         (false, None) => {
             let log = Log::create(folder, limits, &mut *randomness()).map_err(InstallationError::Audit)?;
-            Ok((log, History::default()))
+            Ok((log, history()))
         }
         (false, Some(memory)) => Err(InstallationError::LogMissing { records: memory.head.records }),
         (true, memory) => {
-            let log = match memory {
-                Some(memory) => Log::open_against(folder, limits, &memory.head),
-                None => Log::open(folder, limits),
-            };
-            let log = log.map_err(InstallationError::Audit)?;
-            Ok((log, History::default()))
+            let known = memory.map(|memory| &memory.head);
+            Log::open_with_history(folder, limits, known, UNSETTLED_MAX).map_err(InstallationError::History)
         }
     }
 }
@@ -260,17 +227,17 @@ async fn settle(
     memory: Option<&Memory>,
     now: SystemTime,
 ) -> Result<Opened, InstallationError> {
-    if let Some((index, subject)) = history.last
-        && memory.is_none_or(|memory| memory.head.records <= index)
-        && !was_made(store, &subject).await?
+    if let Some(last) = history.last_committed()
+        && memory.is_none_or(|memory| memory.head.records <= last.leaf.index())
+        && !was_made(store, &last.entry.subject).await?
     {
         return Err(InstallationError::StoreBehindLog);
     }
     let mut opened = Opened { torn_octets: log.torn_octets(), ..Opened::default() };
-    for record in history.open.values() {
-        let made = was_made(store, &record.subject).await?;
+    for change in history.unsettled() {
+        let made = was_made(store, &change.entry.subject).await?;
         let verdict = if made { Verdict::Committed } else { Verdict::Aborted };
-        let outcome = Entry { at: now, verdict, ..record.clone() };
+        let outcome = Entry { at: now, verdict, ..change.entry.clone() };
         drop(log.record(&outcome).map_err(InstallationError::Audit)?);
         let count = if made { &mut opened.settled_committed } else { &mut opened.settled_aborted };
         *count = count.saturating_add(1);

@@ -11,6 +11,7 @@ mod canary;
 mod concurrency;
 mod form;
 mod happy;
+mod opening;
 mod policies;
 mod refusals;
 mod support;

@@ -26,6 +26,7 @@ use skerry_store::stamp::Kind;
 use skerry_vault::ca::Ca;
 use skerry_vault::command::{
     AttributesInput, Changes, Context, ImportCommand, KeyOp, Named, NewKey, PolicyInput, Randomizer, ReleaseCommand,
+    Tags,
 };
 use skerry_vault::decide::{HsmBacking, Rules};
 use skerry_vault::pool::Pool;
@@ -101,19 +102,18 @@ impl Setup {
     /// The vault whose log is in this folder.
     pub(crate) fn try_in(self, dir: TempDir) -> Result<Scene, VaultConfigError> {
         let Setup { kind, floor, hsm, retention_days, purge_protection, authorities, log, store } = self;
-        let opening = Installation::open(store.clone(), root(), Kind::Serve, dir.path(), log, at(NOW), &randomness);
+        let opening = Installation::open(store, root(), Kind::Serve, dir.path(), log, at(NOW), &randomness);
         let (installation, _) = wait(opening).unwrap();
         let started = skerry_audit::read(dir.path()).unwrap().count();
-        let installation = Arc::new(installation);
         let ca = Ca::generate("Skerry tests", at(NOW)).unwrap();
         let key = signing_key(&SERVICE);
         let chain = ca.issue(&key, &[HOST], at(NOW)).unwrap();
         let signer = ReleaseSigner::new(key, &chain).unwrap();
         let rules = Rules { kind, hsm, retention_days, purge_protection };
         let config = VaultConfig { id: VAULT_ID, rules, authorities, floor };
-        let vault = Vault::new(config, Arc::clone(&installation), signer, pools().clone())?;
+        let vault = Vault::new(config, Arc::new(installation), signer, pools().clone())?;
         let roots = Roots::new(ca.root_der()).unwrap();
-        Ok(Scene { vault, installation, store, roots, chain, started, dir })
+        Ok(Scene { vault, roots, chain, started, dir })
     }
 
     /// The vault with an exportable EC key [`KEY`] under [`policy`].
@@ -127,8 +127,6 @@ impl Setup {
 /// A vault with what is around it.
 pub(crate) struct Scene {
     pub(crate) vault: Vault,
-    pub(crate) installation: Arc<Installation>,
-    pub(crate) store: Store,
     pub(crate) roots: Roots,
     pub(crate) chain: Vec<Vec<u8>>,
     started: usize,
@@ -266,8 +264,17 @@ impl Scene {
 
     /// Every record of the audit log since the vault was opened; reading checks its chain.
     pub(crate) fn records(&self) -> Vec<Object> {
-        let records = skerry_audit::read(self.dir.path()).unwrap().skip(self.started);
-        records.map(|record| record.unwrap().json().unwrap().into_object().unwrap()).collect()
+        self.all_records().split_off(self.started)
+    }
+
+    /// Every record of the log, the start of the service among them.
+    pub(crate) fn all_records(&self) -> Vec<Object> {
+        read_records(self.dir.path())
+    }
+
+    /// Closes everything, and keeps the log.
+    pub(crate) fn into_folder(self) -> TempDir {
+        self.dir
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -280,12 +287,18 @@ impl Scene {
     }
 }
 
-pub(crate) fn at(secs: u64) -> SystemTime {
-    UNIX_EPOCH + Duration::from_secs(secs)
+/// Every record of a log; reading checks its chain.
+pub(crate) fn read_records(folder: &Path) -> Vec<Object> {
+    let records = skerry_audit::read(folder).unwrap();
+    records.map(|record| record.unwrap().json().unwrap().into_object().unwrap()).collect()
 }
 
-pub(crate) fn rng(seed: u8) -> ChaCha20Rng {
-    ChaCha20Rng::from_seed([seed; 32])
+pub(crate) fn tags(tags: &[(&str, &str)]) -> Tags {
+    Tags::new(tags.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()).unwrap()
+}
+
+pub(crate) fn at(secs: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(secs)
 }
 
 /// Runs an operation to its end. Many threads may do so at once.

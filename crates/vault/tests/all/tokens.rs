@@ -8,7 +8,6 @@ use skerry_jose::json::{ErrorKind, Value};
 use skerry_jose::{Algorithm, JwkSet, JwsError, KeyLookupError, SigningKey, b64};
 use skerry_keywrap::UnwrapError;
 use skerry_policy::permit::{Denied, VaultFloor};
-use skerry_vault::command::ReleaseCommand;
 use skerry_vault::release::{Circumstances, decide};
 use skerry_vault::{Refusal, TrustedAuthority};
 
