@@ -2,9 +2,11 @@
 //!
 //! Microsoft's own clients check less: one never looks at the signature, none at the key id, the nonce or the target key.
 //! Here the answer must be signed under a chain that ends at a configured root and names the vault, must be for the key
-//! and nonce that were asked for, and must carry a receipt for the very token that was sent. Requests over HTTP are not
-//! here yet.
+//! and nonce that were asked for, and must carry a receipt for the very token that was sent. [`http`] asks over
+//! HTTPS under the same roots, [`attestation`] asks for a token.
 
+pub mod attestation;
+pub mod http;
 pub mod limits;
 
 mod receipt;

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::digest;
+use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
 use skerry_jose::json::{self, Object, Value};
 use skerry_jose::{Algorithm, JwkError, JwsError, PublicKey, Unverified, VerifyingKey, b64};
@@ -59,7 +60,7 @@ pub enum ReleaseAnswerError {
 }
 
 /// The roots under which a vault's certificate must be. Configuration inside the TEE vouches for them.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Roots(Vec<TrustAnchor<'static>>);
 
 impl Roots {
@@ -68,6 +69,20 @@ impl Roots {
         let der = CertificateDer::from(root_der);
         let anchor = anchor_from_trusted_cert(&der).map_err(|_| ReleaseAnswerError::Root)?;
         Ok(Roots(vec![anchor.to_owned()]))
+    }
+
+    /// Reads one root certificate or several, PEM.
+    pub fn from_pem(text: &[u8]) -> Result<Roots, ReleaseAnswerError> {
+        let anchor = |der: Result<CertificateDer<'_>, _>| {
+            let der = der.map_err(|_| ReleaseAnswerError::Root)?;
+            anchor_from_trusted_cert(&der).map(|anchor| anchor.to_owned()).map_err(|_| ReleaseAnswerError::Root)
+        };
+        let anchors: Vec<_> = CertificateDer::pem_slice_iter(text).map(anchor).collect::<Result<_, _>>()?;
+        if anchors.is_empty() { Err(ReleaseAnswerError::Root) } else { Ok(Roots(anchors)) }
+    }
+
+    pub(crate) fn anchors(&self) -> &[TrustAnchor<'static>] {
+        &self.0
     }
 }
 

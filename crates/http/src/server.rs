@@ -91,6 +91,14 @@ impl Server {
         Ok(Server { listeners: bound })
     }
 
+    /// Serves on sockets that the program bound before, each with its listener, whose own address does not count.
+    ///
+    /// Some of what is served depends on the ports: the names in tokens and certificates where a free port was taken.
+    pub fn on(listeners: Vec<(TcpListener, Listener)>, machine: &Machine) -> io::Result<Server> {
+        let on = |(socket, listener)| BoundListener::on(socket, listener, machine);
+        Ok(Server { listeners: listeners.into_iter().map(on).collect::<io::Result<_>>()? })
+    }
+
     /// The addresses bound, in the order of the listeners.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.listeners.iter().map(|listener| listener.address).collect()
@@ -139,8 +147,11 @@ struct BoundListener {
 
 impl BoundListener {
     async fn bind(listener: Listener, machine: &Machine) -> io::Result<BoundListener> {
-        let Listener { address, tls, names, surface, limits } = listener;
-        let socket = TcpListener::bind(address).await?;
+        Self::on(TcpListener::bind(listener.address).await?, listener, machine)
+    }
+
+    fn on(socket: TcpListener, listener: Listener, machine: &Machine) -> io::Result<BoundListener> {
+        let Listener { tls, names, surface, limits, .. } = listener;
         let address = socket.local_addr()?;
         let front = Front::new(surface, names.bound_to(address.port()), limits, machine.clone(), tls.is_some());
         let gate = Gate::new(limits.connections_max, limits.connections_per_peer_max);

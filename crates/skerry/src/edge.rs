@@ -11,20 +11,68 @@ pub(crate) const REFUSED: u8 = 1;
 /// Exit code of a command that could not be understood or read its files.
 pub(crate) const USAGE: u8 = 2;
 
-/// Exit code when what is needed is not there: here, somebody who reads the output.
-const UNAVAILABLE: i32 = 3;
+/// Exit code when what is needed is not there: a server, a port, somebody who reads the output.
+pub(crate) const UNAVAILABLE: u8 = 3;
+/// Exit code when stored bytes are not what was stored.
+pub(crate) const INTEGRITY: u8 = 4;
+
+/// An error and the exit code that tells scripts who must act.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    exit: u8,
+    error: anyhow::Error,
+}
+
+impl Failure {
+    /// The question was answered with no.
+    pub(crate) fn refused(error: anyhow::Error) -> Failure {
+        Failure { exit: REFUSED, error }
+    }
+
+    /// What is needed is not there now.
+    pub(crate) fn unavailable(error: anyhow::Error) -> Failure {
+        Failure { exit: UNAVAILABLE, error }
+    }
+
+    /// What is stored is not what was stored, or not for this.
+    pub(crate) fn integrity(error: anyhow::Error) -> Failure {
+        Failure { exit: INTEGRITY, error }
+    }
+
+    /// Prints the error with its causes on standard error; its exit code.
+    pub(crate) fn report(&self) -> ExitCode {
+        complain(&self.error);
+        ExitCode::from(self.exit)
+    }
+}
+
+/// An error without a code of its own is one of usage: arguments, files, configuration.
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Failure {
+        Failure { exit: USAGE, error }
+    }
+}
 
 /// Prints an error with its causes on standard error; the exit code of a usage error.
 pub(crate) fn fail(error: &anyhow::Error) -> ExitCode {
-    // A closed standard error leaves only the exit code to speak.
-    let _ = writeln!(std::io::stderr(), "skerry: {error:#}");
+    complain(error);
     ExitCode::from(USAGE)
+}
+
+/// Prints one line of progress or warning on standard error.
+pub(crate) fn note(text: &str) {
+    // A closed standard error leaves only the exit code to speak.
+    let _ = writeln!(std::io::stderr(), "skerry: {text}");
+}
+
+fn complain(error: &anyhow::Error) {
+    note(&format!("{error:#}"));
 }
 
 /// Prints text on standard output. Whoever closed it wants no more of it, and no word about that.
 pub(crate) fn say(text: &str) -> anyhow::Result<()> {
     match writeln!(std::io::stdout(), "{text}") {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(UNAVAILABLE),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(i32::from(UNAVAILABLE)),
         outcome => outcome.map_err(Into::into),
     }
 }

@@ -5,7 +5,9 @@
 mod demo;
 mod edge;
 mod evidence;
+mod machine;
 mod policy;
+mod simulate;
 
 use std::process::ExitCode;
 
@@ -28,6 +30,7 @@ enum Command {
     /// Check a release policy, or explain what it says of a token
     #[command(subcommand)]
     Policy(policy::Command),
+    Simulate(simulate::Options),
 }
 
 fn main() -> ExitCode {
@@ -35,5 +38,6 @@ fn main() -> ExitCode {
         Command::Demo(options) => demo::run(&options),
         Command::Policy(command) => policy::run(&command),
         Command::Evidence(command) => evidence::run(command),
+        Command::Simulate(options) => simulate::run(&options),
     }
 }

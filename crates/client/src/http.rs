@@ -1,0 +1,231 @@
+//! HTTPS to a service that configuration names: one connection per request, its answer read whole.
+//!
+//! Only the roots given are trusted, redirects are not followed, nothing is tried twice, no proxy is asked. What an answer
+//! means is for the modules that ask ([`crate::attestation`]).
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, USER_AGENT};
+use http::{Method, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::limits::{ANSWER_BYTES_MAX, CONNECT_TIME_MAX, REQUEST_TIME_MAX};
+use crate::release::Roots;
+
+/// Why there is no answer. No `Eq`, since rustls' error has none.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HttpError {
+    /// Not `https://host[:port][/path]`.
+    #[error("{0:?} is not an https URL without query and fragment")]
+    Url(String),
+    /// A header that HTTP cannot carry: the bearer token.
+    #[error("the bearer token has characters that no header takes")]
+    Bearer,
+    /// The name has no address, or nobody answers there.
+    #[error("cannot connect to {authority}: {kind}")]
+    Connect {
+        /// Host and port asked.
+        authority: String,
+        /// What the system said.
+        kind: io::ErrorKind,
+    },
+    /// The certificate is not one of that host under the roots given.
+    #[error("the certificate of {authority} is not trusted")]
+    Certificate {
+        /// Host and port asked.
+        authority: String,
+        /// What is wrong with it.
+        source: rustls::Error,
+    },
+    /// No TLS with the other end: most often it does not speak TLS.
+    #[error("no TLS with {authority}: {kind}")]
+    Tls {
+        /// Host and port asked.
+        authority: String,
+        /// What the system said.
+        kind: io::ErrorKind,
+    },
+    /// The connection ended, or what came is not HTTP.
+    #[error("{authority} did not answer in HTTP")]
+    Protocol {
+        /// Host and port asked.
+        authority: String,
+    },
+    /// A longer answer than is read.
+    #[error("the answer has more than {max} bytes")]
+    TooLarge {
+        /// The limit.
+        max: usize,
+    },
+    /// No whole answer in time.
+    #[error("{authority} did not answer within {secs} s")]
+    Time {
+        /// Host and port asked.
+        authority: String,
+        /// The limit.
+        secs: u64,
+    },
+    /// The library of TLS refused its configuration.
+    #[error("TLS")]
+    Setup(#[source] rustls::Error),
+}
+
+/// Where a service is: `https://host[:port]`, and a path in front of its own paths if it has one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    authority: String,
+    host: ServerName<'static>,
+    port: u16,
+    prefix: String,
+}
+
+/// One request. Bodies are JSON.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ask<'a> {
+    /// The method.
+    pub method: Method,
+    /// Path and query below the endpoint, with a slash in front.
+    pub path: &'a str,
+    /// A bearer token.
+    pub bearer: Option<&'a str>,
+    /// A body.
+    pub body: Option<String>,
+}
+
+/// One answer, whatever its status.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
+}
+
+/// Asks over HTTPS and believes servers under these roots alone.
+#[derive(Clone)]
+pub struct Client {
+    tls: TlsConnector,
+}
+
+impl Endpoint {
+    /// Accepts iff the text is an https URL with a host and without user, query and fragment.
+    pub fn parse(text: &str) -> Result<Endpoint, HttpError> {
+        let refused = || HttpError::Url(text.to_owned());
+        let uri: Uri = text.parse().map_err(|_| refused())?;
+        let authority = uri.authority().filter(|authority| !authority.as_str().contains('@')).ok_or_else(refused)?;
+        let tail = uri.query().is_some() || text.contains('#');
+        if uri.scheme_str() != Some("https") || tail {
+            return Err(refused());
+        }
+        let bare = authority.host().trim_start_matches('[').trim_end_matches(']');
+        let host = ServerName::try_from(bare.to_owned()).map_err(|_| refused())?;
+        let prefix = uri.path().trim_end_matches('/').to_owned();
+        Ok(Endpoint { authority: authority.to_string(), host, port: authority.port_u16().unwrap_or(443), prefix })
+    }
+
+    /// `host` or `host:port`, as it was written.
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+}
+
+impl Client {
+    /// A client that trusts `roots`, which configuration vouches for, and no others.
+    pub fn new(roots: &Roots) -> Result<Client, HttpError> {
+        let roots = RootCertStore { roots: roots.anchors().to_vec() };
+        let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()));
+        let builder = builder.with_safe_default_protocol_versions().map_err(HttpError::Setup)?;
+        let config = builder.with_root_certificates(roots).with_no_client_auth();
+        Ok(Client { tls: TlsConnector::from(Arc::new(config)) })
+    }
+
+    /// The answer to one request.
+    pub async fn ask(&self, endpoint: &Endpoint, ask: Ask<'_>) -> Result<Answer, HttpError> {
+        let late = || late(endpoint, REQUEST_TIME_MAX);
+        timeout(REQUEST_TIME_MAX, self.exchange(endpoint, ask)).await.map_err(|_| late())?
+    }
+
+    async fn exchange(&self, endpoint: &Endpoint, ask: Ask<'_>) -> Result<Answer, HttpError> {
+        let request = request(endpoint, ask)?;
+        let connecting = timeout(CONNECT_TIME_MAX, self.connect(endpoint));
+        let stream = connecting.await.map_err(|_| late(endpoint, CONNECT_TIME_MAX))??;
+        let broken = |_| HttpError::Protocol { authority: endpoint.authority.clone() };
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        let exchange = async {
+            let (head, body) = sender.send_request(request).await.map_err(broken)?.into_parts();
+            let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+            let body = body.map_err(|error| match error.is::<LengthLimitError>() {
+                true => HttpError::TooLarge { max: ANSWER_BYTES_MAX },
+                false => HttpError::Protocol { authority: endpoint.authority.clone() },
+            })?;
+            Ok(Answer { status: head.status, headers: head.headers, body: body.to_bytes() })
+        };
+        let mut exchange = std::pin::pin!(exchange);
+        tokio::select! {
+            biased;
+            answer = exchange.as_mut() => answer,
+            // The connection's end wakes the exchange, which knows best what to make of it.
+            _ = connection => exchange.await,
+        }
+    }
+
+    async fn connect(&self, endpoint: &Endpoint) -> Result<TlsStream<TcpStream>, HttpError> {
+        let authority = || endpoint.authority.clone();
+        let stream = TcpStream::connect((endpoint.host.to_str().as_ref(), endpoint.port)).await;
+        let stream = stream.map_err(|error| HttpError::Connect { authority: authority(), kind: error.kind() })?;
+        let connected = self.tls.connect(endpoint.host.clone(), stream).await;
+        connected.map_err(|error| match certificate_error(&error) {
+            Some(source) => HttpError::Certificate { authority: authority(), source },
+            None => HttpError::Tls { authority: authority(), kind: error.kind() },
+        })
+    }
+}
+
+fn request(endpoint: &Endpoint, ask: Ask<'_>) -> Result<http::Request<Full<Bytes>>, HttpError> {
+    let target = format!("{}{}", endpoint.prefix, ask.path);
+    let refused = || HttpError::Url(format!("https://{}{target}", endpoint.authority));
+    let mut request = http::Request::new(Full::new(ask.body.clone().map(Bytes::from).unwrap_or_default()));
+    *request.method_mut() = ask.method;
+    *request.uri_mut() = target.parse().map_err(|_| refused())?;
+    let headers = request.headers_mut();
+    headers.insert(HOST, HeaderValue::try_from(&endpoint.authority).map_err(|_| refused())?);
+    headers.insert(USER_AGENT, AGENT);
+    headers.insert(ACCEPT, JSON);
+    if ask.body.is_some() {
+        headers.insert(CONTENT_TYPE, JSON);
+    }
+    if let Some(token) = ask.bearer {
+        let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| HttpError::Bearer)?;
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
+    Ok(request)
+}
+
+fn late(endpoint: &Endpoint, limit: Duration) -> HttpError {
+    HttpError::Time { authority: endpoint.authority.clone(), secs: limit.as_secs() }
+}
+
+/// rustls' word on a certificate, out of the error of the stream.
+fn certificate_error(error: &io::Error) -> Option<rustls::Error> {
+    let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+    matches!(error, rustls::Error::InvalidCertificate(_)).then(|| error.clone())
+}
+
+const AGENT: HeaderValue = HeaderValue::from_static(concat!("skerry/", env!("CARGO_PKG_VERSION")));
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
