@@ -2,10 +2,13 @@
 //!
 //! Exit codes: 0 ok, 1 refused, 2 usage, 3 unavailable, 4 integrity.
 
+mod config;
 mod demo;
+mod dev;
 mod edge;
 mod evidence;
 mod machine;
+mod pem;
 mod policy;
 mod simulate;
 

@@ -73,10 +73,10 @@ fn token(options: &Options, now: SystemTime) -> Result<String, Failure> {
     let token = runtime.block_on(attest_snp(&client, &service, request.to_body()));
     token.map_err(|error| match error {
         AttestError::Refused { .. } => Failure::refused(error.into()),
-        error => Failure::unavailable(anyhow::Error::new(error).context(format!(
-            "no token from {}: is it running? `skerry dev` starts one",
-            service.authority()
-        ))),
+        error => Failure::unavailable(
+            anyhow::Error::new(error)
+                .context(format!("no token from {}: is it running? `skerry dev` starts one", service.authority())),
+        ),
     })
 }
 

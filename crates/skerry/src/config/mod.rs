@@ -1,0 +1,117 @@
+//! Configuration: skerry.toml becomes [`Settings`], or the first [`Refusal`] with its place.
+//!
+//! A configuration that cannot mean what it says is refused before anything is listened on. Secrets are never in it, only
+//! the names of their files, whose modes are looked at. Paths are relative to the folder of the configuration. The time is
+//! an argument, for certificates.
+
+mod error;
+mod file;
+mod files;
+mod listeners;
+mod people;
+mod services;
+mod settings;
+mod vaults;
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+pub(crate) use error::{ConfigError, Refusal};
+pub(crate) use settings::{
+    Anchors, Attestation, Authority, Client, Identity, Issuer, Keys, Listener, ReleaseKey, Serves, Settings, Vault,
+    VaultKind, VaultListener,
+};
+
+use file::File;
+
+/// Reads and checks a configuration and every file it names.
+pub(crate) fn load(path: &Path, now: SystemTime) -> Result<Settings, ConfigError> {
+    let whole = |refusal| ConfigError { file: path.to_owned(), key: String::new(), refusal };
+    let bytes = std::fs::metadata(path).map_err(|error| whole(Refusal::Unreadable(error.kind())))?.len();
+    if bytes > FILE_BYTES_MAX {
+        return Err(whole(Refusal::TooLarge { bytes, max: FILE_BYTES_MAX }));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| whole(Refusal::Unreadable(error.kind())))?;
+    let file = toml::from_str(&text).map_err(|error: toml::de::Error| ConfigError {
+        key: error.span().map(|span| place(&text, span.start)).unwrap_or_default(),
+        ..whole(Refusal::Syntax(error.message().to_owned()))
+    })?;
+    let folder = path.parent().map(Path::to_owned).unwrap_or_default();
+    Check { file: path, folder, now }.settings(&file)
+}
+
+/// What all checks know.
+struct Check<'a> {
+    file: &'a Path,
+    folder: PathBuf,
+    now: SystemTime,
+}
+
+impl Check<'_> {
+    fn refuse(&self, key: &str, refusal: Refusal) -> ConfigError {
+        ConfigError { file: self.file.to_owned(), key: key.to_owned(), refusal }
+    }
+
+    fn settings(&self, file: &File) -> Result<Settings, ConfigError> {
+        self.sections_are_there(file)?;
+        let data = self.data(&file.server)?;
+        let root_key = self.root_key(&file.server)?;
+        let attestation = file.attestation.as_ref().map(|section| self.attestation(section)).transpose()?;
+        let identity = file.identity.as_ref().map(|section| self.identity(section)).transpose()?;
+        let authorities = self.authorities(&file.authority, attestation.as_ref())?;
+        let issuers = self.issuers(file, identity.as_ref(), attestation.as_ref(), &authorities)?;
+        let vaults = self.vaults(&file.vault, &authorities)?;
+        let (listeners, warnings) = self.listeners(file, &vaults)?;
+        self.everything_is_served(file)?;
+        if !vaults.is_empty() && issuers.is_empty() {
+            return Err(self.refuse("issuer", Refusal::NoIssuer));
+        }
+        let attestation = match (attestation, &file.attestation) {
+            (Some(made), Some(section)) => Some(self.policy_readers(made, section, &issuers)?),
+            _ => None,
+        };
+        let access = self.access(&file.access, &issuers, &vaults)?;
+        Ok(Settings {
+            data,
+            root_key,
+            listeners,
+            issuers,
+            authorities,
+            attestation,
+            identity,
+            vaults,
+            access,
+            warnings,
+        })
+    }
+
+    /// What is configured and reached by nobody is a mistake.
+    fn everything_is_served(&self, file: &File) -> Result<(), ConfigError> {
+        let has = |kind| file.listener.iter().any(|listener| listener.kind == kind);
+        if file.attestation.is_some() && !has(file::ListenerKind::Attestation) {
+            return Err(self.refuse("attestation", Refusal::NotServed("attestation")));
+        }
+        if file.identity.is_some() && !has(file::ListenerKind::Identity) {
+            return Err(self.refuse("identity", Refusal::NotServed("identity")));
+        }
+        let served = |name: &String| file.listener.iter().any(|listener| listener.vaults.contains(name));
+        match file.vault.iter().position(|vault| !served(&vault.name)) {
+            Some(at) => Err(self.refuse(&format!("vault[{at}]"), Refusal::NotServed("vault"))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// `line:column` of a byte, both from 1.
+fn place(text: &str, at: usize) -> String {
+    let before = text.get(..at).unwrap_or(text);
+    let line = before.matches('\n').count().saturating_add(1);
+    let column = before.chars().rev().take_while(|one| *one != '\n').count().saturating_add(1);
+    format!("{line}:{column}")
+}
+
+/// The example, with every section and comment, has 6 kB.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+#[cfg(test)]
+mod tests;

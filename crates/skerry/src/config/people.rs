@@ -1,0 +1,157 @@
+//! `[[issuer]]` and `[identity]`: who vouches for callers.
+
+use skerry_attestation_result::IssuerUrl;
+use zeroize::Zeroizing;
+
+use super::file::{File, Identity as Section, Issuer as IssuerSection};
+use super::settings::{Attestation, Authority, Client, Identity, Issuer, Keys};
+use super::{Check, ConfigError, Refusal};
+
+impl Check<'_> {
+    pub(super) fn identity(&self, section: &Section) -> Result<Identity, ConfigError> {
+        let issuer = self.url("identity.issuer", &section.issuer)?;
+        if !is_tenant(&section.tenant) {
+            return Err(self.refuse("identity.tenant", Refusal::Tenant(section.tenant.clone())));
+        }
+        let token_lifetime_secs = section.token_lifetime_secs.unwrap_or(LIFETIME_SECS);
+        if !(LIFETIME_SECS_MIN..=LIFETIME_SECS_MAX).contains(&token_lifetime_secs) {
+            let (seen, min, max) = (token_lifetime_secs, LIFETIME_SECS_MIN, LIFETIME_SECS_MAX);
+            return Err(self.refuse("identity.token_lifetime_secs", Refusal::Lifetime { seen, min, max }));
+        }
+        let signing_key = self.rsa_key("identity.signing_key", &section.signing_key)?;
+        let clients = self.clients(section)?;
+        Ok(Identity { issuer, tenant: section.tenant.clone(), signing_key, token_lifetime_secs, clients })
+    }
+
+    fn clients(&self, section: &Section) -> Result<Vec<Client>, ConfigError> {
+        let mut clients: Vec<Client> = Vec::new();
+        for (at, client) in section.client.iter().enumerate() {
+            let key = format!("identity.client[{at}]");
+            if client.id.is_empty() {
+                return Err(self.refuse(&format!("{key}.id"), Refusal::Empty));
+            }
+            if clients.iter().any(|other| other.id == client.id) {
+                return Err(self.refuse(&format!("{key}.id"), Refusal::ClientTwice(client.id.clone())));
+            }
+            if client.resources.is_empty() {
+                return Err(self.refuse(&format!("{key}.resources"), Refusal::Empty));
+            }
+            let secret = self.client_secret(&format!("{key}.secret"), &client.secret)?;
+            clients.push(Client { id: client.id.clone(), secret, resources: client.resources.clone() });
+        }
+        Ok(clients)
+    }
+
+    /// The line that tools write ends in a line feed, which is not the secret's.
+    fn client_secret(&self, key: &str, path: &std::path::Path) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
+        let mut secret = self.secret(key, path)?;
+        if secret.last() == Some(&b'\n') {
+            secret.pop();
+        }
+        match secret.len() {
+            bytes if bytes < SECRET_BYTES_MIN => {
+                let (path, min) = (self.resolve(path), SECRET_BYTES_MIN);
+                Err(self.refuse(key, Refusal::SecretShort { path, bytes, min }))
+            }
+            _ => Ok(secret),
+        }
+    }
+
+    /// The providers configured, and the token service beside, which needs no entry of its own.
+    pub(super) fn issuers(
+        &self,
+        file: &File,
+        identity: Option<&Identity>,
+        attestation: Option<&Attestation>,
+        authorities: &[Authority],
+    ) -> Result<Vec<Issuer>, ConfigError> {
+        let mut issuers: Vec<Issuer> = Vec::new();
+        let vouches_for_tees = |url: &IssuerUrl| {
+            attestation.is_some_and(|attestation| attestation.issuer == *url)
+                || authorities.iter().any(|authority| authority.url == *url)
+        };
+        if let Some(identity) = identity {
+            if vouches_for_tees(&identity.issuer) {
+                let refusal = Refusal::IssuerIsAuthority(identity.issuer.to_string());
+                return Err(self.refuse("identity.issuer", refusal));
+            }
+            issuers.push(own(identity));
+        }
+        for (at, section) in file.issuer.iter().enumerate() {
+            let issuer = self.issuer(&format!("issuer[{at}]"), section)?;
+            for (url, key) in std::iter::once((&issuer.url, "url")).chain(issuer.also.iter().map(|url| (url, "also"))) {
+                let key = format!("issuer[{at}].{key}");
+                if vouches_for_tees(url) {
+                    return Err(self.refuse(&key, Refusal::IssuerIsAuthority(url.to_string())));
+                }
+                if issuers.iter().any(|other| other.url == *url || other.also.contains(url)) {
+                    return Err(self.refuse(&key, Refusal::IssuerTwice(url.to_string())));
+                }
+            }
+            issuers.push(issuer);
+        }
+        Ok(issuers)
+    }
+
+    fn issuer(&self, key: &str, section: &IssuerSection) -> Result<Issuer, ConfigError> {
+        let url = self.url(&format!("{key}.url"), &section.url)?;
+        let also = section.also.iter().enumerate().map(|(at, text)| self.url(&format!("{key}.also[{at}]"), text));
+        let also = also.collect::<Result<_, _>>()?;
+        if let Some(text) = &section.authorization {
+            self.url(&format!("{key}.authorization"), text)?;
+        }
+        if let Some(tenant) = section.tenant.as_ref().filter(|tenant| !is_tenant(tenant)) {
+            return Err(self.refuse(&format!("{key}.tenant"), Refusal::Tenant(tenant.clone())));
+        }
+        let keys = match (&section.jwks, &section.fetch) {
+            (Some(path), None) => Keys::Fixed(self.key_set(&format!("{key}.jwks"), path)?),
+            (None, Some(fetch)) => Keys::Fetched(self.fetch(&format!("{key}.fetch"), fetch, &url)?),
+            (jwks, fetch) => {
+                let given = usize::from(jwks.is_some()) + usize::from(fetch.is_some());
+                return Err(self.refuse(key, Refusal::KeySource { given, choices: "jwks, fetch" }));
+            }
+        };
+        Ok(Issuer {
+            url,
+            also,
+            tenant: section.tenant.clone(),
+            authorization: section.authorization.clone(),
+            audiences: section.audiences.clone(),
+            keys,
+        })
+    }
+
+    /// The spelling by which principals of this issuer are known.
+    pub(super) fn issuer_of_callers(&self, key: &str, text: &str, issuers: &[Issuer]) -> Result<String, ConfigError> {
+        let url = self.url(key, text)?;
+        let issuer = issuers.iter().find(|issuer| issuer.url == url || issuer.also.contains(&url));
+        let issuer = issuer.ok_or_else(|| self.refuse(key, Refusal::UnknownIssuer(text.to_owned())))?;
+        Ok(issuer.url.as_str().to_owned())
+    }
+}
+
+fn own(identity: &Identity) -> Issuer {
+    Issuer {
+        url: identity.issuer.clone(),
+        also: Vec::new(),
+        tenant: Some(identity.tenant.clone()),
+        authorization: None,
+        audiences: Vec::new(),
+        keys: Keys::BuiltIn,
+    }
+}
+
+/// What stands in a path and in a challenge without being escaped.
+fn is_tenant(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
+        && text.starts_with(|first: char| first.is_ascii_alphanumeric())
+}
+
+/// Entra's tokens live for an hour to a day.
+const LIFETIME_SECS: u64 = 3_600;
+const LIFETIME_SECS_MIN: u64 = 60;
+const LIFETIME_SECS_MAX: u64 = 86_400;
+
+/// 128 bits of entropy, if every byte has eight.
+const SECRET_BYTES_MIN: usize = 16;

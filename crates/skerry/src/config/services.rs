@@ -1,0 +1,184 @@
+//! `[attestation]` and `[[authority]]`: who vouches for TEEs.
+
+use skerry_attestation_result::IssuerUrl;
+use skerry_evidence::snp::{Generation, TcbVersion};
+use skerry_identity::Principal;
+use skerry_jose::{Algorithm, SigningKey};
+use skerry_verifier::Floor;
+use zeroize::Zeroizing;
+
+use super::file::{
+    self, Attestation as Section, AttestationFloor, Authority as AuthoritySection, Fetch as FetchSection,
+};
+use super::settings::{Anchors, Attestation, Authority, Fetch, Issuer, Keys};
+use super::{Check, ConfigError, Refusal};
+
+impl Check<'_> {
+    pub(super) fn attestation(&self, section: &Section) -> Result<Attestation, ConfigError> {
+        Ok(Attestation {
+            issuer: self.url("attestation.issuer", &section.issuer)?,
+            signing_key: self.rsa_key("attestation.signing_key", &section.signing_key)?,
+            anchors: self.anchors(section)?,
+            floor: self.floor(section)?,
+            policy_readers: Vec::new(),
+        })
+    }
+
+    /// Readers are callers, so they wait until the issuers of callers are known.
+    pub(super) fn policy_readers(
+        &self,
+        attestation: Attestation,
+        section: &Section,
+        issuers: &[Issuer],
+    ) -> Result<Attestation, ConfigError> {
+        let reader = |(at, reader): (usize, &file::Subject)| {
+            let key = format!("attestation.policy_readers[{at}]");
+            if reader.subject.is_empty() {
+                return Err(self.refuse(&format!("{key}.subject"), Refusal::Empty));
+            }
+            let issuer = self.issuer_of_callers(&format!("{key}.issuer"), &reader.issuer, issuers)?;
+            Ok(Principal::new(issuer, reader.subject.as_str()))
+        };
+        let policy_readers = section.policy_readers.iter().enumerate().map(reader).collect::<Result<_, _>>()?;
+        Ok(Attestation { policy_readers, ..attestation })
+    }
+
+    /// Real or simulated, said in so many words.
+    fn anchors(&self, section: &Section) -> Result<Anchors, ConfigError> {
+        let key = "attestation.anchors";
+        match (section.anchors.as_deref(), section.danger.simulated.as_slice()) {
+            (None, []) => Err(self.refuse(key, Refusal::NoAnchors)),
+            (Some("amd"), []) => Ok(Anchors::Amd),
+            (Some(other), []) => Err(self.refuse(key, Refusal::Anchors(other.to_owned()))),
+            (Some(_), _) => Err(self.refuse(key, Refusal::RealAndSimulated)),
+            (None, roots) => {
+                let roots = roots.iter().enumerate().map(|(at, root)| self.simulated_root(at, root));
+                roots.collect::<Result<_, _>>().map(Anchors::Simulated)
+            }
+        }
+    }
+
+    fn simulated_root(&self, at: usize, root: &file::SimulatedRoot) -> Result<(Generation, [u8; 32]), ConfigError> {
+        let mut digest = [0; 32];
+        hex::decode_to_slice(&root.spki_sha256, &mut digest).map_err(|_| {
+            let key = format!("attestation.danger.simulated[{at}].spki_sha256");
+            self.refuse(&key, Refusal::AnchorDigest(root.spki_sha256.clone()))
+        })?;
+        let generation = match root.generation {
+            file::Generation::Milan => Generation::Milan,
+            file::Generation::Genoa => Generation::Genoa,
+            file::Generation::Turin => Generation::Turin,
+        };
+        Ok((generation, digest))
+    }
+
+    fn floor(&self, section: &Section) -> Result<Floor, ConfigError> {
+        let AttestationFloor { vmpl_max, guest_svn_min, tcb_min } = &section.floor;
+        if *vmpl_max > VMPL_MAX {
+            let refusal = Refusal::Vmpl { seen: *vmpl_max, max: VMPL_MAX };
+            return Err(self.refuse("attestation.floor.vmpl_max", refusal));
+        }
+        let mut floor = Floor::default().vmpl_max(*vmpl_max).guest_svn_min(*guest_svn_min);
+        for (generation, name, tcb) in [
+            (Generation::Milan, "milan", tcb_min.milan),
+            (Generation::Genoa, "genoa", tcb_min.genoa),
+            (Generation::Turin, "turin", tcb_min.turin),
+        ] {
+            let Some(tcb) = tcb else { continue };
+            if tcb.fmc.is_some() != (generation == Generation::Turin) {
+                return Err(self.refuse(&format!("attestation.floor.tcb_min.{name}"), Refusal::TcbFmc));
+            }
+            let file::Tcb { fmc, bootloader, tee, snp, microcode } = tcb;
+            floor = floor.tcb_min(generation, TcbVersion { fmc, bootloader, tee, snp, microcode });
+        }
+        if section.danger.allow_debug {
+            floor = floor.danger().allow_debug();
+        }
+        if section.danger.allow_migration {
+            floor = floor.danger().allow_migration();
+        }
+        Ok(floor)
+    }
+
+    pub(super) fn authorities(
+        &self,
+        sections: &[AuthoritySection],
+        attestation: Option<&Attestation>,
+    ) -> Result<Vec<Authority>, ConfigError> {
+        let mut authorities: Vec<Authority> = Vec::new();
+        for (at, section) in sections.iter().enumerate() {
+            let key = format!("authority[{at}]");
+            let url = self.url(&format!("{key}.url"), &section.url)?;
+            if authorities.iter().any(|other| other.url == url) {
+                return Err(self.refuse(&format!("{key}.url"), Refusal::IssuerTwice(section.url.clone())));
+            }
+            let keys = self.authority_keys(&key, section, &url, attestation)?;
+            authorities.push(Authority { url, keys, min_iat: section.min_iat });
+        }
+        Ok(authorities)
+    }
+
+    fn authority_keys(
+        &self,
+        key: &str,
+        section: &AuthoritySection,
+        url: &IssuerUrl,
+        attestation: Option<&Attestation>,
+    ) -> Result<Keys, ConfigError> {
+        let ours = attestation.is_some_and(|attestation| attestation.issuer == *url);
+        match (section.built_in, &section.jwks, &section.fetch) {
+            (true, None, None) if ours => Ok(Keys::BuiltIn),
+            (true, None, None) => Err(self.refuse(key, Refusal::NotBuiltIn)),
+            (false, Some(_), None) | (false, None, Some(_)) if ours => Err(self.refuse(key, Refusal::BuiltInElsewhere)),
+            (false, Some(path), None) => self.key_set(&format!("{key}.jwks"), path).map(Keys::Fixed),
+            (false, None, Some(fetch)) => self.fetch(&format!("{key}.fetch"), fetch, url).map(Keys::Fetched),
+            (built_in, jwks, fetch) => {
+                let given = usize::from(built_in) + usize::from(jwks.is_some()) + usize::from(fetch.is_some());
+                Err(self.refuse(key, Refusal::KeySource { given, choices: "built_in, jwks, fetch" }))
+            }
+        }
+    }
+
+    /// What may be fetched: the issuer's own origin unless more is said, under the roots given.
+    pub(super) fn fetch(&self, key: &str, section: &FetchSection, url: &IssuerUrl) -> Result<Fetch, ConfigError> {
+        for (at, text) in section.origins.iter().enumerate() {
+            if origin(text).as_deref() != Some(text) {
+                return Err(self.refuse(&format!("{key}.origins[{at}]"), Refusal::Origin(text.clone())));
+            }
+        }
+        let own = origin(url.normal()).unwrap_or_default();
+        let mut origins = vec![own.clone()];
+        origins.extend(section.origins.iter().filter(|other| **other != own).cloned());
+        let default = || format!("{}/.well-known/openid-configuration", url.as_str().trim_end_matches('/'));
+        let metadata = section.metadata.clone().unwrap_or_else(default);
+        if !origin(&metadata).is_some_and(|origin| origins.contains(&origin)) {
+            return Err(self.refuse(&format!("{key}.metadata"), Refusal::MetadataElsewhere(metadata)));
+        }
+        let roots_der = self.certificates(&format!("{key}.roots"), &section.roots)?;
+        Ok(Fetch { metadata, origins, roots_der, private_addresses: section.private_addresses })
+    }
+
+    pub(super) fn url(&self, key: &str, text: &str) -> Result<IssuerUrl, ConfigError> {
+        IssuerUrl::parse(text).map_err(|source| self.refuse(key, Refusal::Url { url: text.to_owned(), source }))
+    }
+
+    /// A key for RS256, as PKCS#8.
+    pub(super) fn rsa_key(&self, key: &str, path: &std::path::Path) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
+        let der = self.private_key(key, path)?;
+        match SigningKey::from_pkcs8(Algorithm::Rs256, &der) {
+            Ok(_) => Ok(der),
+            Err(_) => Err(self.refuse(key, Refusal::SigningKeyNotRsa)),
+        }
+    }
+}
+
+/// `https://host[:port]` of a URL, in the form that is compared.
+fn origin(url: &str) -> Option<String> {
+    let end = url.get(SCHEME.len()..)?.find(['/', '?', '#']).map_or(url.len(), |end| SCHEME.len().saturating_add(end));
+    IssuerUrl::parse(url.get(..end)?).ok().map(|origin| origin.normal().to_owned())
+}
+
+const SCHEME: &str = "https://";
+
+/// AMD 56860, 1: privilege levels.
+const VMPL_MAX: u32 = 3;

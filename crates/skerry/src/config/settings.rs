@@ -1,0 +1,163 @@
+//! What a server is made of: configuration that was read, checked and found sound, its secrets among it.
+//!
+//! `skerry serve` makes it from skerry.toml, `skerry dev` from its folder. Nothing here is checked again.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use skerry_attestation_result::IssuerUrl;
+use skerry_evidence::snp::Generation;
+use skerry_identity::{Assignment, Principal};
+use skerry_jose::{JwkSet, SigningKey};
+use skerry_verifier::Floor;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+/// A server.
+pub(crate) struct Settings {
+    pub(crate) data: PathBuf,
+    pub(crate) root_key: Zeroizing<[u8; 32]>,
+    pub(crate) listeners: Vec<Listener>,
+    pub(crate) issuers: Vec<Issuer>,
+    pub(crate) authorities: Vec<Authority>,
+    pub(crate) attestation: Option<Attestation>,
+    pub(crate) identity: Option<Identity>,
+    pub(crate) vaults: Vec<Vault>,
+    pub(crate) access: Vec<Assignment>,
+    /// What is allowed and likely a mistake.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Where to listen, by which names, and for what.
+pub(crate) struct Listener {
+    pub(crate) address: SocketAddr,
+    pub(crate) names: skerry_http::Names,
+    /// None is plain HTTP, which only `dev` has, for instance metadata.
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+    pub(crate) serves: Serves,
+}
+
+/// What a listener serves.
+pub(crate) enum Serves {
+    Vaults(VaultListener),
+    Attestation,
+    Identity,
+    Metadata,
+}
+
+/// The vaults of a listener.
+pub(crate) struct VaultListener {
+    pub(crate) vaults: Vec<String>,
+    /// What exact names and addresses mean.
+    pub(crate) default_vault: Option<String>,
+    pub(crate) release: ReleaseKey,
+}
+
+/// What signs release answers: an RSA key and its certificates, leaf first.
+pub(crate) struct ReleaseKey {
+    pub(crate) key: SigningKey,
+    pub(crate) chain: Vec<Vec<u8>>,
+}
+
+/// An identity provider: who vouches for callers.
+pub(crate) struct Issuer {
+    /// The spelling that principals carry.
+    pub(crate) url: IssuerUrl,
+    /// Other spellings of the same.
+    pub(crate) also: Vec<IssuerUrl>,
+    pub(crate) tenant: Option<String>,
+    /// Where clients are sent for a token: `https://HOST/TENANT`.
+    pub(crate) authorization: Option<String>,
+    pub(crate) audiences: Vec<String>,
+    pub(crate) keys: Keys,
+}
+
+/// An attestation authority: who vouches for TEEs.
+pub(crate) struct Authority {
+    pub(crate) url: IssuerUrl,
+    pub(crate) keys: Keys,
+    pub(crate) min_iat: u64,
+}
+
+/// Where the keys of an issuer or authority are from.
+pub(crate) enum Keys {
+    /// This process: the attestation or identity service beside.
+    BuiltIn,
+    /// A file.
+    Fixed(JwkSet),
+    /// Its own metadata.
+    Fetched(Fetch),
+}
+
+/// What may be fetched, and whom to believe.
+pub(crate) struct Fetch {
+    pub(crate) metadata: String,
+    pub(crate) origins: Vec<String>,
+    pub(crate) roots_der: Vec<Vec<u8>>,
+    pub(crate) private_addresses: bool,
+}
+
+/// The attestation service.
+pub(crate) struct Attestation {
+    pub(crate) issuer: IssuerUrl,
+    /// The key as PKCS#8: it is opened twice, for tokens and for results.
+    pub(crate) signing_key: Zeroizing<Vec<u8>>,
+    pub(crate) anchors: Anchors,
+    pub(crate) floor: Floor,
+    pub(crate) policy_readers: Vec<Principal>,
+}
+
+/// Whose evidence is believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Anchors {
+    /// AMD's, as compiled in.
+    Amd,
+    /// These, by SHA-256 of the key; all their evidence is simulated.
+    Simulated(Vec<(Generation, [u8; 32])>),
+}
+
+/// The token service.
+pub(crate) struct Identity {
+    pub(crate) issuer: IssuerUrl,
+    pub(crate) tenant: String,
+    pub(crate) signing_key: Zeroizing<Vec<u8>>,
+    pub(crate) token_lifetime_secs: u64,
+    pub(crate) clients: Vec<Client>,
+}
+
+/// A client of the token service.
+pub(crate) struct Client {
+    pub(crate) id: String,
+    pub(crate) secret: Zeroizing<Vec<u8>>,
+    pub(crate) resources: Vec<String>,
+}
+
+/// A vault.
+#[derive(Debug, Clone)]
+pub(crate) struct Vault {
+    pub(crate) name: String,
+    pub(crate) id: Uuid,
+    pub(crate) kind: VaultKind,
+    pub(crate) authorities: Vec<IssuerUrl>,
+    pub(crate) retention_days: u16,
+    pub(crate) purge_protection: bool,
+    pub(crate) token_age_max_secs: Option<u64>,
+    pub(crate) accept_simulated: bool,
+}
+
+/// Which of Azure's services a vault is like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum VaultKind {
+    Standard,
+    Premium,
+    ManagedHsm,
+}
+
+/// What certificates have to be for: exact names, each vault under each domain, addresses.
+pub(crate) fn hosts(names: &skerry_http::Names, vaults: &[String]) -> Vec<String> {
+    let below = names.domains.iter().flat_map(|domain| vaults.iter().map(move |vault| format!("{vault}.{domain}")));
+    let addresses = names.addresses.iter().map(IpAddr::to_string);
+    names.hosts.iter().cloned().chain(below).chain(addresses).collect()
+}

@@ -1,0 +1,681 @@
+//! The example loads, and each refusal comes from the example with one thing changed.
+
+use std::fs::Permissions;
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rcgen::{CertificateParams, KeyPair};
+use skerry_attestation_result::IssuerUrlError;
+use skerry_evidence::snp::Generation;
+use skerry_jose::json::{Object, Value};
+use skerry_jose::{Algorithm, SigningKey};
+
+use super::*;
+use crate::pem;
+
+const EXAMPLE: &str = include_str!("../../../../examples/skerry.toml");
+
+/// 2027, when rcgen's default certificates (1975 to 4096) are good.
+fn now() -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(1_800_000_000)
+}
+
+/// The example with all that it names, in a folder of its own.
+struct Site {
+    folder: tempfile::TempDir,
+}
+
+impl Site {
+    fn new() -> Site {
+        let site = Site { folder: tempfile::tempdir().unwrap() };
+        std::fs::create_dir(site.path("tls")).unwrap();
+        std::fs::create_dir(site.path("data")).unwrap();
+        site.mode("data", 0o700);
+        site.put("skerry.toml", EXAMPLE);
+        for (name, text) in files() {
+            site.put(name, text);
+        }
+        site
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Mode 0600, whatever the umask is.
+    fn put(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).unwrap();
+        self.mode(name, 0o600);
+    }
+
+    fn mode(&self, name: &str, mode: u32) {
+        std::fs::set_permissions(self.path(name), Permissions::from_mode(mode)).unwrap();
+    }
+
+    /// With one piece of the configuration, which is there once, made another.
+    fn edit(&self, from: &str, to: &str) {
+        let text = std::fs::read_to_string(self.path("skerry.toml")).unwrap();
+        assert_eq!(text.matches(from).count(), 1, "{from:?}");
+        self.put("skerry.toml", &text.replace(from, to));
+    }
+
+    fn load(&self) -> Result<Settings, ConfigError> {
+        load(&self.path("skerry.toml"), now())
+    }
+
+    fn refused(&self, key: &str, refusal: Refusal) {
+        let error = self.load().map(drop).unwrap_err();
+        assert_eq!((error.key.as_str(), &error.refusal), (key, &refusal), "{error}");
+        // The line that an operator reads names the file and the key.
+        let line = error.to_string();
+        assert!(line.starts_with(&self.path("skerry.toml").display().to_string()) && line.contains(key), "{line}");
+    }
+}
+
+/// The example with one edit, and what is said of it.
+fn edited(from: &str, to: &str, key: &str, refusal: Refusal) {
+    let site = Site::new();
+    site.edit(from, to);
+    site.refused(key, refusal);
+}
+
+/// Keys take a while, so all tests have the same ones.
+fn files() -> &'static [(&'static str, String)] {
+    static FILES: OnceLock<Vec<(&str, String)>> = OnceLock::new();
+    FILES.get_or_init(|| {
+        let vault = ["*.vault.example.org", "keys.example.org", "192.0.2.7"];
+        let (vault_pem, vault_key) = p256(&vault);
+        let (release_pem, release_key) = rsa(&vault);
+        let (attest_pem, attest_key) = p256(&["attest.example.org"]);
+        let (login_pem, login_key) = p256(&["login.example.org"]);
+        vec![
+            ("root.key", "00ff".repeat(16) + "\n"),
+            ("tls/vault.pem", vault_pem),
+            ("tls/vault.key", vault_key),
+            ("tls/release.pem", release_pem),
+            ("tls/release.key", release_key),
+            ("tls/attest.pem", attest_pem.clone()),
+            ("tls/attest.key", attest_key),
+            ("tls/login.pem", login_pem),
+            ("tls/login.key", login_key),
+            ("roots.pem", attest_pem),
+            ("identity.key", rsa(&[]).1),
+            ("attestation.key", rsa(&[]).1),
+            ("backup.secret", "0123456789abcdef\n".to_owned()),
+            ("ci-keys.json", jwks()),
+            ("partner-keys.json", jwks()),
+        ]
+    })
+}
+
+fn p256(names: &[&str]) -> (String, String) {
+    let key = KeyPair::generate().unwrap();
+    (certificate(names, &key), pem::block(pem::PRIVATE_KEY, key.serialized_der()).unwrap().to_string())
+}
+
+fn rsa(names: &[&str]) -> (String, String) {
+    let key = SigningKey::generate(Algorithm::Rs256).unwrap().to_pkcs8().unwrap();
+    let key = KeyPair::from_pkcs8_der_and_sign_algo(&key.as_slice().into(), &rcgen::PKCS_RSA_SHA256).unwrap();
+    (certificate(names, &key), pem::block(pem::PRIVATE_KEY, key.serialized_der()).unwrap().to_string())
+}
+
+fn certificate(names: &[&str], key: &KeyPair) -> String {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    pem::block(pem::CERTIFICATE, CertificateParams::new(names).unwrap().self_signed(key).unwrap().der())
+        .unwrap()
+        .to_string()
+}
+
+fn jwks() -> String {
+    let key = SigningKey::generate(Algorithm::Es256).unwrap();
+    let jwk = key.public().to_jwk().with("kid", "one");
+    Object::new().with("keys", vec![Value::Object(jwk)]).to_json()
+}
+
+/// The annotated example means what its comments say.
+#[test]
+fn example_loads() {
+    let site = Site::new();
+    let settings = site.load().map_err(|error| error.to_string()).unwrap();
+    assert_eq!(settings.data, site.path("data"));
+    assert_eq!(&settings.root_key[..2], [0, 0xff]);
+    let [vault, attestation, identity] = settings.listeners.as_slice() else { panic!("three listeners") };
+    assert_eq!((vault.names.port, vault.address.port()), (443, 8443));
+    let Serves::Vaults(served) = &vault.serves else { panic!("vaults") };
+    assert_eq!((served.vaults.len(), served.default_vault.as_deref()), (2, Some("payments")));
+    assert_eq!(served.release.chain.len(), 1);
+    assert!(matches!((&attestation.serves, &identity.serves), (Serves::Attestation, Serves::Identity)));
+    assert!(settings.listeners.iter().all(|listener| listener.tls.is_some()));
+    assert_eq!(settings.warnings, [""; 0]);
+    // The token service is an issuer of callers without being listed.
+    let [own, entra, ci] = settings.issuers.as_slice() else { panic!("three issuers") };
+    assert!(matches!(own.keys, Keys::BuiltIn) && matches!(ci.keys, Keys::Fixed(_)));
+    let Keys::Fetched(fetch) = &entra.keys else { panic!("fetched") };
+    assert_eq!(
+        (fetch.origins.as_slice(), fetch.private_addresses),
+        (&["https://login.microsoftonline.com".into()][..], false)
+    );
+    let [built_in, azure, partner] = settings.authorities.as_slice() else { panic!("three authorities") };
+    assert!(matches!(built_in.keys, Keys::BuiltIn) && matches!(partner.keys, Keys::Fixed(_)));
+    let Keys::Fetched(fetch) = &azure.keys else { panic!("fetched") };
+    assert_eq!(fetch.metadata, "https://sharedweu.weu.attest.azure.net/.well-known/openid-configuration");
+    assert_eq!(azure.min_iat, 1_767_225_600);
+    let attestation = settings.attestation.unwrap();
+    assert_eq!((attestation.anchors, attestation.policy_readers.len()), (Anchors::Amd, 1));
+    let [payments, archive] = settings.vaults.as_slice() else { panic!("two vaults") };
+    assert_eq!(
+        (payments.kind, payments.purge_protection, payments.accept_simulated),
+        (VaultKind::Premium, true, false)
+    );
+    assert_eq!((archive.kind, archive.retention_days, archive.authorities.len()), (VaultKind::Standard, 90, 0));
+    assert_eq!(settings.access.len(), 3);
+    assert_eq!(settings.identity.unwrap().clients[0].secret.as_slice(), b"0123456789abcdef");
+}
+
+/// Off port 443 one client needs a name that only a private CA certifies, which is worth a word.
+#[test]
+fn other_ports_are_warned_of() {
+    let site = Site::new();
+    site.edit("public_port = 443             # what", "# what");
+    let warnings = site.load().map_err(|error| error.to_string()).unwrap().warnings;
+    assert_eq!(warnings.len(), 1);
+    assert!(warnings[0].contains("host:8443"), "{warnings:?}");
+}
+
+/// What cannot be read as a configuration at all.
+#[test]
+fn file_is_refused() {
+    let site = Site::new();
+    std::fs::remove_file(site.path("skerry.toml")).unwrap();
+    site.refused("", Refusal::Unreadable(ErrorKind::NotFound));
+    site.put("skerry.toml", &"#".repeat(1024 * 1024 + 1));
+    site.refused("", Refusal::TooLarge { bytes: 1024 * 1024 + 1, max: 1024 * 1024 });
+}
+
+/// A misspelt key, a value of another type, a missing key and broken TOML are shown with line and column.
+#[test]
+fn syntax_is_refused_with_its_place() {
+    for (from, to, at, word) in [
+        ("root_key = ", "rootkey = ", "rootkey", "unknown field `rootkey`"),
+        ("vmpl_max = 0", "vmpl_max = \"0\"", "vmpl_max = \"0\"", "invalid type: string \"0\", expected u32"),
+        ("kind = \"standard\"\n", "", "[[vault]]\nname = \"archive\"", "missing field `kind`"),
+        ("kind = \"identity\"", "kind = \"admin\"", "kind = \"admin\"", "unknown variant `admin`"),
+        ("[server]", "[server", "[server\n", ""),
+    ] {
+        let site = Site::new();
+        site.edit(from, to);
+        let error = site.load().map(drop).unwrap_err();
+        let Refusal::Syntax(said) = &error.refusal else { panic!("{error}") };
+        assert!(said.contains(word), "{said}");
+        let text = std::fs::read_to_string(site.path("skerry.toml")).unwrap();
+        let line = text.split(at).next().unwrap().matches('\n').count() + 1;
+        assert!(error.key.starts_with(&format!("{line}:")), "{error}");
+    }
+}
+
+/// Files that are not there, too large, or open to others.
+#[test]
+fn files_are_refused() {
+    let site = Site::new();
+    let path = site.path("root.key");
+    site.mode("root.key", 0o644);
+    site.refused("server.root_key", Refusal::SecretMode { path: path.clone(), mode: 0o644 });
+    site.mode("root.key", 0o660);
+    site.refused("server.root_key", Refusal::SecretMode { path: path.clone(), mode: 0o660 });
+    site.mode("root.key", 0o640);
+    assert!(site.load().is_ok());
+    site.put("root.key", &"0".repeat(65_537));
+    site.refused("server.root_key", Refusal::FileTooLarge { path: path.clone(), bytes: 65_537, max: 65_536 });
+    std::fs::remove_file(&path).unwrap();
+    site.refused("server.root_key", Refusal::FileUnreadable { path, kind: ErrorKind::NotFound });
+}
+
+/// Each secret's mode is looked at, not only the first one's.
+#[test]
+fn every_secret_is_looked_at() {
+    for (name, key) in [
+        ("tls/vault.key", "listener[0].tls.key"),
+        ("tls/release.key", "listener[0].release.key"),
+        ("tls/attest.key", "listener[1].tls.key"),
+        ("identity.key", "identity.signing_key"),
+        ("backup.secret", "identity.client[0].secret"),
+        ("attestation.key", "attestation.signing_key"),
+    ] {
+        let site = Site::new();
+        site.mode(name, 0o604);
+        site.refused(key, Refusal::SecretMode { path: site.path(name), mode: 0o604 });
+    }
+}
+
+/// Certificates and keys that cannot be read, or are not each other's.
+#[test]
+fn certificates_are_refused() {
+    let site = Site::new();
+    let (pem, key) = (site.path("tls/vault.pem"), site.path("tls/vault.key"));
+    site.put("tls/vault.pem", "no certificate");
+    site.refused("listener[0].tls.certificates", Refusal::NoCertificate { path: pem.clone() });
+    site.put("tls/vault.pem", "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n");
+    site.refused("listener[0].tls.certificates", Refusal::Certificate { path: pem.clone(), index: 0 });
+    let text = |name: &str| files().iter().find(|(own, _)| *own == name).unwrap().1.clone();
+    site.put("tls/vault.pem", &text("tls/release.pem"));
+    site.refused("listener[0].tls.certificates", Refusal::KeyMismatch { path: pem.clone() });
+    site.put("tls/vault.pem", &text("tls/vault.pem"));
+    site.put("tls/vault.key", "no key");
+    site.refused("listener[0].tls.key", Refusal::PrivateKey { path: key.clone() });
+    site.put("tls/vault.key", "-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n");
+    site.refused("listener[0].tls.key", Refusal::PrivateKey { path: key });
+}
+
+/// A certificate has to be for every name, as a TLS client would say.
+#[test]
+fn certificate_has_to_be_for_every_name() {
+    for (names, missing) in [
+        (&["*.vault.example.org", "192.0.2.7"][..], "keys.example.org"),
+        (&["*.example.org", "192.0.2.7"], "payments.vault.example.org"),
+        (&["payments.vault.example.org", "keys.example.org", "192.0.2.7"], "archive.vault.example.org"),
+        (&["*.vault.example.org", "keys.example.org"], "192.0.2.7"),
+    ] {
+        let site = Site::new();
+        let (pem, key) = p256(names);
+        site.put("tls/vault.pem", &pem);
+        site.put("tls/vault.key", &key);
+        let (path, name) = (site.path("tls/vault.pem"), missing.to_owned());
+        site.refused("listener[0].tls.certificates", Refusal::CertificateName { path, name });
+    }
+}
+
+/// A certificate that no client would take any more, or yet.
+#[test]
+fn certificate_has_to_be_good_now() {
+    for (from, to) in [(2020, 2026), (2028, 2030)] {
+        let site = Site::new();
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["login.example.org".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(from, 1, 1);
+        params.not_after = rcgen::date_time_ymd(to, 1, 1);
+        site.put("tls/login.pem", &pem::block(pem::CERTIFICATE, params.self_signed(&key).unwrap().der()).unwrap());
+        site.put("tls/login.key", &pem::block(pem::PRIVATE_KEY, key.serialized_der()).unwrap());
+        let day = |year| format!("{year}-01-01T00:00:00Z");
+        let (path, not_before, not_after) = (site.path("tls/login.pem"), day(from), day(to));
+        site.refused("listener[2].tls.certificates", Refusal::CertificateTime { path, not_before, not_after });
+    }
+}
+
+/// A set in which no key can verify would refuse everybody, later and without a word.
+#[test]
+fn key_sets_are_refused() {
+    for text in ["", "[]", r#"{"keys":[]}"#, r#"{"keys":[{"kty":"oct","k":"AAAA","kid":"one"}]}"#] {
+        let site = Site::new();
+        site.put("ci-keys.json", text);
+        site.refused("issuer[1].jwks", Refusal::KeySet { path: site.path("ci-keys.json") });
+        site.put("ci-keys.json", &jwks());
+        site.put("partner-keys.json", text);
+        site.refused("authority[2].jwks", Refusal::KeySet { path: site.path("partner-keys.json") });
+    }
+}
+
+/// The root key is 64 hex digits, exactly.
+#[test]
+fn root_key_is_refused() {
+    let site = Site::new();
+    for text in ["", "00", &"0".repeat(63), &"0".repeat(65), &"x".repeat(64), &format!(" {}", "0".repeat(64))] {
+        site.put("root.key", text);
+        site.refused("server.root_key", Refusal::RootKey { path: site.path("root.key") });
+    }
+}
+
+/// The data folder is there, is a folder, is one's own, and is not that of `skerry dev`.
+#[test]
+fn data_folder_is_refused() {
+    let site = Site::new();
+    let path = site.path("data");
+    site.mode("data", 0o750);
+    site.refused("server.data", Refusal::DataMode { path: path.clone(), mode: 0o750 });
+    site.mode("data", 0o700);
+    std::fs::write(path.join("dev.env"), "").unwrap();
+    site.refused("server.data", Refusal::DataOfDev { path: path.clone() });
+    std::fs::remove_dir_all(&path).unwrap();
+    site.refused("server.data", Refusal::DataMissing { path: path.clone() });
+    std::fs::write(&path, "").unwrap();
+    site.refused("server.data", Refusal::DataNotFolder { path });
+}
+
+/// Addresses, names and ports of listeners.
+#[test]
+fn listeners_are_refused() {
+    let text = str::to_owned;
+    edited(
+        "address = \"0.0.0.0:8445\"",
+        "address = \"0.0.0.0\"",
+        "listener[2].address",
+        Refusal::ListenAddress(text("0.0.0.0")),
+    );
+    let twice = Refusal::ListenAddressTwice { address: text("0.0.0.0:8443"), first: 0 };
+    edited("0.0.0.0:8445", "0.0.0.0:8443", "listener[2].address", twice);
+    edited("names = [\"attest.example.org\"]", "", "listener[1].names", Refusal::NoName);
+    for name in ["", "Login.example.org", "login..org", "-a.org", "a-.org", "log_in", "*.example.org"] {
+        let (names, refusal) = (format!("[{name:?}]"), Refusal::Name(text(name)));
+        edited("[\"login.example.org\"]", &names, "listener[2].names[0]", refusal);
+    }
+    edited("[\"vault.example.org\"]", "[\".org\"]", "listener[0].domains[0]", Refusal::Name(text(".org")));
+    edited("[\"192.0.2.7\"]", "[\"192.0.2\"]", "listener[0].addresses[0]", Refusal::Address(text("192.0.2")));
+    edited(
+        "public_port = 443             # what",
+        "public_port = 0 # what",
+        "listener[0].public_port",
+        Refusal::PublicPort,
+    );
+    let site = Site::new();
+    let server = EXAMPLE.split("# --- Where").next().unwrap();
+    site.put("skerry.toml", server);
+    site.refused("listener", Refusal::NoListener);
+}
+
+/// What belongs to vaults is not silently passed over elsewhere.
+#[test]
+fn other_listeners_have_nothing_of_vaults() {
+    for (line, key) in [
+        ("domains = [\"example.org\"]", "domains"),
+        ("release = { certificates = \"tls/release.pem\", key = \"tls/release.key\" }", "release"),
+        ("vaults = [\"payments\"]", "vaults"),
+        ("default_vault = \"payments\"", "default_vault"),
+        ("danger = { shared_release_key = true }", "danger.shared_release_key"),
+    ] {
+        let to = format!("names = [\"attest.example.org\"]\n{line}");
+        edited("names = [\"attest.example.org\"]", &to, &format!("listener[1].{key}"), Refusal::VaultOnly);
+    }
+}
+
+/// Release answers have a key of their own, RSA, unless the configuration says otherwise in so many words.
+#[test]
+fn release_keys_are_refused() {
+    const RELEASE: &str = "release = { certificates = \"tls/release.pem\", key = \"tls/release.key\" }";
+    edited(RELEASE, "", "listener[0].release", Refusal::NoReleaseKey);
+    let site = Site::new();
+    let (pem, key) = p256(&["*.vault.example.org", "keys.example.org", "192.0.2.7"]);
+    site.put("tls/release.pem", &pem);
+    site.put("tls/release.key", &key);
+    site.refused("listener[0].release.key", Refusal::ReleaseKeyNotRsa);
+    let site = Site::new();
+    site.edit(
+        "tls = { certificates = \"tls/vault.pem\", key = \"tls/vault.key\" }",
+        &RELEASE.replace("release =", "tls ="),
+    );
+    site.refused("listener[0].release.key", Refusal::SharedReleaseKey);
+    site.edit("shared_release_key = false", "shared_release_key = true");
+    assert!(site.load().is_ok());
+}
+
+/// Which vaults a listener serves, and which of them a bare name means.
+#[test]
+fn vaults_of_listeners_are_refused() {
+    const VAULTS: &str = "vaults = [\"payments\", \"archive\"]";
+    edited(VAULTS, "", "listener[0].vaults", Refusal::NoVaultServed);
+    let unknown = Refusal::UnknownVault("other".into());
+    edited(VAULTS, "vaults = [\"payments\", \"archive\", \"other\"]", "listener[0].vaults[2]", unknown);
+    edited("default_vault = \"payments\"", "", "listener[0].default_vault", Refusal::NoDefaultVault);
+    let elsewhere = Refusal::DefaultVaultElsewhere("other".into());
+    edited("default_vault = \"payments\"", "default_vault = \"other\"", "listener[0].default_vault", elsewhere);
+    edited(VAULTS, "vaults = [\"payments\"]", "vault[1]", Refusal::NotServed("vault"));
+}
+
+/// Listeners without their section, and sections without a listener.
+#[test]
+fn listeners_and_sections_belong_together() {
+    let site = Site::new();
+    let without = |text: &str, from: &str, to: &str| {
+        let (before, rest) = text.split_once(from).unwrap();
+        format!("{before}{}", &rest[rest.find(to).unwrap()..])
+    };
+    site.put("skerry.toml", &without(EXAMPLE, "[identity]", "# --- Who vouches for TEEs"));
+    site.refused("listener[2]", Refusal::SectionMissing("identity"));
+    let text = without(EXAMPLE, "[attestation]", "# Authorities that");
+    site.put("skerry.toml", &without(&text, "[[authority]]", "[[authority]]"));
+    site.refused("listener[1]", Refusal::SectionMissing("attestation"));
+    site.put("skerry.toml", &without(EXAMPLE, "[[vault]]", "# --- Who may"));
+    site.refused("listener[0]", Refusal::SectionMissing("[vault]"));
+    site.put("skerry.toml", &without(EXAMPLE, "[[listener]]\nkind = \"identity\"", "# --- Who vouches for callers"));
+    site.refused("identity", Refusal::NotServed("identity"));
+    site.put(
+        "skerry.toml",
+        &without(EXAMPLE, "[[listener]]\nkind = \"attestation\"", "[[listener]]\nkind = \"identity\""),
+    );
+    site.refused("attestation", Refusal::NotServed("attestation"));
+}
+
+/// An issuer of callers and an authority for TEEs are never one and the same, in whatever spelling.
+#[test]
+fn issuers_are_not_authorities() {
+    const CI: &str = "url = \"https://ci.example.org\"";
+    for url in
+        ["https://attest.example.org", "https://attest.partner.example/", "https://SHAREDWEU.weu.attest.azure.net:443"]
+    {
+        let refusal = Refusal::IssuerIsAuthority(url.to_owned());
+        edited(CI, &format!("url = {url:?}"), "issuer[1].url", refusal.clone());
+        edited(CI, &format!("{CI}\nalso = [{url:?}]"), "issuer[1].also", refusal);
+    }
+    let refusal = Refusal::IssuerIsAuthority("https://attest.example.org".into());
+    edited(
+        "issuer = \"https://login.example.org/skerry\"\ntenant",
+        "issuer = \"https://attest.example.org\"\ntenant",
+        "identity.issuer",
+        refusal,
+    );
+}
+
+/// URLs that are none, that come twice, and keys from nowhere or from two places.
+#[test]
+fn issuers_and_authorities_are_refused() {
+    const CI: &str = "url = \"https://ci.example.org\"\njwks = \"ci-keys.json\"";
+    let url = |url: &str, source| Refusal::Url { url: url.to_owned(), source };
+    edited(
+        CI,
+        "url = \"http://ci.example.org\"",
+        "issuer[1].url",
+        url("http://ci.example.org", IssuerUrlError::NotHttps),
+    );
+    let refusal = url("ftp:", IssuerUrlError::NotHttps);
+    edited("url = \"https://attest.partner.example\"", "url = \"ftp:\"", "authority[2].url", refusal);
+    let own = "https://login.example.org/skerry";
+    edited(CI, &format!("url = {own:?}\njwks = \"ci-keys.json\""), "issuer[1].url", Refusal::IssuerTwice(own.into()));
+    let weu = "https://sharedweu.weu.attest.azure.net";
+    edited(
+        "url = \"https://attest.partner.example\"",
+        &format!("url = {weu:?}"),
+        "authority[2].url",
+        Refusal::IssuerTwice(weu.into()),
+    );
+    let source = |given, choices| Refusal::KeySource { given, choices };
+    edited(CI, "url = \"https://ci.example.org\"", "issuer[1]", source(0, "jwks, fetch"));
+    let both = format!("{CI}\nfetch = {{ roots = \"roots.pem\" }}");
+    edited(CI, &both, "issuer[1]", source(2, "jwks, fetch"));
+    edited("jwks = \"partner-keys.json\"", "", "authority[2]", source(0, "built_in, jwks, fetch"));
+    let both = "jwks = \"partner-keys.json\"\nbuilt_in = true";
+    edited("jwks = \"partner-keys.json\"", both, "authority[2]", source(2, "built_in, jwks, fetch"));
+    edited("jwks = \"partner-keys.json\"", "built_in = true", "authority[2]", Refusal::NotBuiltIn);
+    edited("built_in = true", "jwks = \"partner-keys.json\"", "authority[0]", Refusal::BuiltInElsewhere);
+}
+
+/// Fetching is from the origins named, and metadata is at one of them.
+#[test]
+fn fetching_is_refused() {
+    for origin in ["http://x.example", "https://x.example/path", "https://x.example/", "https://X.example", "x"] {
+        let to = format!("origins = [{origin:?}]");
+        edited("origins = []", &to, "issuer[0].fetch.origins[0]", Refusal::Origin(origin.to_owned()));
+    }
+    let elsewhere = "https://elsewhere.example/.well-known/openid-configuration";
+    let to =
+        format!("roots = \"roots.pem\"\nmetadata = {elsewhere:?}\n\n[[authority]]\nurl = \"https://attest.partner");
+    let from = "roots = \"roots.pem\"\n\n[[authority]]\nurl = \"https://attest.partner";
+    edited(from, &to, "authority[1].fetch.metadata", Refusal::MetadataElsewhere(elsewhere.into()));
+    let allowed =
+        to.replace(&format!("{elsewhere:?}"), &format!("{elsewhere:?}\norigins = [\"https://elsewhere.example\"]"));
+    let site = Site::new();
+    site.edit(from, &allowed);
+    assert!(site.load().is_ok());
+}
+
+/// A vault that nobody can call is a mistake.
+#[test]
+fn vaults_need_an_issuer() {
+    let site = Site::new();
+    let text = std::fs::read_to_string(site.path("skerry.toml")).unwrap();
+    let (before, rest) = text.split_once("[[listener]]\nkind = \"identity\"").unwrap();
+    let tail = rest.split_once("# --- Who vouches for TEEs").unwrap().1;
+    site.put("skerry.toml", &format!("{before}#{tail}"));
+    site.refused("issuer", Refusal::NoIssuer);
+}
+
+/// The anchors of the attestation service: one kind, and said in so many words.
+#[test]
+fn anchors_are_refused() {
+    const AMD: &str = "anchors = \"amd\"";
+    const SIMULATED: &str = "# simulated = [{ generation = \"milan\", spki_sha256 = \"64 hex digits\" }]";
+    let key = "attestation.anchors";
+    edited(AMD, "", key, Refusal::NoAnchors);
+    edited(AMD, "anchors = \"intel\"", key, Refusal::Anchors("intel".into()));
+    let site = Site::new();
+    site.edit(SIMULATED, &format!("simulated = [{{ generation = \"milan\", spki_sha256 = {:?} }}]", "0a".repeat(32)));
+    site.refused(key, Refusal::RealAndSimulated);
+    site.edit(AMD, "");
+    let anchors = site.load().map_err(|error| error.to_string()).unwrap().attestation.unwrap().anchors;
+    assert_eq!(anchors, Anchors::Simulated(vec![(Generation::Milan, [0x0a; 32])]));
+    site.edit(&"0a".repeat(32), &"0a".repeat(31));
+    let digest = Refusal::AnchorDigest("0a".repeat(31));
+    site.refused("attestation.danger.simulated[0].spki_sha256", digest);
+}
+
+/// The floor, the key and the readers of the attestation service.
+#[test]
+fn attestation_is_refused() {
+    edited("vmpl_max = 0", "vmpl_max = 4", "attestation.floor.vmpl_max", Refusal::Vmpl { seen: 4, max: 3 });
+    edited("milan = { ", "milan = { fmc = 1, ", "attestation.floor.tcb_min.milan", Refusal::TcbFmc);
+    edited("turin = { fmc = 1, ", "turin = { ", "attestation.floor.tcb_min.turin", Refusal::TcbFmc);
+    let site = Site::new();
+    let (_, key) = p256(&[]);
+    site.put("attestation.key", &key);
+    site.refused("attestation.signing_key", Refusal::SigningKeyNotRsa);
+    let site = Site::new();
+    site.put("identity.key", &key);
+    site.refused("identity.signing_key", Refusal::SigningKeyNotRsa);
+    const READER: &str = "{ issuer = \"https://ci.example.org\", subject = \"auditor\" }";
+    let unknown = Refusal::UnknownIssuer("https://x.example".into());
+    edited(
+        READER,
+        "{ issuer = \"https://x.example\", subject = \"a\" }",
+        "attestation.policy_readers[0].issuer",
+        unknown,
+    );
+    let to = "{ issuer = \"https://ci.example.org\", subject = \"\" }";
+    edited(READER, to, "attestation.policy_readers[0].subject", Refusal::Empty);
+}
+
+/// The token service and its clients.
+#[test]
+fn identity_is_refused() {
+    for tenant in ["", "a/b", "-a", "a b", "a,b"] {
+        let to = format!("tenant = {tenant:?}\nsigning_key");
+        edited("tenant = \"skerry\"\nsigning_key", &to, "identity.tenant", Refusal::Tenant(tenant.to_owned()));
+    }
+    let tenant = "tenant = \"0f3c1b52-6d4e-4b8e-9a0e-1c2d3e4f5a6b\"";
+    edited(tenant, "tenant = \"a=b\"", "issuer[0].tenant", Refusal::Tenant("a=b".into()));
+    for seen in [59, 86_401] {
+        let to = format!("token_lifetime_secs = {seen}");
+        let refusal = Refusal::Lifetime { seen, min: 60, max: 86_400 };
+        edited("token_lifetime_secs = 3600", &to, "identity.token_lifetime_secs", refusal);
+    }
+    edited("id = \"nightly-backup\"", "id = \"\"", "identity.client[0].id", Refusal::Empty);
+    let resources = "resources = [\"https://vault.example.org\"]";
+    edited(resources, "resources = []", "identity.client[0].resources", Refusal::Empty);
+    let again =
+        format!("{resources}\n[[identity.client]]\nid = \"nightly-backup\"\nsecret = \"backup.secret\"\n{resources}");
+    edited(resources, &again, "identity.client[1].id", Refusal::ClientTwice("nightly-backup".into()));
+    let site = Site::new();
+    site.put("backup.secret", "0123456789abcde\n");
+    let path = site.path("backup.secret");
+    site.refused("identity.client[0].secret", Refusal::SecretShort { path, bytes: 15, min: 16 });
+}
+
+/// Names, ids, kinds and terms of vaults.
+#[test]
+fn vaults_are_refused() {
+    for name in ["", "ab", "1ab", "ab-", "a--b", "Payments", "a.b", &"a".repeat(25)] {
+        let to = format!("name = {name:?}");
+        edited("name = \"archive\"", &to, "vault[1].name", Refusal::VaultName(name.to_owned()));
+    }
+    edited("name = \"archive\"", "name = \"payments\"", "vault[1].name", Refusal::VaultTwice("payments".into()));
+    const ID: &str = "d0a7c1c2-58e3-4c37-8a53-7f7e0f6f2b90";
+    for id in ["", "archive", "00000000-0000-0000-0000-000000000000"] {
+        edited(ID, id, "vault[1].id", Refusal::VaultId(id.into()));
+    }
+    let other = "6b1f0c1e-3f0f-4f43-9d7e-0b8a3d2f9c11";
+    edited(ID, &other.to_uppercase(), "vault[1].id", Refusal::VaultTwice(other.into()));
+    for seen in [6, 91] {
+        let to = format!("retention_days = {seen}");
+        let refusal = Refusal::Retention { seen, min: 7, max: 90 };
+        edited("retention_days = 90", &to, "vault[0].retention_days", refusal);
+    }
+    edited(
+        "token_age_max_secs = 28800",
+        "token_age_max_secs = 0",
+        "vault[0].floor.token_age_max_secs",
+        Refusal::TokenAge,
+    );
+    let unknown = "https://elsewhere.example";
+    let from = "authorities = [\"https://attest.example.org\", ";
+    edited(
+        from,
+        &format!("authorities = [{unknown:?}, "),
+        "vault[0].authorities[0]",
+        Refusal::UnknownAuthority(unknown.into()),
+    );
+    let twice = "authorities = [\"https://attest.example.org\", \"https://attest.example.org/\", ";
+    edited(from, twice, "vault[0].authorities[1]", Refusal::IssuerTwice("https://attest.example.org/".into()));
+}
+
+/// What promises an HSM is refused where there is none, unless the configuration says that it knows.
+#[test]
+fn hsm_key_types_need_an_hsm() {
+    edited(", software_hsm = true", "", "vault[0].kind", Refusal::SoftwareHsm("premium"));
+    edited("kind = \"standard\"\n", "kind = \"managed-hsm\"\n", "vault[1].kind", Refusal::SoftwareHsm("managed-hsm"));
+}
+
+/// Who may do what names an issuer, a vault and permissions that exist.
+#[test]
+fn access_is_refused() {
+    let from = "issuer = \"https://ci.example.org\"\nsubjects = [\"tee\"]";
+    let with = |issuer: &str, subjects: &str| format!("issuer = {issuer:?}\nsubjects = {subjects}");
+    let unknown = "https://attest.example.org";
+    edited(from, &with(unknown, "[\"tee\"]"), "access[2].issuer", Refusal::UnknownIssuer(unknown.into()));
+    edited(from, &with("https://ci.example.org", "[]"), "access[2].subjects", Refusal::Empty);
+    edited(from, &with("https://ci.example.org", "[\"\"]"), "access[2].subjects", Refusal::Empty);
+    let vault = "vault = \"archive\"\npermissions";
+    edited(vault, "vault = \"attic\"\npermissions", "access[0].vault", Refusal::UnknownVault("attic".into()));
+    edited("permissions = [\"release\"]", "permissions = []", "access[2].permissions", Refusal::Empty);
+    let refusal = Refusal::Permission("all".into());
+    edited("permissions = [\"release\"]", "permissions = [\"release\", \"all\"]", "access[2].permissions[1]", refusal);
+}
+
+/// docs/operate.md lists every refusal by its name, and no others.
+#[test]
+fn every_refusal_is_documented() {
+    let source = include_str!("error.rs");
+    let variants: Vec<&str> = source
+        .split_once("pub(crate) enum Refusal {")
+        .unwrap()
+        .1
+        .lines()
+        .filter_map(|line| line.strip_prefix("    ")?.split(['(', '{', ',', ' ']).next())
+        .filter(|word| word.starts_with(|first: char| first.is_ascii_uppercase()))
+        .collect();
+    assert!(variants.len() > 60, "{variants:?}");
+    let docs = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operate.md")).unwrap();
+    for variant in &variants {
+        assert!(docs.contains(&format!("| `{variant}` |")), "{variant} is not in docs/operate.md");
+    }
+    let rows = docs.lines().filter(|line| line.starts_with("| `")).count();
+    assert_eq!(rows, variants.len(), "docs/operate.md has rows that are no refusals");
+}
