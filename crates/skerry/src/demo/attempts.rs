@@ -21,7 +21,7 @@ use super::show::{Refused, Shown};
 use crate::edge;
 
 /// Why an attempt ended without a key.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Failure {
     /// The attestation service gave no token.
     Attest(AttestError),
@@ -222,8 +222,7 @@ fn prove(scene: &Scene, pkcs8: &[u8]) -> anyhow::Result<()> {
     rand_core::Rng::fill_bytes(&mut rng(), &mut challenge);
     let payload = format!(r#"{{"challenge":"{}"}}"#, hex::encode(challenge));
     let signed = ProtectedHeader::new(r#"{"alg":"RS256"}"#).sign(payload.as_bytes(), &key)?;
-    let version = scene.key.version(None).context("the key has no version")?;
-    let PublicKey::Rsa { n, e } = &version.public else { bail!("the key is not RSA") };
+    let PublicKey::Rsa { n, e } = &scene.key.version.public else { bail!("the key is not RSA") };
     let public = skerry_jose::PublicKey::Rsa(skerry_jose::RsaPublicKey::new(n, e)?);
     let public = VerifyingKey::new("vault", &public, Some(Algorithm::Rs256))?;
     Unverified::parse(&signed, &Default::default())?.verify(&public)?;
