@@ -1,4 +1,7 @@
-//! What reads and commits cost on redb in a file, and what opening it costs, as elapsed time.
+//! What reads and commits cost on redb in a file, and what opening it costs.
+//!
+//! Reads in CPU time of their thread, so that what else the machine does matters little; commits in elapsed time, beside
+//! a bare write and sync of one page in the same folder, which they cannot undercut alone but can together.
 //!
 //! `cargo bench -p skerry-store --bench store` measures over 100,000 records of 2 KiB in the folder for temporary files;
 //! `TMPDIR` chooses the disk. Without `--bench` (`cargo test --benches`) each case runs over a few.
@@ -7,7 +10,10 @@
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
+use rustix::time::{ClockId, clock_gettime};
 use skerry_store::{At, Check, Entry, Op, OpId, Options, Outcome, Revision, Store, Txn};
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,6 +46,7 @@ fn main() -> Result<(), Error> {
     let store = open(&path)?;
     println!("open and check {} MiB: {:.2?}", std::fs::metadata(&path)?.len() >> 20, began.elapsed());
     runtime.block_on(read(&store, &scale))?;
+    sync(dir.path(), scale.commits)?;
     runtime.block_on(write(&store, &scale))?;
     Ok(())
 }
@@ -74,33 +81,33 @@ async fn read(store: &Store, scale: &Scale) -> Result<(), Error> {
         store.get(&key_of(), At::Linearizable).await?;
     }
     for (what, at) in [("get", At::Linearizable), ("get at a snapshot of the newest", At::Snapshot(newest))] {
-        let began = Instant::now();
+        let began = Cpu::now();
         for _ in 0..scale.reads {
             store.get(&key_of(), at).await?;
         }
-        each(what, began, scale.reads);
+        each(what, began.elapsed(), scale.reads);
     }
     let pages = scale.reads / 10;
-    let began = Instant::now();
+    let began = Cpu::now();
     for _ in 0..pages {
         store.range(b"vault/", Some(&key_of()), 25, At::Linearizable).await?;
     }
-    each("page of 25", began, pages);
-    let began = Instant::now();
+    each("page of 25", began.elapsed(), pages);
+    let began = Cpu::now();
     for _ in 0..scale.reads {
         store.fence().await?;
     }
-    each("fence", began, scale.reads);
+    each("fence", began.elapsed(), scale.reads);
     let threads: Vec<_> = (0..2)
         .map(|seed| {
             let (store, records, reads) = (store.clone(), scale.records, scale.reads);
             tokio::spawn(async move {
                 let mut rng = ChaCha20Rng::seed_from_u64(seed);
-                let began = Instant::now();
+                let began = Cpu::now();
                 for _ in 0..reads {
                     store.get(&key(rng.next_u64() % records), At::Linearizable).await?;
                 }
-                each("get, beside another thread", began, reads);
+                each("get, beside another thread", began.elapsed(), reads);
                 Ok::<_, Error>(())
             })
         })
@@ -111,12 +118,26 @@ async fn read(store: &Store, scale: &Scale) -> Result<(), Error> {
     Ok(())
 }
 
+/// The floor of a durable commit.
+fn sync(dir: &Path, times: u64) -> Result<(), Error> {
+    let file = File::create_new(dir.join("floor"))?;
+    file.write_all_at(&vec![0; 1 << 20], 0)?;
+    file.sync_all()?;
+    let began = Instant::now();
+    for number in 0..times {
+        file.write_all_at(&[1; 4096], number % 256 * 4096)?;
+        file.sync_data()?;
+    }
+    each("write and sync of a page, bare", began.elapsed(), times);
+    Ok(())
+}
+
 async fn write(store: &Store, scale: &Scale) -> Result<(), Error> {
     let began = Instant::now();
     for number in 0..scale.commits {
         update(store, number % scale.records).await?;
     }
-    each("get, check and commit, one client", began, scale.commits);
+    each("get, check and commit, one client", began.elapsed(), scale.commits);
 
     let slowest = Arc::new(AtomicU64::new(0));
     let began = Instant::now();
@@ -137,7 +158,7 @@ async fn write(store: &Store, scale: &Scale) -> Result<(), Error> {
     for client in clients {
         client.await??;
     }
-    each("the same, 64 clients", began, CLIENTS * (scale.commits / 4));
+    each("the same, 64 clients", began.elapsed(), CLIENTS * (scale.commits / 4));
     println!("slowest of these: {} us", slowest.load(Ordering::Relaxed));
     Ok(())
 }
@@ -179,8 +200,24 @@ fn key(number: u64) -> Vec<u8> {
     format!("vault/{:016x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15)).into_bytes()
 }
 
-fn each(what: &str, began: Instant, times: u64) {
-    let each = began.elapsed().as_secs_f64() * 1e6 / f64::from(u32::try_from(times.max(1)).unwrap_or(u32::MAX));
+/// A clock that stands still while the thread does not run.
+#[derive(Clone, Copy)]
+struct Cpu(Duration);
+
+impl Cpu {
+    fn now() -> Self {
+        let time = clock_gettime(ClockId::ThreadCPUTime);
+        let secs = u64::try_from(time.tv_sec).unwrap_or_default();
+        Self(Duration::new(secs, u32::try_from(time.tv_nsec).unwrap_or_default()))
+    }
+
+    fn elapsed(self) -> Duration {
+        Self::now().0.saturating_sub(self.0)
+    }
+}
+
+fn each(what: &str, elapsed: Duration, times: u64) {
+    let each = elapsed.as_secs_f64() * 1e6 / f64::from(u32::try_from(times.max(1)).unwrap_or(u32::MAX));
     println!("{what}: {each:.2} us each, {:.0} a second", 1e6 / each);
 }
 
