@@ -70,6 +70,19 @@ fn log_without_changes_has_no_history() {
 }
 
 #[test]
+fn texts_cannot_hide_a_change() {
+    // A caller's text that looks like the member of a release does not make a change one.
+    let dir = TempDir::new().unwrap();
+    let log = create(&dir);
+    for (number, who) in [(1, "\"verdict\":\"permitted\""), (2, "\",\"verdict\":\"denied\",\"")] {
+        let entry = Entry { who: who.to_owned(), explanation: who.to_owned(), ..change(number, Verdict::Intended) };
+        assert!(log.record(&entry).is_ok());
+    }
+    drop(log);
+    assert_eq!(told(&dir), (vec![(0, 1), (1, 2)], None));
+}
+
+#[test]
 fn subjects_may_come_again() {
     // An intent said twice is one change, from its first record; after its outcome it can be intended anew. An outcome
     // without an intent settles nothing.
