@@ -10,6 +10,7 @@
 mod access;
 mod attacks;
 mod claims;
+mod compile_fail;
 mod rotation;
 #[path = "../../../sources/tests/all/server.rs"]
 #[allow(dead_code, reason = "shared with the tests of skerry-sources, which need more of it")]
