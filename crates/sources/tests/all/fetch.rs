@@ -8,6 +8,7 @@ use rustls::CertificateError;
 use skerry_sources::{AddressClass, Allowed, FetchError, FetchLimits, Fetcher, Origin, Resolver, Roots, RootsError};
 use skerry_sources::{Stage, Url};
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 use crate::server::{Answer, Server, roots, table};
 
@@ -253,22 +254,30 @@ async fn other_answers_are_refused() {
 /// Attack 59: a server that takes its time is left, wherever it stalls.
 #[tokio::test]
 async fn attack_59_slow_server() {
-    let limits = FetchLimits { time_max: Duration::from_millis(200), ..FetchLimits::default() };
-    // Never accepted, so the handshake is never answered: the backlog takes the connection.
-    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let refusal = to_loopback(silent.local_addr().unwrap().port(), limits).await;
-    assert_eq!(refusal, FetchError::Timeout { stage: Stage::Handshake });
-    let server = Server::start().await;
-    for (sent, stage) in [
+    // Long enough for a busy machine to get as far as the stall; all cases wait at the same time.
+    let limits = FetchLimits { time_max: Duration::from_secs(1), ..FetchLimits::default() };
+    let (server, mut cases) = (Server::start().await, JoinSet::new());
+    for (at, (sent, stage)) in [
         ("", Stage::Head),
         ("HTTP/1.1 200 OK\r\nContent-", Stage::Head),
         ("HTTP/1.1 100 Continue\r\n\r\n", Stage::Head),
         ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", Stage::Body),
         ("HTTP/1.1 200 OK\r\n\r\nhell", Stage::Body),
-    ] {
-        server.answer("/x", Answer::Stalls(sent.as_bytes().to_vec()));
-        let refusal = server.fetcher_with(limits).get(&server.url("/x"), 1000).await.unwrap_err();
-        assert_eq!(refusal, FetchError::Timeout { stage }, "{sent:?}");
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let path = format!("/{at}");
+        server.answer(&path, Answer::Stalls(sent.as_bytes().to_vec()));
+        let (fetcher, url) = (server.fetcher_with(limits), server.url(&path));
+        cases.spawn(async move { (fetcher.get(&url, 1000).await.unwrap_err(), stage) });
+    }
+    // Never accepted, so the handshake is never answered: the backlog takes the connection.
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let port = silent.local_addr().unwrap().port();
+    cases.spawn(async move { (to_loopback(port, limits).await, Stage::Handshake) });
+    for (refusal, stage) in cases.join_all().await {
+        assert_eq!(refusal, FetchError::Timeout { stage });
     }
 }
 

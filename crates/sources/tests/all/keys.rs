@@ -305,7 +305,7 @@ async fn attack_16_poisoned_key_set() {
 async fn attack_59_stalling_issuer() {
     let server = Server::start().await;
     server.answer("/keys", Answer::Stalls(b"HTTP/1.1 200 OK\r\n\r\n{".to_vec()));
-    let limits = FetchLimits { time_max: Duration::from_millis(200), ..FetchLimits::default() };
+    let limits = FetchLimits { time_max: Duration::from_secs(1), ..FetchLimits::default() };
     let keys = KeySet::fetched(server.fetcher_with(limits), KeySource::At(server.url("/keys")), TERMS);
     let source = FetchError::Timeout { stage: Stage::Body };
     let expected = SourceError::Fetch { url: Box::new(server.url("/keys")), source };

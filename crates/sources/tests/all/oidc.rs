@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use skerry_jose::json::{ErrorKind, Object, Value};
 use skerry_sources::{MetadataError, Oidc, Origin, Url, UrlError};
 
@@ -114,4 +115,25 @@ fn attack_12_malformed_metadata() {
     assert_eq!(kind(&"[".repeat(100)), ErrorKind::TooDeep { max: 16 });
     let large = document(ISSUER, "x".repeat(65_536));
     assert_eq!(kind(&large), ErrorKind::TooLarge { bytes: large.len(), max: 65_536 });
+}
+
+proptest! {
+    /// Arbitrary bytes are judged without panic.
+    #[test]
+    fn arbitrary_documents_are_judged(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+        prop_assert!(oidc().keys_url(&bytes).is_err());
+    }
+
+    /// Whatever the members say: keys are accepted for this issuer and at this origin only.
+    #[test]
+    fn accepted_keys_are_at_the_origin(
+        issuer in "https://(idp|evil)\\.example(:443|:8443)?(/tenant)?/?",
+        keys in "https?://(idp|evil)\\.example(:443|:8443)?(/[a-z.]{0,4}){0,2}",
+    ) {
+        if let Ok(url) = oidc().keys_url(document(issuer.as_str(), keys.as_str()).as_bytes()) {
+            let issuer = issuer.replace(":443", "");
+            prop_assert_eq!(issuer.trim_end_matches('/'), ISSUER);
+            prop_assert_eq!(url.origin(), &Origin::parse("https://idp.example").unwrap());
+        }
+    }
 }

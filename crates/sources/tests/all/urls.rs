@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use skerry_sources::{Origin, Url, UrlError};
 
 /// What may be fetched, in the form in which it is compared and asked for.
@@ -81,5 +82,18 @@ fn attack_17_ambiguous_and_plain_urls_are_refused() {
         ("https://a.example/x?%4", Query),
     ] {
         assert_eq!(Url::parse(text).unwrap_err(), expected, "{text}");
+    }
+}
+
+proptest! {
+    /// Arbitrary text is judged without panic, and what is accepted has one form that parses to itself.
+    #[test]
+    fn accepted_urls_are_stable(text in "(https://)?[a-z0-9.:@/?%\\[\\]#-]{0,40}|https://[ -~é]{0,30}") {
+        if let Ok(url) = Url::parse(&text) {
+            let again = Url::parse(&url.to_string()).unwrap();
+            prop_assert_eq!(&again, &url);
+            prop_assert!(url.target().starts_with('/') && url.target().bytes().all(|byte| byte.is_ascii_graphic()));
+            prop_assert_eq!(&Origin::parse(&url.origin().to_string()).unwrap(), url.origin());
+        }
     }
 }
