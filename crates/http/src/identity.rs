@@ -9,12 +9,13 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use skerry_attestation_result::unix_secs;
+use skerry_identity::{MintRefusal, Minted};
 use skerry_jose::json::Object;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::limits::{FORM_BYTES_MAX, FORM_FIELDS_MAX};
 use crate::machine::Machine;
-use crate::oauth::{self, MintRefusal, Minted, invalid_request};
+use crate::oauth::{self, invalid_request};
 use crate::pool::Pool;
 use crate::reply::Reply;
 use crate::request::Request;

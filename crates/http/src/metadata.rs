@@ -11,10 +11,11 @@ use std::time::SystemTime;
 use http::StatusCode;
 use http::header::HeaderName;
 use skerry_attestation_result::unix_secs;
+use skerry_identity::{MintRefusal, Minted};
 use skerry_jose::json::Object;
 
 use crate::machine::Machine;
-use crate::oauth::{self, MintRefusal, Minted, invalid_request};
+use crate::oauth::{self, invalid_request};
 use crate::pool::Pool;
 use crate::reply::Reply;
 use crate::request::Request;

@@ -1,40 +1,13 @@
-//! What the two places that hand out tokens share: the token, the refusal, and OAuth's envelope for it (RFC 6749, 5).
+//! What the two places that hand out tokens share: OAuth's envelope for the token and for its refusal (RFC 6749, 5).
 
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, HeaderValue};
+use skerry_identity::MintRefusal;
 use skerry_jose::json::Object;
 
 use crate::pool::PoolError;
 use crate::reply::Reply;
 use crate::request::BodyError;
-
-/// An access token and what its holder is told of it. Times are seconds since the epoch.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Minted {
-    /// The token.
-    pub access_token: String,
-    /// For whom it was made.
-    pub client_id: String,
-    /// From when it is good.
-    pub not_before: u64,
-    /// Until when it is good.
-    pub expires_on: u64,
-}
-
-/// Why no token is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum MintRefusal {
-    /// The client is unknown or its secret is wrong; which of the two is not said.
-    #[error("the client is unknown or its secret is wrong")]
-    Client,
-    /// Tokens for this resource are not made here, or not for this client.
-    #[error("no token is made for this resource")]
-    Resource,
-    /// A fault of the service.
-    #[error("no token can be made now")]
-    Unavailable,
-}
 
 /// RFC 6749, 5.2.
 pub(crate) fn refuse(status: StatusCode, error: &str, description: &str) -> Reply {
@@ -70,7 +43,7 @@ pub(crate) fn refuse_mint(refusal: MintRefusal, resource_error: &str) -> Reply {
     match refusal {
         MintRefusal::Client => refuse(StatusCode::UNAUTHORIZED, "invalid_client", &description),
         MintRefusal::Resource => refuse(StatusCode::BAD_REQUEST, resource_error, &description),
-        MintRefusal::Unavailable => Reply::busy(),
+        _ => Reply::busy(),
     }
 }
 
