@@ -10,6 +10,8 @@ mod evidence;
 mod machine;
 mod pem;
 mod policy;
+mod serve;
+mod server;
 mod simulate;
 
 use std::process::ExitCode;
@@ -27,20 +29,24 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Demo(demo::Options),
+    Dev(dev::Options),
     /// Look at evidence of a TEE, or verify it
     #[command(subcommand)]
     Evidence(evidence::Command),
     /// Check a release policy, or explain what it says of a token
     #[command(subcommand)]
     Policy(policy::Command),
+    Serve(serve::Options),
     Simulate(simulate::Options),
 }
 
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Demo(options) => demo::run(&options),
+        Command::Dev(options) => dev::run(&options),
         Command::Policy(command) => policy::run(&command),
         Command::Evidence(command) => evidence::run(command),
+        Command::Serve(options) => serve::run(&options),
         Command::Simulate(options) => simulate::run(&options),
     }
 }

@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use skerry_attestation_result::IssuerUrlError;
+use skerry_sources::UrlError;
 
 /// Why the server does not start: the file, the key in it (or its line), and what is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,10 +121,10 @@ pub(crate) enum Refusal {
     IssuerIsAuthority(String),
     #[error("{given} ways to get its keys, exactly one of {choices} is needed")]
     KeySource { given: usize, choices: &'static str },
-    #[error("{0:?} is not an https origin such as https://login.example.org")]
-    Origin(String),
-    #[error("{0:?} is not at one of the origins that may be fetched from")]
-    MetadataElsewhere(String),
+    #[error("{url:?} cannot be fetched: {source}")]
+    FetchUrl { url: String, source: UrlError },
+    #[error("{path} has no roots that certificates could be judged by", path = .path.display())]
+    Roots { path: PathBuf },
     #[error("there is none, and a vault is served: nobody could call it; add [[issuer]] or [identity]")]
     NoIssuer,
     #[error("it says built_in, and [attestation] does not have this issuer")]
@@ -156,6 +157,8 @@ pub(crate) enum Refusal {
     ClientTwice(String),
     #[error("it is empty")]
     Empty,
+    #[error("{path} holds bytes that no form can carry: openssl rand -hex 32 makes a secret", path = .path.display())]
+    SecretText { path: PathBuf },
     #[error("{path} holds a secret of {bytes} bytes, at least {min} are needed: openssl rand -hex 32", path = .path.display())]
     SecretShort { path: PathBuf, bytes: usize, min: usize },
 

@@ -82,9 +82,16 @@ pub(super) struct Fetch {
     #[serde(default)]
     pub(super) metadata: Option<String>,
     #[serde(default)]
-    pub(super) origins: Vec<String>,
+    pub(super) keys_origin: Option<String>,
     #[serde(default)]
-    pub(super) private_addresses: bool,
+    pub(super) addresses: Vec<AddressClass>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum AddressClass {
+    Private,
+    Loopback,
 }
 
 #[derive(Debug, Deserialize)]

@@ -18,7 +18,7 @@ use std::time::SystemTime;
 
 pub(crate) use error::{ConfigError, Refusal};
 pub(crate) use settings::{
-    Anchors, Attestation, Authority, Client, Identity, Issuer, Keys, Listener, ReleaseKey, Serves, Settings, Vault,
+    Anchors, Attestation, Authority, Fetch, Identity, Issuer, Keys, Listener, ReleaseKey, Serves, Settings, Vault,
     VaultKind, VaultListener,
 };
 

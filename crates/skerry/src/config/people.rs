@@ -1,10 +1,13 @@
 //! `[[issuer]]` and `[identity]`: who vouches for callers.
 
-use skerry_attestation_result::IssuerUrl;
-use zeroize::Zeroizing;
+use std::collections::HashSet;
 
-use super::file::{File, Identity as Section, Issuer as IssuerSection};
-use super::settings::{Attestation, Authority, Client, Identity, Issuer, Keys};
+use skerry_attestation_result::IssuerUrl;
+use skerry_identity::limits::LIFETIME_MAX_SECS;
+use skerry_identity::{Client, SecretDigest};
+
+use super::file::{Client as ClientSection, File, Identity as Section, Issuer as IssuerSection};
+use super::settings::{Attestation, Authority, Identity, Issuer, Keys};
 use super::{Check, ConfigError, Refusal};
 
 impl Check<'_> {
@@ -20,40 +23,42 @@ impl Check<'_> {
         }
         let signing_key = self.rsa_key("identity.signing_key", &section.signing_key)?;
         let clients = self.clients(section)?;
-        Ok(Identity { issuer, tenant: section.tenant.clone(), signing_key, token_lifetime_secs, clients })
+        let (tenant, also_tenants, managed) = (section.tenant.clone(), Vec::new(), None);
+        Ok(Identity { issuer, tenant, signing_key, token_lifetime_secs, clients, also_tenants, managed })
     }
 
     fn clients(&self, section: &Section) -> Result<Vec<Client>, ConfigError> {
-        let mut clients: Vec<Client> = Vec::new();
-        for (at, client) in section.client.iter().enumerate() {
+        let mut ids = HashSet::new();
+        let client = |(at, client): (usize, &ClientSection)| {
             let key = format!("identity.client[{at}]");
             if client.id.is_empty() {
                 return Err(self.refuse(&format!("{key}.id"), Refusal::Empty));
             }
-            if clients.iter().any(|other| other.id == client.id) {
+            if !ids.insert(client.id.clone()) {
                 return Err(self.refuse(&format!("{key}.id"), Refusal::ClientTwice(client.id.clone())));
             }
-            if client.resources.is_empty() {
+            if client.resources.is_empty() || client.resources.iter().any(String::is_empty) {
                 return Err(self.refuse(&format!("{key}.resources"), Refusal::Empty));
             }
             let secret = self.client_secret(&format!("{key}.secret"), &client.secret)?;
-            clients.push(Client { id: client.id.clone(), secret, resources: client.resources.clone() });
-        }
-        Ok(clients)
+            let made = Client::with_secret(client.id.as_str(), secret);
+            Ok(client.resources.iter().fold(made, |made, resource| made.resource(resource.as_str())))
+        };
+        section.client.iter().enumerate().map(client).collect()
     }
 
-    /// The line that tools write ends in a line feed, which is not the secret's.
-    fn client_secret(&self, key: &str, path: &std::path::Path) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
-        let mut secret = self.secret(key, path)?;
-        if secret.last() == Some(&b'\n') {
-            secret.pop();
-        }
+    /// The digest of a secret. The line that tools write ends in a line feed, which is not the secret's.
+    fn client_secret(&self, key: &str, path: &std::path::Path) -> Result<SecretDigest, ConfigError> {
+        let secret = self.secret(key, path)?;
+        let path = self.resolve(path);
+        let Ok(secret) = std::str::from_utf8(secret.strip_suffix(b"\n").unwrap_or(&secret)) else {
+            return Err(self.refuse(key, Refusal::SecretText { path }));
+        };
         match secret.len() {
             bytes if bytes < SECRET_BYTES_MIN => {
-                let (path, min) = (self.resolve(path), SECRET_BYTES_MIN);
-                Err(self.refuse(key, Refusal::SecretShort { path, bytes, min }))
+                Err(self.refuse(key, Refusal::SecretShort { path, bytes, min: SECRET_BYTES_MIN }))
             }
-            _ => Ok(secret),
+            _ => Ok(SecretDigest::of(secret)),
         }
     }
 
@@ -117,6 +122,7 @@ impl Check<'_> {
             tenant: section.tenant.clone(),
             authorization: section.authorization.clone(),
             audiences: section.audiences.clone(),
+            token_lifetime_max_secs: LIFETIME_MAX_SECS,
             keys,
         })
     }
@@ -137,6 +143,7 @@ fn own(identity: &Identity) -> Issuer {
         tenant: Some(identity.tenant.clone()),
         authorization: None,
         audiences: Vec::new(),
+        token_lifetime_max_secs: identity.token_lifetime_secs,
         keys: Keys::BuiltIn,
     }
 }

@@ -4,6 +4,7 @@ use skerry_attestation_result::IssuerUrl;
 use skerry_evidence::snp::{Generation, TcbVersion};
 use skerry_identity::Principal;
 use skerry_jose::{Algorithm, SigningKey};
+use skerry_sources::{AddressClass, Allowed, Oidc, Origin, Roots, Url};
 use skerry_verifier::Floor;
 use zeroize::Zeroizing;
 
@@ -139,23 +140,33 @@ impl Check<'_> {
         }
     }
 
-    /// What may be fetched: the issuer's own origin unless more is said, under the roots given.
+    /// The issuer's metadata and keys: at its own URL unless more is said, under the roots given.
     pub(super) fn fetch(&self, key: &str, section: &FetchSection, url: &IssuerUrl) -> Result<Fetch, ConfigError> {
-        for (at, text) in section.origins.iter().enumerate() {
-            if origin(text).as_deref() != Some(text) {
-                return Err(self.refuse(&format!("{key}.origins[{at}]"), Refusal::Origin(text.clone())));
-            }
+        let refuse = |key: String, url: &str, source| {
+            let url = url.to_owned();
+            self.refuse(&key, Refusal::FetchUrl { url, source })
+        };
+        let issuer = Url::parse(url.as_str()).map_err(|source| refuse(key.to_owned(), url.as_str(), source))?;
+        let mut source = Oidc::new(issuer).map_err(|source| refuse(key.to_owned(), url.as_str(), source))?;
+        if let Some(text) = &section.metadata {
+            let metadata = Url::parse(text).map_err(|source| refuse(format!("{key}.metadata"), text, source))?;
+            source = source.metadata_at(metadata);
         }
-        let own = origin(url.normal()).unwrap_or_default();
-        let mut origins = vec![own.clone()];
-        origins.extend(section.origins.iter().filter(|other| **other != own).cloned());
-        let default = || format!("{}/.well-known/openid-configuration", url.as_str().trim_end_matches('/'));
-        let metadata = section.metadata.clone().unwrap_or_else(default);
-        if !origin(&metadata).is_some_and(|origin| origins.contains(&origin)) {
-            return Err(self.refuse(&format!("{key}.metadata"), Refusal::MetadataElsewhere(metadata)));
+        let mut origins = vec![source.metadata().origin().clone()];
+        if let Some(text) = &section.keys_origin {
+            let origin = Origin::parse(text).map_err(|source| refuse(format!("{key}.keys_origin"), text, source))?;
+            source = source.keys_on(origin.clone());
+            origins.push(origin);
         }
-        let roots_der = self.certificates(&format!("{key}.roots"), &section.roots)?;
-        Ok(Fetch { metadata, origins, roots_der, private_addresses: section.private_addresses })
+        let classes = section.addresses.iter().map(|class| match class {
+            file::AddressClass::Private => AddressClass::Private,
+            file::AddressClass::Loopback => AddressClass::Loopback,
+        });
+        let allow = |origin| classes.clone().fold(Allowed::new(origin), Allowed::address);
+        let path = self.resolve(&section.roots);
+        let roots = Roots::from_pem(&self.public(&format!("{key}.roots"), &section.roots)?);
+        let roots = roots.map_err(|_| self.refuse(&format!("{key}.roots"), Refusal::Roots { path }))?;
+        Ok(Fetch { source, allowed: origins.into_iter().map(allow).collect(), roots })
     }
 
     pub(super) fn url(&self, key: &str, text: &str) -> Result<IssuerUrl, ConfigError> {
@@ -171,14 +182,6 @@ impl Check<'_> {
         }
     }
 }
-
-/// `https://host[:port]` of a URL, in the form that is compared.
-fn origin(url: &str) -> Option<String> {
-    let end = url.get(SCHEME.len()..)?.find(['/', '?', '#']).map_or(url.len(), |end| SCHEME.len().saturating_add(end));
-    IssuerUrl::parse(url.get(..end)?).ok().map(|origin| origin.normal().to_owned())
-}
-
-const SCHEME: &str = "https://";
 
 /// AMD 56860, 1: privilege levels.
 const VMPL_MAX: u32 = 3;

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 use skerry_attestation_result::IssuerUrl;
 use skerry_evidence::snp::Generation;
-use skerry_identity::{Assignment, Principal};
+use skerry_identity::{Assignment, Client, Principal};
 use skerry_jose::{JwkSet, SigningKey};
+use skerry_sources::{Allowed, Oidc, Roots};
 use skerry_verifier::Floor;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -71,6 +72,8 @@ pub(crate) struct Issuer {
     /// Where clients are sent for a token: `https://HOST/TENANT`.
     pub(crate) authorization: Option<String>,
     pub(crate) audiences: Vec<String>,
+    /// Tokens that live longer are not believed.
+    pub(crate) token_lifetime_max_secs: u64,
     pub(crate) keys: Keys,
 }
 
@@ -91,12 +94,12 @@ pub(crate) enum Keys {
     Fetched(Fetch),
 }
 
-/// What may be fetched, and whom to believe.
+/// Whose metadata to fetch, and whom to believe.
+#[derive(Clone)]
 pub(crate) struct Fetch {
-    pub(crate) metadata: String,
-    pub(crate) origins: Vec<String>,
-    pub(crate) roots_der: Vec<Vec<u8>>,
-    pub(crate) private_addresses: bool,
+    pub(crate) source: Oidc,
+    pub(crate) allowed: Vec<Allowed>,
+    pub(crate) roots: Roots,
 }
 
 /// The attestation service.
@@ -125,13 +128,10 @@ pub(crate) struct Identity {
     pub(crate) signing_key: Zeroizing<Vec<u8>>,
     pub(crate) token_lifetime_secs: u64,
     pub(crate) clients: Vec<Client>,
-}
-
-/// A client of the token service.
-pub(crate) struct Client {
-    pub(crate) id: String,
-    pub(crate) secret: Zeroizing<Vec<u8>>,
-    pub(crate) resources: Vec<String>,
+    /// Other names of the tenant in paths.
+    pub(crate) also_tenants: Vec<String>,
+    /// The managed identity that instance metadata hands out, which only `dev` has.
+    pub(crate) managed: Option<String>,
 }
 
 /// A vault.

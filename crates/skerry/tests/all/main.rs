@@ -1,7 +1,9 @@
 //! The program as a person runs it: what it prints and how it exits.
 
-#![allow(clippy::unwrap_used)] // helpers of tests: a panic is how they fail
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // helpers of tests: a panic is how they fail
 
 mod demo;
+mod dev;
 mod policy;
+mod process;
 mod support;

@@ -1,0 +1,113 @@
+//! From [`Settings`] to a running server: wiring, and no decision.
+//!
+//! Sockets are bound first, so that a port that is taken is known before anything is made or opened, and what depends on
+//! ports can be made after. Everything that can fail fails before the first request is answered.
+
+mod callers;
+mod services;
+mod store;
+mod surfaces;
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use skerry_http::{Limits, Listener, Machine, Server};
+use skerry_store::stamp::Kind;
+use skerry_vault::Installation;
+use skerry_vault::pool::Pool;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+pub(crate) use services::tokens;
+
+use crate::config::Settings;
+use crate::edge::{self, Failure};
+
+/// A server that is ready to answer: what is served, on sockets that have connections waiting already.
+pub(crate) struct Assembled {
+    server: Server,
+    installation: Arc<Installation>,
+    machine: Machine,
+}
+
+/// A socket on this address, or what the system says.
+pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, std::io::Error> {
+    TcpListener::bind(address).await
+}
+
+impl Assembled {
+    /// The server of these settings on these sockets, one for each listener, in their order.
+    pub(crate) async fn new(
+        settings: Settings,
+        sockets: Vec<TcpListener>,
+        kind: Kind,
+        machine: Machine,
+    ) -> Result<Assembled, Failure> {
+        let installation = store::open(&settings.data, settings.root_key, kind, &machine).await?;
+        let pool = pool()?;
+        let tokens = settings.identity.map(services::tokens).transpose()?.map(Arc::new);
+        let callers = Arc::new(callers::issuers(&settings.issuers, tokens.as_ref().map(|tokens| &tokens.service))?);
+        let attestation = settings.attestation.map(services::attestation).transpose()?;
+        let parts = surfaces::Parts { tokens, callers, attestation, pool, machine: machine.clone() };
+        let mut listeners = Vec::new();
+        for (listener, socket) in settings.listeners.into_iter().zip(sockets) {
+            let surface = parts.surface(&listener.serves, &settings.issuers)?;
+            let (address, names, limits) = (listener.address, listener.names, Limits::default());
+            listeners.push((socket, Listener { address, tls: listener.tls, names, surface, limits }));
+        }
+        let server = Server::on(listeners, &machine).context("the listeners could not be set up")?;
+        Ok(Assembled { server, installation, machine })
+    }
+
+    /// Serves until `stop` is ready, then lets what is in flight finish.
+    pub(crate) async fn serve(self, stop: impl Future<Output = ()>) {
+        let Assembled { server, installation, machine } = self;
+        let ticking = tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(TICK);
+            loop {
+                ticks.tick().await;
+                if let Err(error) = installation.tick(machine.now(), machine.randomizer()).await {
+                    edge::note(&format!("the time could not be stored: {}", edge::chain(error)));
+                }
+            }
+        });
+        let drained = server.serve(stop).await;
+        ticking.abort();
+        if drained.connections_cut > 0 || drained.listeners_busy > 0 {
+            let (cut, busy) = (drained.connections_cut, drained.listeners_busy);
+            edge::note(&format!("stopped with {cut} connections cut, and work in flight on {busy} listeners"));
+        }
+    }
+}
+
+/// Ready at the first SIGTERM or SIGINT.
+pub(crate) fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be waited for")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be waited for")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// The runtime of servers: I/O on as many threads as there are cores.
+pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime cannot be started")
+}
+
+/// One thread a core for signatures and verification.
+fn pool() -> anyhow::Result<Arc<Pool>> {
+    let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    Pool::new(threads, POOL_QUEUE_MAX).map(Arc::new).context("threads cannot be started")
+}
+
+/// A signature takes about a millisecond of a core: past this, a queue is half a second long on one.
+const POOL_QUEUE_MAX: usize = 512;
+
+/// How much of the time a clock may go back unnoticed over a restart.
+const TICK: Duration = Duration::from_secs(60);

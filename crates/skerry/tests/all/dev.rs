@@ -1,0 +1,390 @@
+//! `skerry dev`: what it makes, says, keeps and refuses, and what its services answer.
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+use std::time::SystemTime;
+
+use skerry_attestation_result::{Authority, IssuerUrl};
+use skerry_evidence::snp::Generation;
+use skerry_jose::JwkSet;
+use skerry_simulator::Root;
+
+use crate::process::*;
+
+/// A folder for dev with its slowest keys in it already.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Folder {
+        static SIMULATOR: OnceLock<String> = OnceLock::new();
+        let root = || {
+            let mut rng = getrandom::rand_core::UnwrapErr(getrandom::SysRng);
+            let day = std::time::Duration::from_secs(86_400);
+            Root::generate(Generation::Milan, SystemTime::now() - day, &mut rng).unwrap().to_pem().unwrap().to_string()
+        };
+        let folder = Folder(tempfile::tempdir().unwrap());
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+        std::fs::write(folder.file("dev.lock"), "").unwrap();
+        std::fs::write(folder.file("simulator.pem"), SIMULATOR.get_or_init(root)).unwrap();
+        std::fs::set_permissions(folder.file("simulator.pem"), std::fs::Permissions::from_mode(0o600)).unwrap();
+        folder
+    }
+
+    fn path(&self) -> &str {
+        self.0.path().to_str().unwrap()
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Starts dev on free ports.
+    fn start(&self) -> (Running, HashMap<String, String>) {
+        let running = Running::start(&["dev", "--data", self.path(), "--port-base", "0"]);
+        let env = load(&self.file("dev.env"));
+        (running, env)
+    }
+
+    /// Starts dev where it is expected to end by itself.
+    fn fails(&self, args: &[&str]) -> Output {
+        let args = ["dev", "--data", self.path()].into_iter().chain(args.iter().copied());
+        Command::new(env!("CARGO_BIN_EXE_skerry")).args(args).output().unwrap()
+    }
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+/// A key set as a workload sends it.
+fn runtime_data() -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), r#"{"keys":[{"kty":"oct","kid":"none"}]}"#).unwrap();
+    file
+}
+
+/// What SKR_TEE_SIM does, run by a shell as the conformance suite runs it, with more options in front of the file.
+fn simulate(env: &HashMap<String, String>, options: &str, file: &Path) -> Output {
+    let script = format!("{} {options} '{}'", env["SKR_TEE_SIM"], file.display());
+    Command::new("sh").args(["-c", &script]).env_clear().envs(env).output().unwrap()
+}
+
+fn claims(output: &Output) -> serde_json::Value {
+    use base64::Engine as _;
+    assert!(output.status.success(), "{output:?}");
+    let token = std::str::from_utf8(&output.stdout).unwrap().strip_suffix('\n').unwrap();
+    let payload = token.split('.').nth(1).unwrap();
+    serde_json::from_slice(&base64::prelude::BASE64_URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
+}
+
+/// From nothing: a folder for its owner alone, names for the shell, and `ready` on a line of its own at the end.
+#[test]
+fn first_start_makes_everything() {
+    let folder = tempfile::tempdir().unwrap();
+    // A name that a shell would take apart.
+    let path = folder.path().join("it's mine");
+    std::fs::create_dir(&path).unwrap();
+    let running = Running::start(&["dev", "--data", path.to_str().unwrap(), "--port-base", "0"]);
+    assert_eq!(mode(&path), 0o700);
+    for entry in std::fs::read_dir(&path).unwrap() {
+        let entry = entry.unwrap().path();
+        let expected = if entry.is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(mode(&entry), expected, "{}", entry.display());
+    }
+    let env = load(&path.join("dev.env"));
+    for name in ["SKR_VAULT_URL", "SKR_HSM_URL", "SKR_ATTEST_URL", "SKR_CA_FILE", "SKR_TOKEN", "SKR_ATTEST_TOKEN"] {
+        assert!(!env[name].is_empty(), "{name}");
+    }
+    assert!(env["SKR_TEE_SIM"].starts_with('/'));
+    assert_eq!(running.said.last().unwrap(), "ready");
+    let said = running.said.join("\n");
+    for name in ["SKR_VAULT_URL", "SKR_HSM_URL", "SKR_ATTEST_URL", "SKR_IDENTITY_URL", "SKR_METADATA_URL"] {
+        assert!(said.contains(&env[name]), "{name} is not in\n{said}");
+    }
+    // The line to load it is one that a shell understands.
+    let line = running.said.iter().find(|line| line.contains("set -a")).unwrap();
+    let script = format!("{line}; printf %s \"$SKR_CA_FILE\"");
+    let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), path.join("ca.pem").to_str().unwrap());
+    let (status, complaints) = running.stop("TERM");
+    assert_eq!(status.code(), Some(0), "{complaints}");
+    assert_eq!(complaints.matches("first start").count(), 1, "{complaints}");
+}
+
+/// The curl that is printed works as printed, where there is a curl.
+#[test]
+fn curl_works_as_printed() {
+    let folder = Folder::new();
+    let (running, env) = folder.start();
+    let curl = running.said.iter().find(|line| line.trim().starts_with("curl ")).unwrap();
+    if Command::new("curl").arg("--version").output().is_err() {
+        return;
+    }
+    let output = Command::new("sh").args(["-c", curl]).envs(&env).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap().is_object(), "{output:?}");
+}
+
+/// Scripts read one JSON line.
+#[test]
+fn ready_is_said_in_json() {
+    let folder = Folder::new();
+    let running = Running::start(&["dev", "--data", folder.path(), "--port-base", "0", "--json"]);
+    let [line] = running.said.as_slice() else { panic!("{:?}", running.said) };
+    let said: serde_json::Value = serde_json::from_str(line).unwrap();
+    let env = load(Path::new(said["env"].as_str().unwrap()));
+    assert_eq!(said["urls"]["vault"], env["SKR_VAULT_URL"].as_str());
+    assert_eq!(said["urls"]["managed_hsm"], env["SKR_HSM_URL"].as_str());
+}
+
+/// Either signal stops it, and that is no failure.
+#[test]
+fn signals_stop_it() {
+    let folder = Folder::new();
+    for signal in ["INT", "TERM"] {
+        let (running, _) = folder.start();
+        let (status, complaints) = running.stop(signal);
+        assert_eq!(status.code(), Some(0), "{complaints}");
+    }
+}
+
+/// Nothing is reachable from outside, by IPv4 or IPv6.
+#[test]
+fn it_listens_on_loopback_only() {
+    let folder = Folder::new();
+    let (running, env) = folder.start();
+    let urls = ["SKR_VAULT_URL", "SKR_HSM_URL", "SKR_ATTEST_URL", "SKR_IDENTITY_URL", "SKR_METADATA_URL"];
+    let ports = urls.map(|name| env[name].rsplit(':').next().unwrap().parse::<u16>().unwrap());
+    let sockets = |file: &str| -> Vec<(String, u16)> {
+        let text = std::fs::read_to_string(format!("/proc/{}/net/{file}", running.id())).unwrap_or_default();
+        let listening = text.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let listening = listening.filter(|fields| fields[3] == "0A").map(|fields| fields[1].split_once(':').unwrap());
+        listening.map(|(address, port)| (address.to_owned(), u16::from_str_radix(port, 16).unwrap())).collect()
+    };
+    let ours: Vec<_> = sockets("tcp").into_iter().filter(|(_, port)| ports.contains(port)).collect();
+    assert_eq!(ours.len(), 5);
+    assert!(ours.iter().all(|(address, _)| address == "0100007F"), "{ours:?}");
+    assert!(!sockets("tcp6").iter().any(|(_, port)| ports.contains(port)));
+}
+
+/// A restart has the same keys, secrets and roots, whatever ports it gets, and says that the authority has moved.
+#[test]
+fn state_survives_a_restart_under_other_ports() {
+    let folder = Folder::new();
+    let (running, before) = folder.start();
+    let kid = |env: &HashMap<String, String>| {
+        let certs = get(&env["SKR_CA_FILE"], &env["SKR_ATTEST_URL"], "/certs", None).json;
+        certs["keys"][0]["kid"].as_str().unwrap().to_owned()
+    };
+    let (kid_before, root) = (kid(&before), std::fs::read(folder.file("root.key")).unwrap());
+    let (_, complaints) = running.stop("TERM");
+    assert_eq!(complaints, "");
+    // The old port cannot be had again, so that the new one is another.
+    let port = before["SKR_ATTEST_URL"].rsplit(':').next().unwrap().parse().unwrap();
+    let _held = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+    let (running, after) = folder.start();
+    assert_ne!(before["SKR_ATTEST_URL"], after["SKR_ATTEST_URL"]);
+    assert_eq!((kid(&after), &before["SKR_CLIENT_SECRET"]), (kid_before, &after["SKR_CLIENT_SECRET"]));
+    assert_eq!(std::fs::read(folder.file("root.key")).unwrap(), root);
+    let output = simulate(&after, "", runtime_data().path());
+    assert_eq!(claims(&output)["iss"], after["SKR_ATTEST_URL"].as_str());
+    let (_, complaints) = running.stop("TERM");
+    let both = complaints.contains(&before["SKR_ATTEST_URL"]) && complaints.contains(&after["SKR_ATTEST_URL"]);
+    assert!(both && complaints.contains("release policies"), "{complaints}");
+}
+
+/// A port that is taken: which one, how to find out whose, and what else to do. Nothing was made before that.
+#[test]
+fn taken_port_says_what_to_do() {
+    // Ports in a row that are free but for one: others may take them in between, and then they are taken all the same.
+    let held = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = held.local_addr().unwrap().port();
+    let folder = Folder::new();
+    let output = folder.fails(&["--port-base", &port.to_string()]);
+    assert_eq!(output.status.code(), Some(3));
+    let said = stderr(&output);
+    assert!(said.contains(&format!("port {port} on 127.0.0.1, for the vault, is taken")), "{said}");
+    assert!(said.contains(&format!("ss -ltnp 'sport = :{port}'")) && said.contains("--port-base N"), "{said}");
+    assert!(!folder.file("root.key").exists());
+    let output = folder.fails(&["--port-base", "65532"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+}
+
+/// One dev at a time in a folder.
+#[test]
+fn folder_is_held() {
+    let folder = Folder::new();
+    let (_running, _) = folder.start();
+    let output = folder.fails(&["--port-base", "0"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(stderr(&output).contains("another skerry dev runs on"), "{}", stderr(&output));
+}
+
+/// A folder with other things in it, or one that others can enter, is left alone.
+#[test]
+fn other_folders_are_left_alone() {
+    let folder = Folder(tempfile::tempdir().unwrap());
+    std::fs::write(folder.file("thesis.txt"), "").unwrap();
+    let output = folder.fails(&["--port-base", "0"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("has other things in it"), "{}", stderr(&output));
+    assert!(!folder.file("dev.lock").exists());
+    let folder = Folder::new();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let output = folder.fails(&["--port-base", "0"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("chmod 0700"), "{}", stderr(&output));
+}
+
+/// A root key that is not the one the store was made with is an integrity error, not a new start.
+#[test]
+fn other_root_key_is_noticed() {
+    let folder = Folder::new();
+    let (running, _) = folder.start();
+    running.stop("TERM");
+    std::fs::write(folder.file("root.key"), "0".repeat(64)).unwrap();
+    let output = folder.fails(&["--port-base", "0"]);
+    assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+    assert!(stderr(&output).contains("root key is not the one"), "{}", stderr(&output));
+}
+
+/// The token service believes its client, and others believe its tokens: for what they are, and no other.
+#[test]
+fn tokens_are_for_what_they_say() {
+    let folder = Folder::new();
+    let (_running, env) = folder.start();
+    let policy =
+        |bearer| get(&env["SKR_CA_FILE"], &env["SKR_ATTEST_URL"], "/policies/SevSnpVm?api-version=2020-10-01", bearer);
+    assert_eq!(policy(Some(&env["SKR_ATTEST_TOKEN"])).status, 200);
+    // A token for the vault is not one for the attestation service; none and nonsense get a challenge that says where to go.
+    assert_eq!(policy(Some(&env["SKR_TOKEN"])).status, 401);
+    assert_eq!(policy(Some("x.y.z")).status, 401);
+    let challenge = policy(None).challenge.unwrap();
+    let place = format!("authorization=\"{}/{}\"", env["SKR_IDENTITY_URL"], env["SKR_TENANT_ID"]);
+    assert!(challenge.contains(&place) && challenge.contains("resource=\"https://attest.azure.net\""), "{challenge}");
+}
+
+/// The machine's identity gets a token from metadata, which demands its header.
+#[test]
+fn metadata_gives_a_token() {
+    use std::io::{Read as _, Write as _};
+    let folder = Folder::new();
+    let (_running, env) = folder.start();
+    let port: u16 = env["SKR_METADATA_URL"].rsplit(':').next().unwrap().parse().unwrap();
+    let ask = |header: &str| {
+        let path = "/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https%3A%2F%2Fattest.azure.net";
+        let mut stream = std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{header}Connection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    assert!(ask("").starts_with("HTTP/1.1 400 "));
+    let answer = ask("Metadata: true\r\n");
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let body: serde_json::Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
+    let bearer = body["access_token"].as_str().unwrap();
+    let path = "/policies/SevSnpVm?api-version=2020-10-01";
+    assert_eq!(get(&env["SKR_CA_FILE"], &env["SKR_ATTEST_URL"], path, Some(bearer)).status, 200);
+}
+
+/// SKR_TEE_SIM prints a token and nothing else; a policy author finds in it what the TEE was told to be.
+#[test]
+fn simulate_prints_a_token() {
+    let folder = Folder::new();
+    let (_running, env) = folder.start();
+    let data = runtime_data();
+    let plain = simulate(&env, "", data.path());
+    let token = std::str::from_utf8(&plain.stdout).unwrap().trim_end();
+    let certs = get(&env["SKR_CA_FILE"], &env["SKR_ATTEST_URL"], "/certs", None).json.to_string();
+    assert_eq!(plain.stderr, b"");
+    assert!(certs.contains(&header(token)["kid"].to_string()));
+    let seen = claims(&plain);
+    assert_eq!((&seen["iss"], &seen["x-skerry-simulated"]), (&env["SKR_ATTEST_URL"].as_str().into(), &true.into()));
+    assert_eq!(seen["x-ms-runtime"]["keys"][0]["kid"], "none");
+    assert_eq!(seen["x-ms-sevsnpvm-is-debuggable"], false);
+    let (measurement, host_data) = ("a5".repeat(48), "0b".repeat(32));
+    let told = simulate(&env, &format!("--measurement {measurement} --host-data {host_data}"), data.path());
+    let told = claims(&told);
+    assert_eq!(told["x-ms-sevsnpvm-launchmeasurement"], measurement.as_str());
+    assert_eq!(told["x-ms-sevsnpvm-hostdata"], host_data.as_str());
+    let json = simulate(&env, "--json", data.path());
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(json["token"].as_str().unwrap().matches('.').count(), 2);
+}
+
+fn header(token: &str) -> serde_json::Value {
+    use base64::Engine as _;
+    let header = base64::prelude::BASE64_URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap();
+    serde_json::from_slice(&header).unwrap()
+}
+
+/// What the attestation service refuses is said with its clause, and told apart from what went wrong before or on the way.
+#[test]
+fn simulate_tells_refusals_apart() {
+    let folder = Folder::new();
+    let (running, env) = folder.start();
+    let data = runtime_data();
+    let code = |env: &HashMap<String, String>, options: &str, file: &Path, code: i32, word: &str| {
+        let output = simulate(env, options, file);
+        assert_eq!(output.status.code(), Some(code), "{options}: {output:?}");
+        assert!(stderr(&output).contains(word) && output.stdout.is_empty(), "{options}: {output:?}");
+    };
+    code(&env, "--debug", data.path(), 1, "floor.debug");
+    code(&env, "--measurement abc", data.path(), 2, "--measurement");
+    code(&env, "--measurement abcd", data.path(), 2, "96 hex digits are needed, not 4");
+    code(&env, "--host-data zz", data.path(), 2, "--host-data");
+    code(&env, "", Path::new("/no/such/file"), 2, "runtime data");
+    std::fs::write(data.path(), "no json").unwrap();
+    code(&env, "", data.path(), 2, "runtime data");
+    std::fs::write(data.path(), "{}").unwrap();
+    let with = |name: &str, value: &str| {
+        let mut env = env.clone();
+        env.insert(name.to_owned(), value.to_owned());
+        env
+    };
+    code(&with("SKR_ATTEST_URL", ""), "", data.path(), 2, "SKR_ATTEST_URL is not set");
+    code(&with("SKR_ATTEST_URL", "http://localhost"), "", data.path(), 2, "SKR_ATTEST_URL");
+    code(&with("SKR_CA_FILE", "/no/such/file"), "", data.path(), 2, "SKR_CA_FILE");
+    // A server of another CA is not believed.
+    let other = Folder::new();
+    let (_other, elsewhere) = other.start();
+    code(&with("SKR_CA_FILE", &elsewhere["SKR_CA_FILE"]), "", data.path(), 3, "is not trusted");
+    // A TEE of another root is refused by the attestation service.
+    code(&with("SKR_ATTEST_URL", &env["SKR_VAULT_URL"]), "", data.path(), 1, "NotFound");
+    running.stop("TERM");
+    code(&env, "", data.path(), 3, "is it running? `skerry dev` starts one");
+}
+
+/// Each service publishes its own keys, and a token of one is none of the other.
+#[test]
+fn services_have_keys_of_their_own() {
+    let folder = Folder::new();
+    let (_running, env) = folder.start();
+    let discovery = get(&env["SKR_CA_FILE"], &env["SKR_ATTEST_URL"], "/.well-known/openid-configuration", None).json;
+    assert_eq!(discovery["issuer"], env["SKR_ATTEST_URL"].as_str());
+    let path = format!("/{}/discovery/v2.0/keys", env["SKR_TENANT_ID"]);
+    let keys = get(&env["SKR_CA_FILE"], &env["SKR_IDENTITY_URL"], &path, None).json.to_string();
+    let keys = JwkSet::parse(keys.as_bytes(), &skerry_jose::limits::JSON).unwrap();
+    assert_eq!(keys.len(), 1);
+    // An identity token is no attestation token: other keys, another issuer.
+    let issuer = IssuerUrl::parse(&env["SKR_ATTEST_URL"]).unwrap();
+    assert!(Authority::with_keys(issuer, keys).verify(&env["SKR_TOKEN"], SystemTime::now()).is_err());
+}
+
+/// A client may also come by the address.
+#[test]
+fn address_is_a_name_too() {
+    let folder = Folder::new();
+    let (_running, env) = folder.start();
+    let url = env["SKR_ATTEST_URL"].replace("localhost", "127.0.0.1");
+    assert_eq!(get(&env["SKR_CA_FILE"], &url, "/certs", None).status, 200);
+}
