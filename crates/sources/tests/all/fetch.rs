@@ -228,6 +228,21 @@ async fn attack_59_oversize_heads() {
     assert_eq!(refused(Answer::NeverEnds(b"HTTP/1.1 200 OK\r\nX: ".to_vec())).await, FetchError::HeadTooLarge);
 }
 
+/// A lower limit of the head holds, too, though hyper reads more than that at once.
+#[tokio::test]
+async fn small_head_limit_holds() {
+    let server = Server::start().await;
+    let limits = FetchLimits { head_bytes_max: 100, ..FetchLimits::default() };
+    // The status line has 17 bytes, the end 2.
+    for (len, expected) in [(100, Ok(())), (101, Err(FetchError::HeadTooLarge))] {
+        let head = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(len - 24));
+        assert_eq!(head.len(), len);
+        server.answer("/x", raw(&head));
+        let fetched = server.fetcher_with(limits).get(&server.url("/x"), 1000).await;
+        assert_eq!(fetched.map(|_| ()), expected, "{len}");
+    }
+}
+
 /// Attack 59: what is compressed is refused, so that nothing can unfold.
 #[tokio::test]
 async fn attack_59_compressed_body() {

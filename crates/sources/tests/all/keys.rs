@@ -240,6 +240,25 @@ async fn outage_is_survived_for_a_while() {
     assert_eq!(keys.state().failure, None);
 }
 
+/// An issuer that did not answer last time is asked again aside: nobody waits for it while its keys may be used.
+#[tokio::test]
+async fn outage_is_not_waited_for() {
+    let server = Server::start().await;
+    publish(&server, &["a"]);
+    let keys = key_set(&server, TERMS);
+    assert!(has(&keys, "a", 0).await);
+    server.answer("/keys", Answer::head("503 X\r\nContent-Length: 0"));
+    assert!(has(&keys, "a", 900).await);
+    assert!(keys.state().failure.is_some());
+    let gate = Arc::new(Semaphore::new(0));
+    server.answer("/keys", Answer::Gated(Arc::clone(&gate), ok(document(&["b"]))));
+    // The gate is shut: who waited here would wait for ever.
+    assert!(has(&keys, "a", 960).await);
+    gate.add_permits(1);
+    settled(&keys, at(960)).await;
+    assert!(has(&keys, "b", 960).await);
+}
+
 /// Without keys attempts are made more often, but not for every caller.
 #[tokio::test]
 async fn first_failure_does_not_cost_an_interval() {
