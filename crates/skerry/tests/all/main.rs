@@ -4,6 +4,7 @@
 
 mod demo;
 mod dev;
+mod kill;
 mod policy;
 mod process;
 mod support;
