@@ -25,7 +25,7 @@ pub const PAGE_ROWS_MAX: usize = 1000;
 pub const PAGE_LEN_MAX: usize = 4 * 1024 * 1024;
 
 /// Op ids remembered. At the highest rate measured of redb on two cores (about 10,000 commits a second) this is 25
-/// seconds, longer than a caller waits for an answer; at usual rates it is days. In memory it is about 16 MiB.
+/// seconds, longer than a caller waits for an answer; at usual rates it is days. In memory it is about 24 MiB.
 pub const OPS_MAX: usize = 256 * 1024;
 
 /// Revisions whose changes are kept in memory, for snapshots and watches.
