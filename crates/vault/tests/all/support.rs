@@ -66,6 +66,9 @@ pub(crate) struct Setup {
     pub(crate) authorities: Vec<TrustedAuthority>,
     pub(crate) log: skerry_audit::Limits,
     pub(crate) store: Store,
+    pub(crate) pools: Pools,
+    pub(crate) id: Uuid,
+    pub(crate) root: [u8; 32],
 }
 
 impl Default for Setup {
@@ -80,6 +83,9 @@ impl Default for Setup {
             authorities: vec![TrustedAuthority::fixed(authority()), TrustedAuthority::fixed(other)],
             log: skerry_audit::Limits::default(),
             store: Store::memory(),
+            pools: pools().clone(),
+            id: VAULT_ID,
+            root: ROOT,
         }
     }
 }
@@ -101,19 +107,27 @@ impl Setup {
 
     /// The vault whose log is in this folder.
     pub(crate) fn try_in(self, dir: TempDir) -> Result<Scene, VaultConfigError> {
-        let Setup { kind, floor, hsm, retention_days, purge_protection, authorities, log, store } = self;
-        let opening = Installation::open(store, root(), Kind::Serve, dir.path(), log, at(NOW), &randomness);
+        let root = Root::new(Zeroizing::new(self.root));
+        let store = self.store.clone();
+        let opening = Installation::open(store.clone(), root, Kind::Serve, dir.path(), self.log, at(NOW), &randomness);
         let (installation, _) = wait(opening).unwrap();
         let started = skerry_audit::read(dir.path()).unwrap().count();
+        let installation = Arc::new(installation);
+        let (vault, chain, root) = self.try_vault(&installation)?;
+        Ok(Scene { vault, installation, store, roots: Roots::new(&root).unwrap(), chain, started, dir })
+    }
+
+    /// A vault of this installation, the chain that its answers are signed under, and the root of that.
+    pub(crate) fn try_vault(self, installation: &Arc<Installation>) -> Result<Served, VaultConfigError> {
+        let Setup { kind, floor, hsm, retention_days, purge_protection, authorities, pools, id, .. } = self;
         let ca = Ca::generate("Skerry tests", at(NOW)).unwrap();
         let key = signing_key(&SERVICE);
         let chain = ca.issue(&key, &[HOST], at(NOW)).unwrap();
         let signer = ReleaseSigner::new(key, &chain).unwrap();
         let rules = Rules { kind, hsm, retention_days, purge_protection };
-        let config = VaultConfig { id: VAULT_ID, rules, authorities, floor };
-        let vault = Vault::new(config, Arc::new(installation), signer, pools().clone())?;
-        let roots = Roots::new(ca.root_der()).unwrap();
-        Ok(Scene { vault, roots, chain, started, dir })
+        let config = VaultConfig { id, rules, authorities, floor };
+        let vault = Vault::new(config, Arc::clone(installation), signer, pools)?;
+        Ok((vault, chain, ca.root_der().to_vec()))
     }
 
     /// The vault with an exportable EC key [`KEY`] under [`policy`].
@@ -124,9 +138,14 @@ impl Setup {
     }
 }
 
+/// A vault, the chain that its answers are signed under, and the root of that.
+pub(crate) type Served = (Vault, Vec<Vec<u8>>, Vec<u8>);
+
 /// A vault with what is around it.
 pub(crate) struct Scene {
     pub(crate) vault: Vault,
+    pub(crate) installation: Arc<Installation>,
+    pub(crate) store: Store,
     pub(crate) roots: Roots,
     pub(crate) chain: Vec<Vec<u8>>,
     started: usize,
