@@ -14,6 +14,7 @@ mod happy;
 mod lifecycle;
 mod opening;
 mod operations;
+mod paging;
 mod policies;
 mod refusals;
 mod rules;
