@@ -4,16 +4,19 @@
 //! the others. Where a page ended is sealed into its token for this vault and this list: nobody can make one up, or use it
 //! for another list.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use skerry_identity::Permission;
 use skerry_jose::b64;
+use skerry_policy::permit::Version;
 use skerry_store::{At, Page};
 
 use crate::command::{Context, ListCommand};
 use crate::limits::{PAGE_ROWS_MAX, PAGE_TOKEN_CHARS_MAX};
 use crate::record::{Key, KeyHead, KeyName};
 use crate::refusal::Refusal;
+use crate::stored::Corrupted;
 use crate::vault::Vault;
 
 /// A page of a list.
@@ -49,7 +52,14 @@ impl Vault {
         let missing = || Refusal::KeyNotFound { name: name.to_string() };
         let (head, _) = self.records.live(name).await?.ok_or_else(missing)?;
         let prefix = self.records.place().versions(head.id);
-        let page = self.page(&prefix, command).await?;
+        let (after, page) = self.page(&prefix, command).await?;
+        if let Some(lacking) = self.lacking(&head, after.as_deref(), &page) {
+            let version = lacking.to_string();
+            return Err(match self.is_standing(&head).await? {
+                true => Corrupted::VersionMissing { version }.into(),
+                false => missing(),
+            });
+        }
         let mut rows = Vec::new();
         for row in &page.rows {
             // One that was made after the head was read is on the next page or the next list.
@@ -60,13 +70,26 @@ impl Vault {
         Ok(Listing { rows, next: self.next(context, &prefix, &page)? })
     }
 
+    /// A version that the head has and that is not where the page should have it.
+    fn lacking(&self, head: &KeyHead, after: Option<&[u8]>, page: &Page) -> Option<Version> {
+        let last = page.rows.last().filter(|_| page.more).map(|row| row.key.as_slice());
+        let there: HashSet<&[u8]> = page.rows.iter().map(|row| row.key.as_slice()).collect();
+        let lacks = |version: &Version| {
+            let at = self.records.place().version(head.id, *version);
+            let within =
+                after.is_none_or(|after| after < at.as_slice()) && last.is_none_or(|last| at.as_slice() <= last);
+            within && !there.contains(at.as_slice())
+        };
+        head.versions.iter().map(|of| of.version).find(lacks)
+    }
+
     async fn heads(
         &self,
         context: &Context<'_>,
         prefix: Vec<u8>,
         command: &ListCommand<'_>,
     ) -> Result<Listing, Refusal> {
-        let page = self.page(&prefix, command).await?;
+        let (_, page) = self.page(&prefix, command).await?;
         let mut rows = Vec::new();
         for row in &page.rows {
             let head = self.records.head_of(row)?;
@@ -95,13 +118,15 @@ impl Vault {
         Ok(standing.is_some_and(|(standing, _)| standing.id == head.id))
     }
 
-    async fn page(&self, prefix: &[u8], command: &ListCommand<'_>) -> Result<Page, Refusal> {
+    /// The page asked for, and the row that it comes after.
+    async fn page(&self, prefix: &[u8], command: &ListCommand<'_>) -> Result<(Option<Vec<u8>>, Page), Refusal> {
         let asked = command.rows_max.unwrap_or(PAGE_ROWS_MAX);
         if !(1..=PAGE_ROWS_MAX).contains(&asked) {
             return Err(Refusal::PageRows { asked, max: PAGE_ROWS_MAX });
         }
         let after = command.after.map(|token| self.opened(prefix, token)).transpose()?;
-        Ok(self.records.store().range(prefix, after.as_deref(), asked, At::Linearizable).await?)
+        let page = self.records.store().range(prefix, after.as_deref(), asked, At::Linearizable).await?;
+        Ok((after, page))
     }
 
     fn next(&self, context: &Context<'_>, prefix: &[u8], page: &Page) -> Result<Option<String>, Refusal> {

@@ -9,6 +9,7 @@ mod audit;
 mod cache;
 mod canary;
 mod concurrency;
+mod database;
 mod form;
 mod happy;
 mod lifecycle;
