@@ -17,7 +17,6 @@ use std::sync::Arc;
 use quick_cache::sync::Cache;
 use skerry_audit::{Entry, Recorded};
 use skerry_identity::Permission;
-use skerry_keys::Signer;
 use skerry_keys::custody::Software;
 use skerry_policy::permit::{VaultFloor, Version};
 use skerry_store::seal::Sealer;
@@ -38,6 +37,7 @@ use crate::tokens::Tokens;
 pub(crate) use change::op_id_of;
 pub use list::Listing;
 pub use release::ReleaseAnswer;
+use sign::KeptSigner;
 pub use sign::Signature;
 
 /// What configuration says of a vault.
@@ -90,7 +90,7 @@ pub struct Vault {
     signer: Arc<ReleaseSigner>,
     authorities: Authorities,
     tokens: Tokens,
-    signers: Cache<(Uuid, Version), Arc<Signer>>,
+    signers: Cache<(Uuid, Version), KeptSigner>,
     pools: Pools,
 }
 

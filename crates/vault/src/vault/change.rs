@@ -52,6 +52,9 @@ impl Vault {
             change.checks.push(Check::Unchanged(at.clone(), found.version));
             change.ops.push(self.put_version(context, at, &updated.version)?);
             if self.commit(context, change).await? {
+                if !updated.version.enabled {
+                    self.signers.remove(&(updated.head.id, updated.version.version));
+                }
                 return Ok(updated);
             }
         }

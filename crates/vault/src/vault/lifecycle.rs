@@ -25,6 +25,7 @@ impl Vault {
             let deleted = Key { head: Arc::new(head), ..found.key };
             let (from, to) = (self.records.place().head(name), self.records.place().deleted_head(name));
             if self.moved(context, Event::KeyDeleted, (from, found.head), to, &deleted).await? {
+                self.drop_signers(&deleted.head);
                 return Ok(deleted);
             }
         }
@@ -60,9 +61,7 @@ impl Vault {
             change.ops.push(self.put(context, mark, &stored::encode_tombstone(&tombstone))?);
             change.ops.push(Op::Put(place.leftover(tombstone.id), Vec::new()));
             if self.commit(context, change).await? {
-                for version in &found.key.head.versions {
-                    self.signers.remove(&(tombstone.id, version.version));
-                }
+                self.drop_signers(&found.key.head);
                 return self.remove_leftovers(context, tombstone.id).await;
             }
         }

@@ -5,12 +5,22 @@ use std::sync::Arc;
 use skerry_attestation_result::unix_secs;
 use skerry_identity::Permission;
 use skerry_keys::{SignError, Signer};
+use skerry_store::Revision;
 
 use crate::command::{Context, Operation, SignCommand, VerifyCommand};
 use crate::decide;
-use crate::record::Key;
+use crate::record::{Key, KeyHead};
+use crate::records::FoundKey;
 use crate::refusal::Refusal;
 use crate::vault::Vault;
+
+/// An opened key. It signs only while head and version are the very records under which it was opened: what was disabled,
+/// deleted or replaced since is opened anew, or not at all.
+#[derive(Clone)]
+pub(super) struct KeptSigner {
+    state: (Revision, Revision),
+    signer: Arc<Signer>,
+}
 
 /// A signature and the version that made it.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,11 +35,11 @@ impl Vault {
     /// Signs a digest.
     pub async fn sign(&self, context: &Context<'_>, command: &SignCommand<'_>) -> Result<Signature, Refusal> {
         self.check(context, Permission::Sign)?;
-        let key = self.find(command.key).await?.key;
+        let FoundKey { key, head, version: at } = self.find(command.key).await?;
         decide::usable(&key, Operation::Sign, unix_secs(context.now))?;
         let (algorithm, digest, mut rng) = (command.algorithm, command.digest.to_vec(), (context.randomness)());
-        let place = (key.head.id, key.version.version);
-        let kept = self.signers.get(&place);
+        let (place, state) = ((key.head.id, key.version.version), (head, at));
+        let kept = self.signers.get(&place).filter(|kept| kept.state == state).map(|kept| kept.signer);
         let (custody, binding, version) = (Arc::clone(&self.custody), key.binding(self.id), Arc::clone(&key.version));
         let sign = move || -> Result<(Arc<Signer>, Vec<u8>), SignError> {
             let signer = match kept {
@@ -40,7 +50,7 @@ impl Vault {
             Ok((signer, value))
         };
         let (signer, value) = self.work(sign).await?.map_err(Refusal::Sign)?;
-        self.signers.insert(place, signer);
+        self.signers.insert(place, KeptSigner { state, signer });
         Ok(Signature { key, value })
     }
 
@@ -52,5 +62,12 @@ impl Vault {
         let (algorithm, digest, signature) = (command.algorithm, command.digest.to_vec(), command.signature.to_vec());
         let verify = move || skerry_keys::verify(&key.version.public, algorithm, &digest, &signature);
         self.work(verify).await?.map_err(Refusal::Verify)
+    }
+
+    /// Drops the opened keys of all versions: what cannot sign is not kept in memory.
+    pub(super) fn drop_signers(&self, head: &KeyHead) {
+        for of in &head.versions {
+            self.signers.remove(&(head.id, of.version));
+        }
     }
 }

@@ -19,5 +19,6 @@ mod paging;
 mod policies;
 mod refusals;
 mod rules;
+mod signing;
 mod support;
 mod tokens;
