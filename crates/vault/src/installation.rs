@@ -20,7 +20,7 @@ use skerry_store::stamp::{Kind, StampError};
 use skerry_store::{At, Op, OpId, Outcome, Settled, Store, StoreError, Txn};
 use uuid::Uuid;
 
-use crate::command::Randomizer;
+use crate::command::{Randomizer, Randomness};
 use crate::entries;
 use crate::refusal::Refusal;
 use crate::vault::{Keks, op_id_of, random};
@@ -111,7 +111,7 @@ impl Installation {
     /// Remembers the time, so that a clock that goes back is noticed after a restart too. To be called every minute or so.
     pub async fn tick(&self, now: SystemTime, randomness: &Randomizer) -> Result<(), Refusal> {
         let op = OpId(random(&mut randomness()));
-        match self.commit(Txn { op, checks: Vec::new(), ops: Vec::new() }, now, randomness).await? {
+        match self.commit(Txn { op, checks: Vec::new(), ops: Vec::new() }, now, randomness()).await? {
             Outcome::Committed(_) => Ok(()),
             Outcome::Conflict(_) | Outcome::Unknown => Err(Refusal::Unsettled),
         }
@@ -140,16 +140,11 @@ impl Installation {
     }
 
     /// Commits a transaction, and with it the time and how long the log is.
-    pub(crate) async fn commit(
-        &self,
-        mut txn: Txn,
-        now: SystemTime,
-        randomness: &Randomizer,
-    ) -> Result<Outcome, Refusal> {
+    pub(crate) async fn commit(&self, mut txn: Txn, now: SystemTime, mut rng: Randomness) -> Result<Outcome, Refusal> {
         let now = unix_secs(now);
         let seen = self.seen.fetch_max(now, Ordering::Relaxed).max(now);
         let head = self.log.head().map_err(Refusal::Audit)?;
-        let sealed = self.meta.seal(MEMORY, &Memory { seen, head }.to_bytes(), &mut *randomness());
+        let sealed = self.meta.seal(MEMORY, &Memory { seen, head }.to_bytes(), &mut *rng);
         txn.ops.push(Op::Put(MEMORY.to_vec(), sealed.map_err(Refusal::Seal)?));
         Ok(self.store.commit(&txn).await?)
     }

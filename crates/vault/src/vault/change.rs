@@ -1,6 +1,7 @@
 //! Making, importing and updating keys, and how every change is committed.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use skerry_attestation_result::unix_secs;
 use skerry_audit::{Entry, Event, Verdict};
@@ -11,9 +12,10 @@ use skerry_policy::permit::{KeyRef, Version};
 use skerry_store::{Check, Op, OpId, Outcome, Settled, Txn};
 use uuid::Uuid;
 
-use crate::command::{Changes, Context, ImportCommand, Named, NewKey};
+use crate::command::{Changes, Context, ImportCommand, Named, NewKey, Randomness};
 use crate::decide::{self, Admitted, Made};
 use crate::entries;
+use crate::installation::Installation;
 use crate::limits::ATTEMPTS_MAX;
 use crate::record::{Key, KeyHead, KeyVersion};
 use crate::records::Found;
@@ -150,23 +152,15 @@ impl Vault {
 
     /// Puts the intent on record, commits, and puts the outcome on record: true if the change was made, false if something
     /// it depends on has changed. While it is unknown which, nothing is answered but that: start-up settles it.
+    ///
+    /// It is a task of its own, which goes on when the caller has gone away: a stranger who hangs up must not leave
+    /// changes that were made without an outcome on record.
     pub(super) async fn commit(&self, context: &Context<'_>, change: Change) -> Result<bool, Refusal> {
-        let Change { intent, checks, ops } = change;
-        let op = op_id(&intent);
-        drop(self.record(intent.clone()).await?);
-        let txn = Txn { op, checks, ops };
-        let committed = match self.installation.commit(txn, context.now, context.randomness).await? {
-            Outcome::Committed(_) => true,
-            Outcome::Conflict(_) => false,
-            Outcome::Unknown => match self.records.store().settle(op).await {
-                Ok(Settled::Committed(_)) => true,
-                Ok(Settled::Aborted) => false,
-                Err(_) => return Err(Refusal::Unsettled),
-            },
-        };
-        let verdict = if committed { Verdict::Committed } else { Verdict::Aborted };
-        drop(self.record(Entry { verdict, ..intent }).await?);
-        Ok(committed)
+        let installation = Arc::clone(&self.installation);
+        let (now, rng) = (context.now, (context.randomness)());
+        tokio::spawn(async move { change.carry_out(&installation, now, rng).await })
+            .await
+            .map_err(|_| Refusal::Failed)?
     }
 }
 
@@ -175,6 +169,26 @@ pub(super) struct Change {
     pub(super) intent: Entry,
     pub(super) checks: Vec<Check>,
     pub(super) ops: Vec<Op>,
+}
+
+impl Change {
+    async fn carry_out(self, installation: &Installation, now: SystemTime, rng: Randomness) -> Result<bool, Refusal> {
+        let Change { intent, checks, ops } = self;
+        let op = op_id(&intent);
+        drop(installation.record(intent.clone()).await?);
+        let committed = match installation.commit(Txn { op, checks, ops }, now, rng).await? {
+            Outcome::Committed(_) => true,
+            Outcome::Conflict(_) => false,
+            Outcome::Unknown => match installation.store().settle(op).await {
+                Ok(Settled::Committed(_)) => true,
+                Ok(Settled::Aborted) => false,
+                Err(_) => return Err(Refusal::Unsettled),
+            },
+        };
+        let verdict = if committed { Verdict::Committed } else { Verdict::Aborted };
+        drop(installation.record(Entry { verdict, ..intent }).await?);
+        Ok(committed)
+    }
 }
 
 /// What was made for an attempt that came too late: it serves the next if that is for the same key on the same terms.

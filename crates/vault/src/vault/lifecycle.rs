@@ -94,7 +94,7 @@ impl Vault {
                 ops.push(Op::Delete(place.leftover(key)));
             }
             let txn = Txn { op: OpId(random(&mut (context.randomness)())), checks: Vec::new(), ops };
-            match self.installation.commit(txn, context.now, context.randomness).await? {
+            match self.installation.commit(txn, context.now, (context.randomness)()).await? {
                 Outcome::Committed(_) if !page.more => return Ok(()),
                 Outcome::Committed(_) => {}
                 // Whether these went or not, start-up goes through them again.

@@ -15,6 +15,7 @@ mod happy;
 mod lifecycle;
 mod opening;
 mod operations;
+mod outcomes;
 mod paging;
 mod policies;
 mod refusals;
