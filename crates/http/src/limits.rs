@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use skerry_jose::json;
+
 /// What one listener admits. A program may lower them; [`Limits::default`] holds the reasoned ones below.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -86,6 +88,10 @@ impl Default for Limits {
 
 /// Body of a vault request: the largest is a restored backup of a key with many versions; Azure publishes none.
 pub const VAULT_BODY_BYTES_MAX: usize = 512 * 1024;
+
+/// JSON of such a body: few members, of which one is long.
+pub(crate) const VAULT_JSON: json::Limits =
+    json::Limits { bytes_max: VAULT_BODY_BYTES_MAX, depth_max: 8, values_max: 512, number_digits_max: 32 };
 
 /// Body of a token or metadata request: a form of six short fields and a secret.
 pub const FORM_BYTES_MAX: usize = 16 * 1024;

@@ -134,6 +134,11 @@ impl Request {
         &self.context.host
     }
 
+    /// Whether it came over TLS.
+    pub fn is_tls(&self) -> bool {
+        self.context.tls
+    }
+
     /// `https://host[:port]` as addressed: what kids and links begin with.
     pub fn origin(&self) -> String {
         let scheme = if self.context.tls { "https" } else { "http" };

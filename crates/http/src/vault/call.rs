@@ -1,0 +1,159 @@
+//! One call of a vault: the body read and taken apart, one function, the answer put together.
+
+use std::time::SystemTime;
+
+use http::StatusCode;
+use skerry_identity::Grant;
+use skerry_jose::b64;
+use skerry_jose::json::Object;
+use skerry_policy::permit::Version;
+use skerry_vault::command::{Context, Named, ReleaseCommand, SignCommand, VerifyCommand};
+use skerry_vault::decide::Rules;
+use skerry_vault::record::{Key, KeyName};
+use skerry_vault::{Refusal, Vault, wire as answers};
+
+use crate::limits::VAULT_BODY_BYTES_MAX;
+use crate::machine::Machine;
+use crate::reply::Reply;
+use crate::request::Request;
+use crate::vault::page::PageAsked;
+use crate::vault::refusal::Refused;
+use crate::vault::route::Operation;
+use crate::vault::wire::{self, Members};
+
+/// A call that is permitted.
+pub(super) struct Call<'a> {
+    pub(super) vault: &'a Vault,
+    pub(super) grant: Grant,
+    pub(super) name: Option<KeyName>,
+    pub(super) version: Option<Version>,
+    pub(super) api_version: String,
+    pub(super) now: SystemTime,
+    pub(super) machine: &'a Machine,
+}
+
+/// How an answer writes a key.
+type Write = fn(&Rules, &str, &Key) -> Object;
+
+impl Call<'_> {
+    pub(super) async fn answer(self, operation: Operation, request: &mut Request) -> Result<Reply, Refused> {
+        let id = request.id().to_string();
+        let context =
+            Context { grant: &self.grant, request_id: &id, now: self.now, randomness: self.machine.randomizer() };
+        match operation {
+            Operation::Create => self.create(&context, request).await,
+            Operation::Import => self.import(&context, request).await,
+            Operation::Update => self.update(&context, request).await,
+            Operation::Sign => self.sign(&context, request).await,
+            Operation::Verify => self.verify(&context, request).await,
+            Operation::Release => self.release(&context, request).await,
+            Operation::List | Operation::ListVersions | Operation::ListDeleted => {
+                self.list(&context, operation, request).await
+            }
+            Operation::Get => self.key(request, answers::key_bundle, self.vault.get(&context, self.named()?).await),
+            Operation::GetDeleted => {
+                let found = self.vault.get_deleted(&context, self.name()?).await;
+                self.key(request, answers::deleted_key_bundle, found)
+            }
+            Operation::Delete => {
+                let deleted = self.vault.delete(&context, self.name()?).await;
+                self.key(request, answers::deleted_key_bundle, deleted)
+            }
+            Operation::Recover => {
+                let recovered = self.vault.recover(&context, self.name()?).await;
+                self.key(request, answers::key_bundle, recovered)
+            }
+            Operation::Purge => {
+                self.vault.purge(&context, self.name()?).await.map_err(|refusal| self.refused(refusal))?;
+                Ok(Reply::empty(StatusCode::NO_CONTENT))
+            }
+            Operation::Absent(operation, _) => Err(Refused::Absent { operation }),
+        }
+    }
+
+    async fn create(&self, context: &Context<'_>, request: &mut Request) -> Result<Reply, Refused> {
+        let new = wire::create(self.name()?.clone(), &members(request).await?)?;
+        self.key(request, answers::key_bundle, self.vault.create(context, &new).await)
+    }
+
+    async fn import(&self, context: &Context<'_>, request: &mut Request) -> Result<Reply, Refused> {
+        let body = request.body(VAULT_BODY_BYTES_MAX).await.map_err(Refused::Body)?;
+        let members = Members::parse(&body);
+        wire::wipe(body);
+        let command = wire::import(self.name()?.clone(), members?)?;
+        self.key(request, answers::key_bundle, self.vault.import(context, command).await)
+    }
+
+    async fn update(&self, context: &Context<'_>, request: &mut Request) -> Result<Reply, Refused> {
+        let changes = wire::update(&members(request).await?)?;
+        self.key(request, answers::key_bundle, self.vault.update(context, self.named()?, &changes).await)
+    }
+
+    async fn sign(&self, context: &Context<'_>, request: &mut Request) -> Result<Reply, Refused> {
+        let wire::ToSign { algorithm, digest } = wire::sign(&members(request).await?)?;
+        let command = SignCommand { key: self.named()?, algorithm, digest: &digest };
+        let signature = self.vault.sign(context, &command).await.map_err(|refusal| self.refused(refusal))?;
+        let kid = answers::version_url(&request.host().authority(), &signature.key);
+        Ok(ok(&Object::new().with("kid", kid).with("value", b64::encode(&signature.value))))
+    }
+
+    async fn verify(&self, context: &Context<'_>, request: &mut Request) -> Result<Reply, Refused> {
+        let wire::ToVerify { algorithm, digest, signature } = wire::verify(&members(request).await?)?;
+        let command = VerifyCommand { key: self.named()?, algorithm, digest: &digest, signature: &signature };
+        let verified = self.vault.verify(context, &command).await.map_err(|refusal| self.refused(refusal))?;
+        Ok(ok(&Object::new().with("value", verified)))
+    }
+
+    async fn release(&self, context: &Context<'_>, request: &mut Request) -> Result<Reply, Refused> {
+        let members = members(request).await?;
+        let wire::ToRelease { target, nonce, enc } = wire::release(&members)?;
+        let host = request.host().authority();
+        let (name, api_version) = (self.name()?, self.api_version.as_str());
+        let command = ReleaseCommand { name, version: self.version, target, nonce, enc, api_version, host: &host };
+        let released = self.vault.release(context, &command).await.map_err(|refusal| self.refused(refusal))?;
+        Ok(ok(&Object::new().with("value", released.value)))
+    }
+
+    async fn list(&self, context: &Context<'_>, of: Operation, request: &Request) -> Result<Reply, Refused> {
+        let page = PageAsked::of(request, &self.api_version)?;
+        let (listing, write): (_, Write) = match of {
+            Operation::ListVersions => {
+                (self.vault.list_versions(context, self.name()?, &page.command()).await, answers::version_item)
+            }
+            Operation::ListDeleted => {
+                (self.vault.list_deleted(context, &page.command()).await, answers::deleted_key_item)
+            }
+            _ => (self.vault.list(context, &page.command()).await, answers::key_item),
+        };
+        let listing = listing.map_err(|refusal| self.refused(refusal))?;
+        let (rules, host) = (self.vault.rules(), request.host().authority());
+        Ok(ok(&page.answer(rules.kind, &listing, |key| write(rules, &host, key))))
+    }
+
+    fn key(&self, request: &Request, write: Write, key: Result<Key, Refusal>) -> Result<Reply, Refused> {
+        let key = key.map_err(|refusal| self.refused(refusal))?;
+        Ok(ok(&write(self.vault.rules(), &request.host().authority(), &key)))
+    }
+
+    fn refused(&self, refusal: Refusal) -> Refused {
+        Refused::Vault { refusal, may_read: self.grant.may_read() }
+    }
+
+    /// Routes to operations on a key have a name; without one nothing is there.
+    fn name(&self) -> Result<&KeyName, Refused> {
+        self.name.as_ref().ok_or(Refused::NoRoute)
+    }
+
+    fn named(&self) -> Result<Named<'_>, Refused> {
+        Ok(Named { name: self.name()?, version: self.version })
+    }
+}
+
+async fn members(request: &mut Request) -> Result<Members, Refused> {
+    let body = request.body(VAULT_BODY_BYTES_MAX).await.map_err(Refused::Body)?;
+    Ok(Members::parse(&body)?)
+}
+
+fn ok(object: &Object) -> Reply {
+    Reply::json(StatusCode::OK, object)
+}

@@ -1,0 +1,286 @@
+//! What is asked for: an operation, and the key and version it names, from the method and the path.
+//!
+//! A version may be left out or be an empty segment (observed: `/keys/name/`, `/keys/name//sign`, `/keys/name/sign`), so a
+//! word of the protocol that stands where a version could is the word. Everything but names is read without case. What
+//! Azure offers and this vault does not is a route too, with a refusal of its own.
+
+use http::Method;
+use skerry_identity::Permission;
+
+use crate::route::NotAllowed;
+
+/// An operation of the protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)] // each is what its name says
+pub(super) enum Operation {
+    Create,
+    Import,
+    Get,
+    Update,
+    Delete,
+    List,
+    ListVersions,
+    GetDeleted,
+    ListDeleted,
+    Recover,
+    Purge,
+    Sign,
+    Verify,
+    Release,
+    /// One of Azure's that is not here, by its name and the permission it would take.
+    Absent(&'static str, Permission),
+}
+
+impl Operation {
+    pub(super) fn permission(self) -> Permission {
+        match self {
+            Self::Create => Permission::Create,
+            Self::Import => Permission::Import,
+            Self::Get | Self::GetDeleted => Permission::Get,
+            Self::Update => Permission::Update,
+            Self::Delete => Permission::Delete,
+            Self::List | Self::ListVersions | Self::ListDeleted => Permission::List,
+            Self::Recover => Permission::Recover,
+            Self::Purge => Permission::Purge,
+            Self::Sign => Permission::Sign,
+            Self::Verify => Permission::Verify,
+            Self::Release => Permission::Release,
+            Self::Absent(_, permission) => permission,
+        }
+    }
+}
+
+/// What is asked for. Name and version are as in the path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Asked<'a> {
+    pub(super) operation: Operation,
+    pub(super) name: Option<&'a str>,
+    pub(super) version: Option<&'a str>,
+}
+
+/// Why nothing is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum NoRoute {
+    Path,
+    Method(NotAllowed),
+}
+
+impl<'a> Asked<'a> {
+    pub(super) fn of(method: &Method, segments: &'a [String]) -> Result<Asked<'a>, NoRoute> {
+        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        let (place, name, version) = place(method, &segments).ok_or(NoRoute::Path)?;
+        let operations = place.operations();
+        // RFC 9110, 9.1: whoever answers GET answers HEAD.
+        let method = if method == Method::HEAD { &Method::GET } else { method };
+        match operations.iter().find(|(own, _)| own == method) {
+            Some((_, operation)) => Ok(Asked { operation: *operation, name, version }),
+            None => Err(NoRoute::Method(NotAllowed::of(operations.iter().map(|(own, _)| own)))),
+        }
+    }
+}
+
+/// Where something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Keys,
+    Key,
+    Version,
+    Restore,
+    /// What stands behind a key's name: its index in [`OF_KEYS`].
+    OfKey(usize),
+    DeletedKeys,
+    DeletedKey,
+    Recover,
+    Random,
+}
+
+type Operations = &'static [(Method, Operation)];
+
+impl Place {
+    fn operations(self) -> Operations {
+        match self {
+            Self::Keys => &[(Method::GET, Operation::List)],
+            Self::Key => &[
+                (Method::GET, Operation::Get),
+                (Method::PUT, Operation::Import),
+                (Method::PATCH, Operation::Update),
+                (Method::DELETE, Operation::Delete),
+            ],
+            Self::Version => &[(Method::GET, Operation::Get), (Method::PATCH, Operation::Update)],
+            Self::Restore => &[(Method::POST, Operation::Absent("restore", Permission::Restore))],
+            Self::OfKey(at) => OF_KEYS.get(at).map_or(&[], |(_, _, operations)| operations),
+            Self::DeletedKeys => &[(Method::GET, Operation::ListDeleted)],
+            Self::DeletedKey => &[(Method::GET, Operation::GetDeleted), (Method::DELETE, Operation::Purge)],
+            Self::Recover => &[(Method::POST, Operation::Recover)],
+            // Azure's permission for it is one of roles that this vault does not have.
+            Self::Random => &[(Method::POST, Operation::Absent("random bytes", Permission::Get))],
+        }
+    }
+}
+
+/// A place, a name, a version.
+type Found<'a> = (Place, Option<&'a str>, Option<&'a str>);
+
+fn place<'a>(method: &Method, segments: &[&'a str]) -> Option<Found<'a>> {
+    let (first, rest) = segments.split_first()?;
+    match first.to_ascii_lowercase().as_str() {
+        "keys" => of_keys(method, rest),
+        "deletedkeys" => of_deleted_keys(rest),
+        "rng" if rest.is_empty() => Some((Place::Random, None, None)),
+        _ => None,
+    }
+}
+
+fn of_keys<'a>(method: &Method, rest: &[&'a str]) -> Option<Found<'a>> {
+    match *rest {
+        [] | [""] => Some((Place::Keys, None, None)),
+        [word] if word.eq_ignore_ascii_case("restore") && method == Method::POST => Some((Place::Restore, None, None)),
+        [name] | [name, ""] | [name, "", ""] => Some((Place::Key, Some(name), None)),
+        [name, word] => match of_key(word) {
+            Some(at) => Some((Place::OfKey(at), Some(name), None)),
+            None => Some((Place::Version, Some(name), Some(word))),
+        },
+        [name, "", word] => of_key(word).map(|at| (Place::OfKey(at), Some(name), None)),
+        [name, version, ""] => Some((Place::Version, Some(name), Some(version))),
+        [name, version, word] => {
+            let takes_version = |at: &usize| OF_KEYS.get(*at).is_some_and(|(_, takes_version, _)| *takes_version);
+            of_key(word).filter(takes_version).map(|at| (Place::OfKey(at), Some(name), Some(version)))
+        }
+        _ => None,
+    }
+}
+
+fn of_deleted_keys<'a>(rest: &[&'a str]) -> Option<Found<'a>> {
+    match *rest {
+        [] | [""] => Some((Place::DeletedKeys, None, None)),
+        [name] | [name, ""] => Some((Place::DeletedKey, Some(name), None)),
+        [name, word] if word.eq_ignore_ascii_case("recover") => Some((Place::Recover, Some(name), None)),
+        _ => None,
+    }
+}
+
+fn of_key(word: &str) -> Option<usize> {
+    OF_KEYS.iter().position(|(own, _, _)| own.eq_ignore_ascii_case(word))
+}
+
+const fn absent(name: &'static str, permission: Permission) -> (Method, Operation) {
+    (Method::POST, Operation::Absent(name, permission))
+}
+
+/// Words behind a key's name (key-vault spec 2.1), whether a version may stand between, and what they are.
+const OF_KEYS: [(&str, bool, Operations); 15] = [
+    ("create", false, &[(Method::POST, Operation::Create)]),
+    ("versions", false, &[(Method::GET, Operation::ListVersions)]),
+    ("sign", true, &[(Method::POST, Operation::Sign)]),
+    ("verify", true, &[(Method::POST, Operation::Verify)]),
+    ("release", true, &[(Method::POST, Operation::Release)]),
+    ("rotate", false, &[absent("rotate", Permission::Rotate)]),
+    ("backup", false, &[absent("backup", Permission::Backup)]),
+    ("encrypt", true, &[absent("encrypt", Permission::Encrypt)]),
+    ("decrypt", true, &[absent("decrypt", Permission::Decrypt)]),
+    ("wrapkey", true, &[absent("wrapKey", Permission::WrapKey)]),
+    ("unwrapkey", true, &[absent("unwrapKey", Permission::UnwrapKey)]),
+    ("securewrapkey", true, &[absent("secureWrapKey", Permission::WrapKey)]),
+    ("secureunwrapkey", true, &[absent("secureUnwrapKey", Permission::UnwrapKey)]),
+    (
+        "rotationpolicy",
+        false,
+        &[
+            (Method::GET, Operation::Absent("get rotation policy", Permission::GetRotationPolicy)),
+            (Method::PUT, Operation::Absent("set rotation policy", Permission::SetRotationPolicy)),
+        ],
+    ),
+    ("attestation", true, &[(Method::GET, Operation::Absent("get key attestation", Permission::Get))]),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(method: Method, path: &str) -> Result<(Operation, Option<String>, Option<String>), NoRoute> {
+        let segments: Vec<String> = path.split('/').skip(1).map(str::to_owned).collect();
+        let asked = Asked::of(&method, &segments)?;
+        Ok((asked.operation, asked.name.map(str::to_owned), asked.version.map(str::to_owned)))
+    }
+
+    /// Every form of a path that clients send is one operation, with the name and version as sent.
+    #[test]
+    fn forms_of_one_path_are_one_operation() {
+        use Operation::*;
+        const V: &str = "0123456789abcdef0123456789abcdef";
+        let (get, put, post, patch, delete) = (Method::GET, Method::PUT, Method::POST, Method::PATCH, Method::DELETE);
+        for (method, path, operation, name, version) in [
+            (&get, "/keys", List, None, None),
+            (&get, "/keys/", List, None, None),
+            (&get, "/KEYS/k", Get, Some("k"), None),
+            (&get, "/keys/k/", Get, Some("k"), None),
+            (&get, &format!("/keys/k/{V}"), Get, Some("k"), Some(V)),
+            (&get, &format!("/keys/k/{V}/"), Get, Some("k"), Some(V)),
+            (&Method::HEAD, "/keys/k", Get, Some("k"), None),
+            (&get, "/keys/restore", Get, Some("restore"), None),
+            (&get, "/keys/create", Get, Some("create"), None),
+            (&patch, "/keys/k/", Update, Some("k"), None),
+            (&patch, &format!("/keys/k/{V}"), Update, Some("k"), Some(V)),
+            (&put, "/keys/k", Import, Some("k"), None),
+            (&delete, "/keys/k", Delete, Some("k"), None),
+            (&post, "/keys/k/create", Create, Some("k"), None),
+            (&post, "/keys/k//create", Create, Some("k"), None),
+            (&get, "/keys/k/versions", ListVersions, Some("k"), None),
+            (&post, "/keys/k/release", Release, Some("k"), None),
+            (&post, "/keys/k//release", Release, Some("k"), None),
+            (&post, &format!("/keys/k/{V}/release"), Release, Some("k"), Some(V)),
+            (&post, "/keys/k//SIGN", Sign, Some("k"), None),
+            (&post, "/keys/k/x/verify", Verify, Some("k"), Some("x")),
+            (&get, "/deletedkeys", ListDeleted, None, None),
+            (&get, "/deletedKeys/k", GetDeleted, Some("k"), None),
+            (&delete, "/deletedkeys/k", Purge, Some("k"), None),
+            (&post, "/deletedkeys/k/recover", Recover, Some("k"), None),
+            (&post, "/keys/restore", Absent("restore", Permission::Restore), None, None),
+            (&post, "/keys/k//wrapKey", Absent("wrapKey", Permission::WrapKey), Some("k"), None),
+            (&post, &format!("/keys/k/{V}/unwrapkey"), Absent("unwrapKey", Permission::UnwrapKey), Some("k"), Some(V)),
+            (&post, "/rng", Absent("random bytes", Permission::Get), None, None),
+        ] {
+            let expected = (operation, name.map(str::to_owned), version.map(str::to_owned));
+            assert_eq!(asked(method.clone(), path), Ok(expected), "{method} {path}");
+        }
+    }
+
+    /// Paths that are none of the protocol's.
+    #[test]
+    fn other_paths_are_no_route() {
+        for path in [
+            "/nothing",
+            "/nothing/here",
+            "/keys/k/v/frobnicate",
+            "/keys/k/v/create",
+            "/keys/k/v/versions",
+            "/keys/k//frobnicate",
+            "/keys/k/v/sign/x",
+            "/keys/k/sign/x/",
+            "/deletedkeys/k/frobnicate",
+            "/deletedkeys/k/recover/x",
+            "/rng/x",
+            "/secrets",
+        ] {
+            assert_eq!(asked(Method::GET, path), Err(NoRoute::Path), "{path}");
+        }
+    }
+
+    /// A path that takes other methods says which.
+    #[test]
+    fn other_methods_are_told_which() {
+        let (get, put, post, delete) = (Method::GET, Method::PUT, Method::POST, Method::DELETE);
+        for (method, path, allowed) in [
+            (delete.clone(), "/keys", vec![&get]),
+            (post.clone(), "/keys/k", vec![&get, &put, &Method::PATCH, &delete]),
+            (delete.clone(), "/keys/k/v", vec![&get, &Method::PATCH]),
+            (get.clone(), "/keys/k/create", vec![&post]),
+            (Method::HEAD, "/keys/k//sign", vec![&post]),
+            (post.clone(), "/keys/k/rotationpolicy", vec![&get, &put]),
+            (Method::OPTIONS, "/deletedkeys/k", vec![&get, &delete]),
+            (get.clone(), "/rng", vec![&post]),
+        ] {
+            assert_eq!(asked(method, path), Err(NoRoute::Method(NotAllowed::of(allowed))), "{path}");
+        }
+    }
+}

@@ -1,0 +1,547 @@
+//! Bodies of requests to a vault: from JSON as clients spell it to commands (key-vault spec 2.2).
+//!
+//! Names of members are compared byte for byte, but for `Hsm`, which clients spell in two ways (observed). Members that are
+//! not known are ignored and null is absent, as the service does; a name that comes twice is refused. Octets are read
+//! with and without padding and in both alphabets (observed); what is in them is strict from there on.
+
+use bytes::Bytes;
+use skerry_jose::b64;
+use skerry_jose::json::{self, Object, Value};
+use skerry_keys::{Curve, ImportError, ImportKey, KeyType, OctBits, RsaBits, SignAlgorithm};
+use skerry_keywrap::Algorithm;
+use skerry_vault::Refusal;
+use skerry_vault::command::{AttributesInput, Changes, ImportCommand, KeyOp, NewKey, PolicyInput, Tags, TagsError};
+use skerry_vault::jwk::{self, JwkImportError};
+use skerry_vault::record::KeyName;
+use zeroize::Zeroize as _;
+
+use crate::limits::VAULT_JSON;
+use crate::vault::refusal::Refused;
+
+/// Why a body is not what the operation takes. Members by their names on the wire.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum MemberError {
+    #[error("The request body is not acceptable JSON: {0}.")]
+    Json(json::Error),
+    #[error("The request body is not a JSON object.")]
+    NotAnObject,
+    #[error("Property {0} is missing.")]
+    Missing(&'static str),
+    #[error("Property {0} has the wrong JSON type.")]
+    WrongType(&'static str),
+    #[error("Property {0} is not base64url.")]
+    NotBase64(&'static str),
+    #[error("Property {0} came more than once.")]
+    Twice(&'static str),
+    #[error("Property {name} has invalid value {found}")]
+    Value { name: &'static str, found: String },
+    #[error("Property tags: {0}.")]
+    Tags(TagsError),
+    #[error("Property key: {0}.")]
+    Jwk(JwkImportError),
+}
+
+impl From<MemberError> for Refused {
+    fn from(error: MemberError) -> Refused {
+        Refused::Member(error)
+    }
+}
+
+/// An object with its members by name.
+pub(super) struct Members(Object);
+
+impl Members {
+    pub(super) fn parse(body: &[u8]) -> Result<Members, MemberError> {
+        let value = json::parse(body, &VAULT_JSON).map_err(MemberError::Json)?;
+        value.into_object().map(Members).ok_or(MemberError::NotAnObject)
+    }
+
+    fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name).filter(|value| !value.is_null())
+    }
+
+    fn required<T>(&self, name: &'static str, value: Option<T>) -> Result<T, MemberError> {
+        value.ok_or(MemberError::Missing(name))
+    }
+
+    fn text(&self, name: &'static str) -> Result<Option<&str>, MemberError> {
+        let as_text = |value: &'_ Value| value.as_str().is_some();
+        match self.get(name) {
+            Some(value) if !as_text(value) => Err(MemberError::WrongType(name)),
+            value => Ok(value.and_then(Value::as_str)),
+        }
+    }
+
+    fn flag(&self, name: &'static str) -> Result<Option<bool>, MemberError> {
+        self.get(name).map(|value| value.as_bool().ok_or(MemberError::WrongType(name))).transpose()
+    }
+
+    /// A whole number that is not negative: sizes, and times in seconds.
+    fn number(&self, name: &'static str) -> Result<Option<u64>, MemberError> {
+        self.get(name).map(|value| value.as_u64().ok_or(MemberError::WrongType(name))).transpose()
+    }
+
+    fn octets(&self, name: &'static str) -> Result<Option<Vec<u8>>, MemberError> {
+        self.text(name)?.map(|text| octets(text).ok_or(MemberError::NotBase64(name))).transpose()
+    }
+
+    fn members(&self, name: &'static str) -> Result<Option<Members>, MemberError> {
+        let of = |value: &Value| value.as_object().cloned().map(Members).ok_or(MemberError::WrongType(name));
+        self.get(name).map(of).transpose()
+    }
+
+    /// An object that is needed, taken out rather than copied.
+    fn take(&mut self, name: &'static str) -> Result<Members, MemberError> {
+        match self.0.remove(name) {
+            None | Some(Value::Null) => Err(MemberError::Missing(name)),
+            Some(value) => value.into_object().map(Members).ok_or(MemberError::WrongType(name)),
+        }
+    }
+
+    /// A member whose name clients spell in more than one case.
+    fn any_case(&self, name: &'static str) -> Result<Option<bool>, MemberError> {
+        let mut values = self.0.iter().filter(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+        let value = values.next().filter(|value| !value.is_null());
+        if values.next().is_some() {
+            return Err(MemberError::Twice(name));
+        }
+        value.map(|value| value.as_bool().ok_or(MemberError::WrongType(name))).transpose()
+    }
+}
+
+/// `KeyCreate`.
+pub(super) fn create(name: KeyName, body: &Members) -> Result<NewKey, MemberError> {
+    let (family, hsm) = family("kty", body)?;
+    check_exponent(body)?;
+    let key_ops = key_ops(body)?;
+    new_key(name, key_type(family, body)?, hsm, key_ops, body)
+}
+
+/// `KeyImport`.
+pub(super) fn import(name: KeyName, mut body: Members) -> Result<ImportCommand, Refused> {
+    let jwk = body.take("key")?;
+    if jwk.get("key_hsm").is_some() {
+        return Err(Refused::Absent { operation: "import of a wrapped key" });
+    }
+    let (_, hsm_by_type) = family("kty", &jwk)?;
+    let hsm = body.any_case("Hsm")?.unwrap_or(false) || hsm_by_type;
+    let key_ops = key_ops(&jwk)?;
+    let key = jwk.private_key()?;
+    let key_type =
+        type_of(&key).map_err(|error| Refused::Vault { refusal: Refusal::Import(error), may_read: false })?;
+    Ok(ImportCommand { new: new_key(name, key_type, hsm, key_ops, &body)?, key })
+}
+
+/// `KeyUpdate`.
+pub(super) fn update(body: &Members) -> Result<Changes, MemberError> {
+    Ok(Changes {
+        key_ops: key_ops(body)?,
+        attributes: attributes(body)?,
+        tags: tags(body)?,
+        policy: release_policy(body)?,
+    })
+}
+
+/// What is to be signed.
+pub(super) struct ToSign {
+    pub(super) algorithm: SignAlgorithm,
+    pub(super) digest: Vec<u8>,
+}
+
+pub(super) fn sign(body: &Members) -> Result<ToSign, MemberError> {
+    let digest = body.required("value", body.octets("value")?)?;
+    Ok(ToSign { algorithm: algorithm(body)?, digest })
+}
+
+/// A signature that is to be checked.
+pub(super) struct ToVerify {
+    pub(super) algorithm: SignAlgorithm,
+    pub(super) digest: Vec<u8>,
+    pub(super) signature: Vec<u8>,
+}
+
+pub(super) fn verify(body: &Members) -> Result<ToVerify, MemberError> {
+    let digest = body.required("digest", body.octets("digest")?)?;
+    let signature = body.required("value", body.octets("value")?)?;
+    Ok(ToVerify { algorithm: algorithm(body)?, digest, signature })
+}
+
+/// What is said of a release.
+pub(super) struct ToRelease<'a> {
+    pub(super) target: &'a str,
+    pub(super) nonce: Option<&'a str>,
+    pub(super) enc: Option<Algorithm>,
+}
+
+pub(super) fn release(body: &Members) -> Result<ToRelease<'_>, MemberError> {
+    let target = body.text("target")?.filter(|target| !target.is_empty());
+    let enc = body.text("enc")?.map(|found| Algorithm::parse(found).map_err(|_| invalid("enc", found)));
+    Ok(ToRelease { target: body.required("target", target)?, nonce: body.text("nonce")?, enc: enc.transpose()? })
+}
+
+/// Wipes a body that has a private key in it, as far as it is ours: hyper's buffers are not, nor what custody reads from.
+pub(super) fn wipe(body: Bytes) {
+    if let Ok(mut body) = body.try_into_mut() {
+        body.as_mut().zeroize();
+    }
+}
+
+impl Members {
+    /// The private key in a JWK, whose members are wiped.
+    fn private_key(self) -> Result<ImportKey, MemberError> {
+        let mut jwk = Object::new();
+        for (name, value) in self.0 {
+            // What is a key is strict, but for the spelling of its octets.
+            match value {
+                Value::String(mut text) if PRIVATE.contains(&name.as_str()) => {
+                    jwk.insert(name, spelled(&text));
+                    text.zeroize();
+                }
+                value => drop(jwk.insert(name, value)),
+            }
+        }
+        let key = jwk::import_key(&jwk).map_err(MemberError::Jwk);
+        jwk.into_iter().for_each(|(_, value)| {
+            if let Value::String(mut text) = value {
+                text.zeroize();
+            }
+        });
+        key
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Family {
+    Rsa,
+    Ec,
+    Oct,
+}
+
+/// Azure's name of a type: its family, and whether it is an HSM key's.
+fn family(name: &'static str, body: &Members) -> Result<(Family, bool), MemberError> {
+    let found = body.required(name, body.text(name)?)?;
+    let known = TYPES.into_iter().find(|(own, _, _)| *own == found);
+    known.map(|(_, family, hsm)| (family, hsm)).ok_or_else(|| invalid(name, found))
+}
+
+fn key_type(family: Family, body: &Members) -> Result<KeyType, MemberError> {
+    match family {
+        Family::Rsa => size(body, RSA_BITS, RsaBits::from_bits).map(|bits| KeyType::Rsa { bits }),
+        Family::Oct => size(body, OCT_BITS, OctBits::from_bits).map(|bits| KeyType::Oct { bits }),
+        Family::Ec => {
+            let found = body.text("crv")?.unwrap_or(CRV);
+            let curve = CURVES.into_iter().find(|(own, _)| *own == found).map(|(_, curve)| curve);
+            curve.map(|curve| KeyType::Ec { curve }).ok_or_else(|| invalid("crv", found))
+        }
+    }
+}
+
+fn size<T>(body: &Members, default: u64, of_bits: fn(usize) -> Option<T>) -> Result<T, MemberError> {
+    let found = body.number("key_size")?.unwrap_or(default);
+    usize::try_from(found).ok().and_then(of_bits).ok_or_else(|| invalid("key_size", found))
+}
+
+fn type_of(key: &ImportKey) -> Result<KeyType, ImportError> {
+    match key {
+        ImportKey::Rsa(rsa) => {
+            let bits = rsa.n.len().saturating_mul(8);
+            RsaBits::from_bits(bits).map(|bits| KeyType::Rsa { bits }).ok_or(ImportError::RsaSize { bits })
+        }
+        ImportKey::Ec { curve, .. } => Ok(KeyType::Ec { curve: *curve }),
+        ImportKey::Oct { k } => {
+            let bits = OctBits::from_bits(k.len().saturating_mul(8));
+            bits.map(|bits| KeyType::Oct { bits }).ok_or(ImportError::OctSize { len: k.len() })
+        }
+    }
+}
+
+/// Another exponent cannot be had, and a key that silently has another than was asked for is no help.
+fn check_exponent(body: &Members) -> Result<(), MemberError> {
+    match body.number("public_exponent")? {
+        Some(found) if found != RSA_EXPONENT => Err(invalid("public_exponent", found)),
+        _ => Ok(()),
+    }
+}
+
+fn new_key(
+    name: KeyName,
+    key_type: KeyType,
+    hsm: bool,
+    key_ops: Option<Vec<KeyOp>>,
+    body: &Members,
+) -> Result<NewKey, MemberError> {
+    // The sidecar's tool sends an empty list and means the default (observed).
+    let key_ops = key_ops.filter(|key_ops| !key_ops.is_empty());
+    let (attributes, tags, policy) = (attributes(body)?, tags(body)?, release_policy(body)?);
+    Ok(NewKey { name, key_type, hsm, key_ops, attributes, tags, policy })
+}
+
+/// Names of operations come in more than one case (observed: `unwrapkey`).
+fn key_ops(body: &Members) -> Result<Option<Vec<KeyOp>>, MemberError> {
+    let Some(value) = body.get("key_ops") else { return Ok(None) };
+    let op = |value: &Value| {
+        let found = value.as_str().ok_or(MemberError::WrongType("key_ops"))?;
+        let known = KeyOp::ALL.into_iter().find(|op| op.as_str().eq_ignore_ascii_case(found));
+        known.ok_or_else(|| invalid("key_ops", found))
+    };
+    value.as_array().ok_or(MemberError::WrongType("key_ops"))?.iter().map(op).collect::<Result<_, _>>().map(Some)
+}
+
+/// What is read-only among them is ignored: clients send back what they were given.
+fn attributes(body: &Members) -> Result<AttributesInput, MemberError> {
+    let Some(attributes) = body.members("attributes")? else { return Ok(AttributesInput::default()) };
+    Ok(AttributesInput {
+        enabled: attributes.flag("enabled")?,
+        not_before: attributes.number("nbf")?,
+        expires: attributes.number("exp")?,
+        exportable: attributes.flag("exportable")?,
+    })
+}
+
+fn tags(body: &Members) -> Result<Option<Tags>, MemberError> {
+    let Some(tags) = body.members("tags")? else { return Ok(None) };
+    let pair = |(name, value): (&str, &Value)| {
+        let value = value.as_str().ok_or(MemberError::WrongType("tags"))?;
+        Ok((name.to_owned(), value.to_owned()))
+    };
+    let pairs = tags.0.iter().map(pair).collect::<Result<_, _>>()?;
+    Tags::new(pairs).map(Some).map_err(MemberError::Tags)
+}
+
+fn release_policy(body: &Members) -> Result<Option<PolicyInput>, MemberError> {
+    let Some(policy) = body.members("release_policy")? else { return Ok(None) };
+    if let Some(found) = policy.text("contentType")?.filter(|found| !is_json(found)) {
+        return Err(invalid("contentType", found));
+    }
+    let data = policy.required("data", policy.octets("data")?)?;
+    Ok(Some(PolicyInput { data, immutable: policy.flag("immutable")? }))
+}
+
+/// RFC 9110, 8.3.1: type and subtype without case, whatever parameters.
+fn is_json(content_type: &str) -> bool {
+    content_type.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
+}
+
+fn algorithm(body: &Members) -> Result<SignAlgorithm, MemberError> {
+    let found = body.required("alg", body.text("alg")?)?;
+    SignAlgorithm::parse(found).ok_or_else(|| invalid("alg", found))
+}
+
+fn invalid(name: &'static str, found: impl ToString) -> MemberError {
+    MemberError::Value { name, found: found.to_string() }
+}
+
+fn octets(text: &str) -> Option<Vec<u8>> {
+    b64::decode(spelled(text)).ok()
+}
+
+/// The text in the url-safe alphabet without padding. Nothing else about it is changed, and more padding than there can be
+/// stays to be refused.
+fn spelled(text: &str) -> String {
+    let padding = text.len().saturating_sub(text.trim_end_matches('=').len());
+    let unpadded = if padding <= 2 { text.trim_end_matches('=') } else { text };
+    unpadded.replace('+', "-").replace('/', "_")
+}
+
+/// Azure's names (key-vault spec 2.3).
+const TYPES: [(&str, Family, bool); 6] = [
+    ("RSA", Family::Rsa, false),
+    ("RSA-HSM", Family::Rsa, true),
+    ("EC", Family::Ec, false),
+    ("EC-HSM", Family::Ec, true),
+    ("oct", Family::Oct, false),
+    ("oct-HSM", Family::Oct, true),
+];
+
+const CURVES: [(&str, Curve); 4] =
+    [("P-256", Curve::P256), ("P-384", Curve::P384), ("P-521", Curve::P521), ("P-256K", Curve::P256K)];
+
+/// Recorded: what is made when nothing is said.
+const RSA_BITS: u64 = 2_048;
+/// The documentation's default.
+const OCT_BITS: u64 = 256;
+/// Recorded.
+const CRV: &str = "P-256";
+/// The one that keys here are made with.
+const RSA_EXPONENT: u64 = 65_537;
+
+/// Members of a JWK that are octets (RFC 7518, 6).
+const PRIVATE: [&str; 11] = ["n", "e", "d", "p", "q", "dp", "dq", "qi", "k", "x", "y"];
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)] // reason: tests
+
+    use super::*;
+
+    fn members(json: &str) -> Members {
+        Members::parse(json.as_bytes()).unwrap()
+    }
+
+    fn name() -> KeyName {
+        KeyName::parse("k").unwrap()
+    }
+
+    fn created(json: &str) -> Result<NewKey, MemberError> {
+        create(name(), &members(json))
+    }
+
+    /// What is not said is Azure's default, or is not said.
+    #[test]
+    fn little_need_be_said() {
+        for (json, key_type, hsm) in [
+            (r#"{"kty":"RSA"}"#, KeyType::Rsa { bits: RsaBits::B2048 }, false),
+            (r#"{"kty":"RSA-HSM","key_size":3072}"#, KeyType::Rsa { bits: RsaBits::B3072 }, true),
+            (r#"{"kty":"EC","key_size":null}"#, KeyType::Ec { curve: Curve::P256 }, false),
+            (r#"{"kty":"EC-HSM","crv":"P-256K"}"#, KeyType::Ec { curve: Curve::P256K }, true),
+            (r#"{"kty":"oct-HSM"}"#, KeyType::Oct { bits: OctBits::B256 }, true),
+            (r#"{"kty":"oct","key_size":128}"#, KeyType::Oct { bits: OctBits::B128 }, false),
+        ] {
+            let new = created(json).unwrap();
+            assert_eq!((new.key_type, new.hsm), (key_type, hsm), "{json}");
+            assert_eq!((new.key_ops, new.tags, new.policy), (None, None, None));
+            assert_eq!(new.attributes, AttributesInput::default());
+        }
+    }
+
+    /// Everything that a client may say, in the spellings that were seen.
+    #[test]
+    fn everything_may_be_said() {
+        let json = r#"{"kty":"RSA-HSM","public_exponent":65537,"key_ops":["wrapKey","unwrapkey","SIGN"],
+            "attributes":{"enabled":false,"nbf":1,"exp":2,"exportable":true,"created":3,"recoveryLevel":"x"},
+            "tags":{"a":"1","b":""},"other":{"x":[1]},
+            "release_policy":{"contentType":"Application/JSON; charset=utf-8","data":"_-8=","immutable":true}}"#;
+        let new = created(json).unwrap();
+        assert_eq!(new.key_ops, Some(vec![KeyOp::WrapKey, KeyOp::UnwrapKey, KeyOp::Sign]));
+        let expected =
+            AttributesInput { enabled: Some(false), not_before: Some(1), expires: Some(2), exportable: Some(true) };
+        assert_eq!(new.attributes, expected);
+        assert_eq!(new.tags.unwrap().iter().collect::<Vec<_>>(), [("a", "1"), ("b", "")]);
+        assert_eq!(new.policy, Some(PolicyInput { data: vec![0xff, 0xef], immutable: Some(true) }));
+    }
+
+    /// Each member that is wrong is named.
+    #[test]
+    fn wrong_members_are_named() {
+        use MemberError::*;
+        let value = |name, found: &str| Value { name, found: found.to_owned() };
+        for (json, expected) in [
+            (r#"{}"#, Missing("kty")),
+            (r#"{"kty":null}"#, Missing("kty")),
+            (r#"{"KTY":"RSA"}"#, Missing("kty")),
+            (r#"{"kty":5}"#, WrongType("kty")),
+            (r#"{"kty":"rsa"}"#, value("kty", "rsa")),
+            (r#"{"kty":"DSA"}"#, value("kty", "DSA")),
+            (r#"{"kty":"RSA","key_size":1000}"#, value("key_size", "1000")),
+            (r#"{"kty":"RSA","key_size":"2048"}"#, WrongType("key_size")),
+            (r#"{"kty":"RSA","key_size":-1}"#, WrongType("key_size")),
+            (r#"{"kty":"RSA","key_size":2048.0}"#, WrongType("key_size")),
+            (r#"{"kty":"RSA","public_exponent":3}"#, value("public_exponent", "3")),
+            (r#"{"kty":"EC","crv":"P-999"}"#, value("crv", "P-999")),
+            (r#"{"kty":"RSA","key_ops":"sign"}"#, WrongType("key_ops")),
+            (r#"{"kty":"RSA","key_ops":["fly"]}"#, value("key_ops", "fly")),
+            (r#"{"kty":"RSA","key_ops":[1]}"#, WrongType("key_ops")),
+            (r#"{"kty":"RSA","attributes":[]}"#, WrongType("attributes")),
+            (r#"{"kty":"RSA","attributes":{"enabled":"true"}}"#, WrongType("enabled")),
+            (r#"{"kty":"RSA","attributes":{"exp":1e9}}"#, WrongType("exp")),
+            (r#"{"kty":"RSA","tags":{"a":1}}"#, WrongType("tags")),
+            (r#"{"kty":"RSA","tags":[]}"#, WrongType("tags")),
+            (r#"{"kty":"RSA","release_policy":{}}"#, Missing("data")),
+            (r#"{"kty":"RSA","release_policy":{"data":"{}"}}"#, NotBase64("data")),
+            (r#"{"kty":"RSA","release_policy":{"data":"e30==="}}"#, NotBase64("data")),
+            (
+                r#"{"kty":"RSA","release_policy":{"data":"e30","contentType":"text/plain"}}"#,
+                value("contentType", "text/plain"),
+            ),
+            (r#"{"kty":"RSA","release_policy":{"data":"e30","immutable":"yes"}}"#, WrongType("immutable")),
+        ] {
+            assert_eq!(created(json).map(drop), Err(expected), "{json}");
+        }
+        let long = format!(r#"{{"kty":"RSA","tags":{{"{}":""}}}}"#, "x".repeat(257));
+        assert_eq!(created(&long).map(drop), Err(Tags(TagsError::TooLong { chars: 257 })));
+    }
+
+    /// Bodies that are no object, and a name that comes twice.
+    #[test]
+    fn bodies_are_objects_with_unique_names() {
+        for body in ["", "{", "nil", "\u{feff}{}", r#"{"kty":"RSA","kty":"EC"}"#, r#"{"a":{"b":1,"b":2}}"#] {
+            assert!(matches!(Members::parse(body.as_bytes()), Err(MemberError::Json(_))), "{body}");
+        }
+        for body in ["[]", "\"x\"", "1", "null"] {
+            assert_eq!(Members::parse(body.as_bytes()).map(drop), Err(MemberError::NotAnObject), "{body}");
+        }
+    }
+
+    /// The type that an imported key is stored as follows from its material, whatever spelling; `Hsm` has two.
+    #[test]
+    fn imports_are_read() {
+        let k = format!("{}==", b64::encode([0xfb; 16]).replace('-', "+").replace('_', "/"));
+        for (json, hsm) in [
+            (format!(r#"{{"key":{{"kty":"oct","k":"{k}"}},"Hsm":true}}"#), true),
+            (format!(r#"{{"key":{{"kty":"oct","k":"{k}","key_ops":[]}},"hsm":true}}"#), true),
+            (format!(r#"{{"key":{{"kty":"oct-HSM","k":"{k}","key_size":128}}}}"#), true),
+            (format!(r#"{{"key":{{"kty":"oct","k":"{k}"}},"hsm":false}}"#), false),
+        ] {
+            let Ok(command) = import(name(), members(&json)) else { panic!("{json}") };
+            assert_eq!((command.new.key_type, command.new.hsm), (KeyType::Oct { bits: OctBits::B128 }, hsm), "{json}");
+            assert_eq!(command.new.key_ops, None);
+            let ImportKey::Oct { k } = command.key else { panic!("not symmetric") };
+            assert_eq!(k.as_slice(), [0xfb; 16]);
+        }
+    }
+
+    /// What cannot be imported says what is wrong with it.
+    #[test]
+    fn wrong_imports_are_named() {
+        let refused = |json: &str| import(name(), members(json)).map(drop).unwrap_err();
+        for (json, expected) in [
+            (r#"{}"#, MemberError::Missing("key")),
+            (r#"{"key":"x"}"#, MemberError::WrongType("key")),
+            (r#"{"key":{}}"#, MemberError::Missing("kty")),
+            (r#"{"key":{"kty":"OKP"}}"#, MemberError::Value { name: "kty", found: "OKP".into() }),
+            (r#"{"key":{"kty":"oct"}}"#, MemberError::Jwk(JwkImportError::Missing("k"))),
+            (r#"{"key":{"kty":"oct","k":"A"}}"#, MemberError::Jwk(JwkImportError::NotBase64("k"))),
+            (r#"{"key":{"kty":"oct","k":"AA"},"Hsm":true,"hsm":true}"#, MemberError::Twice("Hsm")),
+            (r#"{"key":{"kty":"oct","k":"AA"},"Hsm":1}"#, MemberError::WrongType("Hsm")),
+        ] {
+            assert!(matches!(refused(json), Refused::Member(error) if error == expected), "{json}");
+        }
+        let small = refused(r#"{"key":{"kty":"oct","k":"AA"}}"#);
+        let expected = Refusal::Import(ImportError::OctSize { len: 1 });
+        assert!(matches!(small, Refused::Vault { refusal, .. } if refusal == expected));
+        let wrapped = refused(r#"{"key":{"kty":"RSA-HSM","key_hsm":"e30"}}"#);
+        assert!(matches!(wrapped, Refused::Absent { operation: "import of a wrapped key" }));
+    }
+
+    /// Signing, verifying and releasing: what they need, and what a release may leave out.
+    #[test]
+    fn operations_are_read() {
+        let signed = sign(&members(r#"{"alg":"ES256K","value":"AQI="}"#)).unwrap();
+        assert_eq!((signed.algorithm, signed.digest), (SignAlgorithm::Es256K, vec![1, 2]));
+        let verified = verify(&members(r#"{"alg":"PS512","digest":"","value":"Aw"}"#)).unwrap();
+        assert_eq!((verified.digest, verified.signature), (vec![], vec![3]));
+        for (json, expected) in [
+            (r#"{"value":"AQ"}"#, MemberError::Missing("alg")),
+            (r#"{"alg":"ES256"}"#, MemberError::Missing("value")),
+            (r#"{"alg":"es256","value":"AQ"}"#, MemberError::Value { name: "alg", found: "es256".into() }),
+            (r#"{"alg":"ES256","value":"?"}"#, MemberError::NotBase64("value")),
+        ] {
+            assert_eq!(sign(&members(json)).map(drop), Err(expected), "{json}");
+        }
+        let only = members(r#"{"target":"a.b.c"}"#);
+        let only = release(&only).unwrap();
+        assert_eq!((only.target, only.nonce, only.enc), ("a.b.c", None, None));
+        let all = members(r#"{"target":"t","nonce":"n","enc":"RSA_AES_KEY_WRAP_384"}"#);
+        let all = release(&all).unwrap();
+        assert_eq!((all.nonce, all.enc), (Some("n"), Some(Algorithm::RsaAesKeyWrap384)));
+        for (json, expected) in [
+            (r#"{}"#, MemberError::Missing("target")),
+            (r#"{"target":""}"#, MemberError::Missing("target")),
+            (r#"{"target":1}"#, MemberError::WrongType("target")),
+            (r#"{"target":"t","nonce":1}"#, MemberError::WrongType("nonce")),
+            (r#"{"target":"t","enc":"ROT13"}"#, MemberError::Value { name: "enc", found: "ROT13".into() }),
+        ] {
+            assert_eq!(release(&members(json)).map(drop), Err(expected), "{json}");
+        }
+    }
+}
