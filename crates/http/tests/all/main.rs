@@ -13,3 +13,4 @@ mod pool;
 mod protocol;
 mod support;
 mod tls;
+mod vault;
