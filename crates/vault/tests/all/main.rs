@@ -6,12 +6,14 @@
 
 mod answer;
 mod audit;
+mod authorities;
 mod cache;
 mod canary;
 mod concurrency;
 mod database;
 mod form;
 mod happy;
+mod issuer;
 mod lifecycle;
 mod opening;
 mod operations;

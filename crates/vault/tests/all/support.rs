@@ -323,7 +323,9 @@ pub(crate) fn at(secs: u64) -> SystemTime {
 /// Runs an operation to its end. Many threads may do so at once.
 pub(crate) fn wait<T>(operation: impl Future<Output = T>) -> T {
     static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
-    RUNTIME.get_or_init(|| tokio::runtime::Builder::new_multi_thread().build().unwrap()).block_on(operation)
+    RUNTIME
+        .get_or_init(|| tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap())
+        .block_on(operation)
 }
 
 pub(crate) fn pools() -> &'static Pools {
