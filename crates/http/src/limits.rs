@@ -13,11 +13,11 @@ use skerry_jose::json;
 pub struct Limits {
     /// Connections open at once; more are closed as they are accepted.
     pub connections_max: usize,
-    /// Connections open at once from one address, or from one /64 of IPv6.
+    /// Connections open at once from one address, or from one /64 of IPv6. A gateway in front is one address.
     pub connections_per_peer_max: usize,
     /// Requests being answered at once; more get 503. One whose body is still coming counts.
     pub in_flight_max: usize,
-    /// Requests being answered at once for one address, or one /64 of IPv6; more get 503.
+    /// Requests being answered at once for one address, or one /64 of IPv6; more get 503. A gateway in front is one address.
     pub in_flight_per_peer_max: usize,
     /// Bytes of all request bodies held at once; a body beyond them gets 503.
     pub bodies_bytes_max: usize,
