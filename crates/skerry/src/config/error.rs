@@ -105,6 +105,8 @@ pub(crate) enum Refusal {
     DefaultVaultElsewhere(String),
     #[error("there are no vaults in it: say vaults = [NAME]")]
     NoVaultServed,
+    #[error("{vault:?} is served by listener[{first}] already, whose release certificate signs its answers")]
+    VaultServedTwice { vault: String, first: usize },
     #[error("no vault has the name {0:?}")]
     UnknownVault(String),
     #[error("no [{0}] is configured, which this listener would serve")]

@@ -15,8 +15,11 @@ impl Check<'_> {
         let (mut listeners, mut warnings): (Vec<Listener>, _) = (Vec::new(), Vec::new());
         for (at, section) in file.listener.iter().enumerate() {
             let key = format!("listener[{at}]");
+            self.vaults_are_served_once(&key, section, &file.listener, at)?;
             let listener = self.listener(&key, section, vaults, &mut warnings)?;
-            if let Some(first) = listeners.iter().position(|other| other.address == listener.address) {
+            // Port 0 is another port each time.
+            let same = |other: &Listener| other.address == listener.address && other.address.port() != 0;
+            if let Some(first) = listeners.iter().position(same) {
                 let address = listener.address.to_string();
                 return Err(self.refuse(&format!("{key}.address"), Refusal::ListenAddressTwice { address, first }));
             }
@@ -152,10 +155,29 @@ impl Check<'_> {
         }
     }
 
+    fn vaults_are_served_once(
+        &self,
+        key: &str,
+        section: &Section,
+        all: &[Section],
+        own: usize,
+    ) -> Result<(), ConfigError> {
+        for (at, vault) in section.vaults.iter().enumerate() {
+            let first = all.iter().take(own).position(|other| other.vaults.contains(vault));
+            let again = section.vaults.iter().take(at).any(|other| other == vault).then_some(own);
+            if let Some(first) = first.or(again) {
+                let refusal = Refusal::VaultServedTwice { vault: vault.clone(), first };
+                return Err(self.refuse(&format!("{key}.vaults[{at}]"), refusal));
+            }
+        }
+        Ok(())
+    }
+
     fn release_key(&self, key: &str, release: Certified) -> Result<ReleaseKey, ConfigError> {
-        let signing = SigningKey::from_pkcs8(Algorithm::Rs256, &release.key);
-        let signing = signing.map_err(|_| self.refuse(&format!("{key}.release.key"), Refusal::ReleaseKeyNotRsa))?;
-        Ok(ReleaseKey { key: signing, chain: release.chain })
+        match SigningKey::from_pkcs8(Algorithm::Rs256, &release.key) {
+            Ok(_) => Ok(ReleaseKey { key: release.key, chain: release.chain }),
+            Err(_) => Err(self.refuse(&format!("{key}.release.key"), Refusal::ReleaseKeyNotRsa)),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use rustls::ServerConfig;
 use skerry_attestation_result::IssuerUrl;
 use skerry_evidence::snp::Generation;
 use skerry_identity::{Assignment, Client, Principal};
-use skerry_jose::{JwkSet, SigningKey};
+use skerry_jose::JwkSet;
 use skerry_sources::{Allowed, Oidc, Roots};
 use skerry_verifier::Floor;
 use uuid::Uuid;
@@ -52,13 +52,14 @@ pub(crate) enum Serves {
 pub(crate) struct VaultListener {
     pub(crate) vaults: Vec<String>,
     /// What exact names and addresses mean.
+    #[allow(dead_code)] // for the vaults' surface, which is to come
     pub(crate) default_vault: Option<String>,
     pub(crate) release: ReleaseKey,
 }
 
-/// What signs release answers: an RSA key and its certificates, leaf first.
+/// What signs release answers: an RSA key, PKCS#8, and its certificates, leaf first.
 pub(crate) struct ReleaseKey {
-    pub(crate) key: SigningKey,
+    pub(crate) key: Zeroizing<Vec<u8>>,
     pub(crate) chain: Vec<Vec<u8>>,
 }
 
@@ -71,6 +72,7 @@ pub(crate) struct Issuer {
     pub(crate) tenant: Option<String>,
     /// Where clients are sent for a token: `https://HOST/TENANT`.
     pub(crate) authorization: Option<String>,
+    #[allow(dead_code)] // for the vaults' surface, which is to come
     pub(crate) audiences: Vec<String>,
     /// Tokens that live longer are not believed.
     pub(crate) token_lifetime_max_secs: u64,

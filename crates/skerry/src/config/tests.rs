@@ -381,7 +381,7 @@ fn other_listeners_have_nothing_of_vaults() {
     for (line, key) in [
         ("domains = [\"example.org\"]", "domains"),
         ("release = { certificates = \"tls/release.pem\", key = \"tls/release.key\" }", "release"),
-        ("vaults = [\"payments\"]", "vaults"),
+        ("vaults = [\"attic\"]", "vaults"),
         ("default_vault = \"payments\"", "default_vault"),
         ("danger = { shared_release_key = true }", "danger.shared_release_key"),
     ] {
@@ -417,6 +417,10 @@ fn vaults_of_listeners_are_refused() {
     edited(VAULTS, "", "listener[0].vaults", Refusal::NoVaultServed);
     let unknown = Refusal::UnknownVault("other".into());
     edited(VAULTS, "vaults = [\"payments\", \"archive\", \"other\"]", "listener[0].vaults[2]", unknown);
+    let again = Refusal::VaultServedTwice { vault: "archive".into(), first: 0 };
+    edited(VAULTS, "vaults = [\"archive\", \"payments\", \"archive\"]", "listener[0].vaults[2]", again.clone());
+    let other = "names = [\"attest.example.org\"]";
+    edited(other, &format!("{other}\nvaults = [\"archive\"]"), "listener[1].vaults[0]", again);
     edited("default_vault = \"payments\"", "", "listener[0].default_vault", Refusal::NoDefaultVault);
     let elsewhere = Refusal::DefaultVaultElsewhere("other".into());
     edited("default_vault = \"payments\"", "default_vault = \"other\"", "listener[0].default_vault", elsewhere);

@@ -163,7 +163,7 @@ impl Workload {
     /// The JSON that the report binds: the public half of the workload's key, for encryption.
     pub(crate) fn runtime_data(&self) -> anyhow::Result<Vec<u8>> {
         let (n, e) = self.key.public_components();
-        let jwk = skerry_jose::PublicKey::Rsa(RsaPublicKey::new(&n, &e)?).to_jwk();
+        let jwk = skerry_jose::PublicKey::Rsa(RsaPublicKey::new(n, e)?).to_jwk();
         let jwk = jwk.with("key_ops", vec!["encrypt"]).with("kid", TARGET_KID);
         let keys = Object::new().with("keys", vec![Value::Object(jwk)]);
         Ok(keys.to_json().into_bytes())

@@ -7,6 +7,7 @@
 mod env;
 mod folder;
 mod keys;
+mod policies;
 mod ports;
 mod probe;
 mod settings;
@@ -17,6 +18,8 @@ use std::time::SystemTime;
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
+use skerry_attestation_result::IssuerUrl;
+use skerry_identity::Principal;
 use skerry_jose::json::Object;
 use skerry_store::stamp::Kind;
 
@@ -63,7 +66,12 @@ async fn run_until_stopped(options: &Options, folder: &Folder) -> Result<(), Fai
     let authorities = [Service::Vault, Service::ManagedHsm].map(|service| ports.of(service));
     let certificates = Certificates::kept(folder, &keys, &authorities, now)?;
     let settings = settings::settings(folder, &keys, &certificates, &ports, now)?;
-    let assembled = Assembled::new(settings, sockets, Kind::Dev, machine::machine()).await?;
+    let (access, machine) = (settings.access.clone(), machine::machine());
+    let assembled = Assembled::new(settings, sockets, Kind::Dev, machine.clone()).await?;
+    let authority = IssuerUrl::parse(&ports.url(Service::Attestation)).map_err(anyhow::Error::new)?;
+    let developer = Principal::new(settings::identity_issuer(&ports), settings::DEVELOPER);
+    let reader = (access.as_slice(), &developer);
+    let lost = policies::of_other_authorities(assembled.vaults(), reader, &authority, &machine).await?;
     let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
     let served = tokio::spawn(assembled.serve(async {
         // A sender that is gone means that nobody waits for this server any more.
@@ -73,7 +81,7 @@ async fn run_until_stopped(options: &Options, folder: &Folder) -> Result<(), Fai
     probed.map_err(|error| Failure::unavailable(error.context("the server does not answer itself")))?;
     let lines = lines(folder, &keys, &ports, now)?;
     folder.write(ENV, &lines.iter().map(|(name, value)| env::line(name, value)).collect::<String>())?;
-    tell_of_other_authority(folder, &ports)?;
+    tell_of_other_authority(folder, &authority, &lost)?;
     announce(folder, &ports, options.json)?;
     stop.await;
     drop(stopping);
@@ -115,16 +123,19 @@ fn tokens(keys: &Keys, ports: &Ports, now: SystemTime) -> anyhow::Result<(String
 }
 
 /// Release policies name the attestation service by its URL, which has the port in it.
-fn tell_of_other_authority(folder: &Folder, ports: &Ports) -> anyhow::Result<()> {
-    let authority = ports.url(Service::Attestation);
-    if let Some(before) = folder.read(AUTHORITY)?.filter(|before| **before != authority) {
+fn tell_of_other_authority(folder: &Folder, authority: &IssuerUrl, lost: &[String]) -> anyhow::Result<()> {
+    let before = folder.read(AUTHORITY)?.filter(|before| before.as_str() != authority.as_str());
+    if let Some(before) = before {
+        let before = before.as_str();
         edge::note(&format!(
-            "the attestation service was {} and is {authority}: release policies that name the old one are not met; set \
-             them anew, or start with the old ports",
-            before.as_str()
+            "the attestation service was {before} and is {authority}: release policies that name the old one are not met; \
+             set them anew, or start with the old ports"
         ));
     }
-    folder.write(AUTHORITY, &authority)
+    if !lost.is_empty() {
+        edge::note(&format!("release policies that do not name {authority}: {}", lost.join(", ")));
+    }
+    folder.write(AUTHORITY, authority.as_str())
 }
 
 fn announce(folder: &Folder, ports: &Ports, json: bool) -> anyhow::Result<()> {

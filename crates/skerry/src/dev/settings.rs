@@ -7,7 +7,6 @@ use skerry_attestation_result::IssuerUrl;
 use skerry_evidence::snp::Generation;
 use skerry_http::{Names, tls};
 use skerry_identity::{Assignment, Client, Permission, Principal, Scope, SecretDigest};
-use skerry_jose::{Algorithm, SigningKey};
 use skerry_verifier::Floor;
 use uuid::{Uuid, uuid};
 
@@ -129,8 +128,8 @@ fn listener(
     let domains: Vec<String> = domain.into_iter().map(str::to_owned).collect();
     let mut names = Names { hosts: vec!["localhost".to_owned()], domains, addresses, port };
     let serves = match service {
-        Service::Vault => Serves::Vaults(vaults("dev", keys, certificates)?),
-        Service::ManagedHsm => Serves::Vaults(vaults("hsm", keys, certificates)?),
+        Service::Vault => Serves::Vaults(vaults("dev", keys, certificates)),
+        Service::ManagedHsm => Serves::Vaults(vaults("hsm", keys, certificates)),
         Service::Attestation => Serves::Attestation,
         Service::Identity => Serves::Identity,
         Service::Metadata => Serves::Metadata,
@@ -152,10 +151,9 @@ fn listener(
     Ok(Listener { address: SocketAddr::new(loopback, port), names, tls, serves })
 }
 
-fn vaults(name: &str, keys: &Keys, certificates: &Certificates) -> anyhow::Result<VaultListener> {
-    let key = SigningKey::from_pkcs8(Algorithm::Rs256, &keys.release)?;
-    let release = ReleaseKey { key, chain: certificates.release.clone() };
-    Ok(VaultListener { vaults: vec![name.to_owned()], default_vault: Some(name.to_owned()), release })
+fn vaults(name: &str, keys: &Keys, certificates: &Certificates) -> VaultListener {
+    let release = ReleaseKey { key: keys.release.clone(), chain: certificates.release.clone() };
+    VaultListener { vaults: vec![name.to_owned()], default_vault: Some(name.to_owned()), release }
 }
 
 fn vault(name: &str, kind: VaultKind, id: Uuid, authority: &IssuerUrl) -> Vault {

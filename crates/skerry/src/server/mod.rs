@@ -7,6 +7,7 @@ mod callers;
 mod services;
 mod store;
 mod surfaces;
+mod vaults;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use skerry_http::{Limits, Listener, Machine, Server};
+use skerry_identity::Access;
 use skerry_store::stamp::Kind;
 use skerry_vault::Installation;
 use skerry_vault::pool::Pool;
@@ -23,13 +25,16 @@ use tokio::signal::unix::{SignalKind, signal};
 
 pub(crate) use services::tokens;
 
-use crate::config::Settings;
+pub(crate) use vaults::Vaults;
+
+use crate::config::{Serves, Settings};
 use crate::edge::{self, Failure};
 
 /// A server that is ready to answer: what is served, on sockets that have connections waiting already.
 pub(crate) struct Assembled {
     server: Server,
     installation: Arc<Installation>,
+    vaults: Vaults,
     machine: Machine,
 }
 
@@ -51,20 +56,34 @@ impl Assembled {
         let tokens = settings.identity.map(services::tokens).transpose()?.map(Arc::new);
         let callers = Arc::new(callers::issuers(&settings.issuers, tokens.as_ref().map(|tokens| &tokens.service))?);
         let attestation = settings.attestation.map(services::attestation).transpose()?;
-        let parts = surfaces::Parts { tokens, callers, attestation, pool, machine: machine.clone() };
-        let mut listeners = Vec::new();
+        let own = attestation.as_ref().map(|attestation| attestation.verifier.signer());
+        let authorities = vaults::Authorities::new(settings.authorities, own)?;
+        let pools = vaults::pools(Arc::clone(&pool))?;
+        let access = Arc::new(Access::new(settings.access));
+        let parts = surfaces::Parts { tokens, callers, access, attestation, pool, machine: machine.clone() };
+        let (mut listeners, mut all) = (Vec::new(), Vaults::new());
         for (listener, socket) in settings.listeners.into_iter().zip(sockets) {
-            let surface = parts.surface(&listener.serves, &settings.issuers)?;
+            let served = match &listener.serves {
+                Serves::Vaults(own) => vaults::of_listener(own, &settings.vaults, &authorities, &installation, &pools)?,
+                Serves::Attestation | Serves::Identity | Serves::Metadata => Vaults::new(),
+            };
+            all.extend(served.clone());
+            let surface = parts.surface(&listener.serves, served, &settings.issuers)?;
             let (address, names, limits) = (listener.address, listener.names, Limits::default());
             listeners.push((socket, Listener { address, tls: listener.tls, names, surface, limits }));
         }
         let server = Server::on(listeners, &machine).context("the listeners could not be set up")?;
-        Ok(Assembled { server, installation, machine })
+        Ok(Assembled { server, installation, vaults: all, machine })
+    }
+
+    /// The vaults, by name.
+    pub(crate) fn vaults(&self) -> &Vaults {
+        &self.vaults
     }
 
     /// Serves until `stop` is ready, then lets what is in flight finish.
     pub(crate) async fn serve(self, stop: impl Future<Output = ()>) {
-        let Assembled { server, installation, machine } = self;
+        let Assembled { server, installation, machine, .. } = self;
         let ticking = tokio::spawn(async move {
             let mut ticks = tokio::time::interval(TICK);
             loop {

@@ -7,30 +7,39 @@ use http::HeaderValue;
 use skerry_http::attestation::{self, Denied};
 use skerry_http::identity::ClientCredentials;
 use skerry_http::{Machine, MintRefusal, Minted, Surface, identity, metadata, vault};
-use skerry_identity::{Issuers, Unauthorized};
+use skerry_identity::{Access, Issuers, Unauthorized};
 use skerry_jose::json::Object;
 use skerry_vault::pool::Pool;
 
 use super::services::{Attestation, Tokens};
-use crate::config::{Issuer, Serves};
+use super::vaults::Vaults;
+use crate::config::{Issuer, Serves, VaultListener};
 
 /// The services of this process, of which listeners serve some.
 pub(crate) struct Parts {
     pub(crate) tokens: Option<Arc<Tokens>>,
     pub(crate) callers: Arc<Issuers>,
+    #[allow(dead_code)] // for the vaults' surface, which is to come
+    pub(crate) access: Arc<Access>,
     pub(crate) attestation: Option<Attestation>,
     pub(crate) pool: Arc<Pool>,
     pub(crate) machine: Machine,
 }
 
 impl Parts {
-    pub(crate) fn surface(&self, serves: &Serves, issuers: &[Issuer]) -> anyhow::Result<Surface> {
+    pub(crate) fn surface(&self, serves: &Serves, vaults: Vaults, issuers: &[Issuer]) -> anyhow::Result<Surface> {
         match serves {
-            Serves::Vaults(_) => Ok(vaults()),
+            Serves::Vaults(listener) => Ok(self.vaults(listener, vaults, issuers)),
             Serves::Attestation => self.attestation(issuers),
             Serves::Identity => self.identity(),
             Serves::Metadata => self.metadata(),
         }
+    }
+
+    /// Their surface takes nothing of them yet.
+    fn vaults(&self, _listener: &VaultListener, _vaults: Vaults, _issuers: &[Issuer]) -> Surface {
+        let headers = vault::ServiceHeaders { region: REGION, service_version: SERVICE_VERSION };
+        Surface::Vault(Arc::new(vault::Surface::new(vault::Config { headers })))
     }
 
     fn attestation(&self, issuers: &[Issuer]) -> anyhow::Result<Surface> {
@@ -91,11 +100,6 @@ impl Parts {
         };
         Ok(Surface::Metadata(Arc::new(metadata::Surface::new(config))))
     }
-}
-
-fn vaults() -> Surface {
-    let headers = vault::ServiceHeaders { region: REGION, service_version: SERVICE_VERSION };
-    Surface::Vault(Arc::new(vault::Surface::new(vault::Config { headers })))
 }
 
 fn denied(error: &Unauthorized) -> Denied {

@@ -7,4 +7,5 @@ mod dev;
 mod kill;
 mod policy;
 mod process;
+mod serve;
 mod support;
