@@ -15,6 +15,7 @@
 //! tombstone  [1, key 16, generation, immutable, purged]
 //! ```
 //!
+//! Each record has one spelling: integers and lengths in their shortest form (RFC 8949, 4.2.1), every field in its place.
 //! A folded name is ASCII, so the order of storage keys is the order of names without case. The seal of a value is bound
 //! to its storage key, so no record can be put in another's place; the head says which versions there are.
 
@@ -143,7 +144,14 @@ fn write_head(out: &mut Encoder<Vec<u8>>, head: &KeyHead) -> Written {
 
 /// A head from its bytes. The caller vouches that they are authentic; anything but a whole head is refused.
 pub fn decode_head(bytes: &[u8]) -> Result<KeyHead, Corrupted> {
-    read(bytes, read_head)
+    let head = read(bytes, read_head, |head| Ok(encode_head(head)))?;
+    if head.versions.is_empty() {
+        return Err(Corrupted::Form("a key has no version"));
+    }
+    if head.policy.is_some() != head.exportable || head.immutable && !head.exportable {
+        return Err(Corrupted::Form("a policy belongs to exportable keys and to no others"));
+    }
+    Ok(head)
 }
 
 fn read_head(input: &mut Decoder<'_>) -> Result<KeyHead, Fault> {
@@ -199,7 +207,13 @@ fn write_version(out: &mut Encoder<Vec<u8>>, version: &KeyVersion, public: &[u8]
 
 /// A version from its bytes. The caller vouches that they are authentic; anything but a whole version is refused.
 pub fn decode_version(bytes: &[u8]) -> Result<KeyVersion, Corrupted> {
-    read(bytes, read_version)
+    let version = read(bytes, read_version, encode_version)?;
+    let symmetric = matches!(version.key_type, KeyType::Oct { .. });
+    match version.public.key_type() {
+        Ok(Some(key_type)) if key_type == version.key_type => Ok(version),
+        Ok(None) if symmetric => Ok(version),
+        _ => Err(Corrupted::Form("the public key is of another type")),
+    }
 }
 
 fn read_version(input: &mut Decoder<'_>) -> Result<KeyVersion, Fault> {
@@ -241,11 +255,12 @@ pub fn encode_tombstone(tombstone: &Tombstone) -> Vec<u8> {
 
 /// A tombstone from its bytes, as [`decode_head`].
 pub fn decode_tombstone(bytes: &[u8]) -> Result<Tombstone, Corrupted> {
-    read(bytes, |input| {
+    let parse = |input: &mut Decoder<'_>| {
         begin(input, 5)?;
         let id = Uuid::from_bytes(octets(input)?);
         Ok(Tombstone { id, generation: input.u64()?, immutable: input.bool()?, purged: input.u64()? })
-    })
+    };
+    read(bytes, parse, |tombstone| Ok(encode_tombstone(tombstone)))
 }
 
 /// Checks that a version's record is the one that the head means.
@@ -260,12 +275,20 @@ pub(crate) fn check_version(expected: &VersionRef, version: KeyVersion) -> Resul
     Ok(Arc::new(version))
 }
 
-fn read<T>(bytes: &[u8], parse: impl FnOnce(&mut Decoder<'_>) -> Result<T, Fault>) -> Result<T, Corrupted> {
+/// A record has one spelling: what was read, written again, is what was read.
+fn read<T>(
+    bytes: &[u8],
+    parse: impl FnOnce(&mut Decoder<'_>) -> Result<T, Fault>,
+    write: impl FnOnce(&T) -> Result<Vec<u8>, Corrupted>,
+) -> Result<T, Corrupted> {
     let mut input = Decoder::new(bytes);
     let value = parse(&mut input).map_err(|_| Corrupted::Form("a field is malformed"))?;
-    match input.position() == bytes.len() {
+    if input.position() != bytes.len() {
+        return Err(Corrupted::Form("there is more than one record"));
+    }
+    match write(&value)? == bytes {
         true => Ok(value),
-        false => Err(Corrupted::Form("there is more than one record")),
+        false => Err(Corrupted::Form("a field is not in its shortest form")),
     }
 }
 

@@ -23,5 +23,6 @@ mod policies;
 mod refusals;
 mod rules;
 mod signing;
+mod stored;
 mod support;
 mod tokens;
