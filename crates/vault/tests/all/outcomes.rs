@@ -32,6 +32,9 @@ struct Case {
     done: fn(&Scene) -> bool,
 }
 
+/// An operation under a context of the test's own.
+type Run = for<'a> fn(&'a Scene, &'a Context<'a>) -> Pin<Box<dyn Future<Output = Result<(), Refusal>> + 'a>>;
+
 fn nothing(_: &Scene) {}
 
 fn live(scene: &Scene) {
@@ -205,8 +208,9 @@ fn now_or_never<T>(future: impl Future<Output = T>) -> T {
 /// aborted, and the change is made by the first that nobody comes before.
 #[test]
 fn conflicts_are_tried_anew() {
-    type Run = for<'a> fn(&'a Scene, &'a Context<'a>) -> Pin<Box<dyn Future<Output = Result<(), Refusal>> + 'a>>;
-    let cases: [(&str, Permission, &[u8], fn(&Scene), Run); 5] = [
+    /// Event, permission, where the head lies, what must be so before, and the change.
+    type Change<'a> = (&'a str, Permission, &'a [u8], fn(&Scene), Run);
+    let cases: [Change<'_>; 5] = [
         ("key-created", Permission::Create, b"/k/", live, |scene, context| {
             Box::pin(async { scene.vault.create(context, &create(KEY).to_new()).await.map(drop) })
         }),
@@ -319,7 +323,6 @@ fn caller_who_goes_away_leaves_no_open_change() {
 /// Whatever it is asked for, a grant for another operation or for another vault does nothing.
 #[test]
 fn grants_are_for_one_operation_in_one_vault() {
-    type Run = for<'a> fn(&'a Scene, &'a Context<'a>) -> Pin<Box<dyn Future<Output = Result<(), Refusal>> + 'a>>;
     let table: [(Permission, Run); 14] = [
         (Permission::Create, |scene, context| {
             Box::pin(async { scene.vault.create(context, &create(KEY).to_new()).await.map(drop) })

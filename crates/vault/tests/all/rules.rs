@@ -52,11 +52,13 @@ fn cell(result: Result<&Key, &Refusal>) -> Cell {
     }
 }
 
+type Make<'a> = &'a dyn Fn(NewKey) -> Result<Key, Refusal>;
+
 /// Both ways to make a key. What either makes is called an HSM key as the cell says; what is refused leaves no trace.
 fn made_both_ways(scene: &Scene, new: &NewKey) -> [Cell; 2] {
     let create = |new: NewKey| scene.make_new(&new);
     let import = |new: NewKey| scene.import_key(new.clone(), brought(new.key_type));
-    let ways: [(&str, &dyn Fn(NewKey) -> Result<Key, Refusal>); 2] = [("made", &create), ("brought", &import)];
+    let ways: [(&str, Make<'_>); 2] = [("made", &create), ("brought", &import)];
     ways.map(|(way, make)| {
         let name = name(&format!("{way}-{}", scene.records().len()));
         let before = scene.records().len();
@@ -140,6 +142,9 @@ fn software_version_of_an_hsm_key() {
 /// What a request says of exportability and of a policy.
 type Said = (Option<bool>, Option<(Which, Option<bool>)>);
 
+/// What is said; what it comes to for a first version, a new version, an update, an update of a version.
+type Row = (Said, Cell, [Cell; 3], [Cell; 3], [Cell; 3]);
+
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Which {
     Same,
@@ -155,7 +160,7 @@ use Which::*;
 fn every_policy_by_every_path() {
     let (yes, no) = (Some(true), Some(false));
     #[rustfmt::skip]
-    let table: [(Said, Cell, [Cell; 3], [Cell; 3], [Cell; 3]); 16] = [
+    let table: [Row; 16] = [
         // said                             first              new version: plain, policy, fixed              update: plain, policy, fixed               update of a version
         ((None, None),                      Ok,                [Ok, Ok, Ok],                                  [Ok, Ok, Ok],                              [Ok, Ok, Ok]),
         ((no, None),                        Ok,                [Ok, Fixed, Fixed],                            [Ok, Fixed, Fixed],                        [Ok, Fixed, Fixed]),
