@@ -15,6 +15,7 @@ mod form;
 mod happy;
 mod issuer;
 mod lifecycle;
+mod model;
 mod opening;
 mod operations;
 mod outcomes;

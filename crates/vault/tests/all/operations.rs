@@ -30,8 +30,12 @@ impl Scene {
     }
 
     pub(crate) fn import_key(&self, new: NewKey, key: ImportKey) -> Result<Key, Refusal> {
+        self.import_key_at(new, key, NOW)
+    }
+
+    pub(crate) fn import_key_at(&self, new: NewKey, key: ImportKey, secs: u64) -> Result<Key, Refusal> {
         let grant = grant(Permission::Import);
-        wait(self.vault.import(&context(&grant, "import-1", NOW), ImportCommand { new, key }))
+        wait(self.vault.import(&context(&grant, "import-1", secs), ImportCommand { new, key }))
     }
 
     pub(crate) fn update_at(
