@@ -32,6 +32,20 @@ impl IssuerUrl {
         Ok(IssuerUrl { text: text.to_owned(), normal: format!("{SCHEME}{host}{port}{path}") })
     }
 
+    /// The authority that a release policy names: as [`parse`](Self::parse), but that a port which no URL can have makes a name
+    /// that no issuer has. Azure takes such policies (the SDKs' suites set them), and they must never be met.
+    pub fn named(text: &str) -> Result<IssuerUrl, IssuerUrlError> {
+        match Self::parse(text) {
+            Err(IssuerUrlError::Port) => Ok(IssuerUrl { text: text.to_owned(), normal: format!("{NOBODY}{text}") }),
+            parsed => parsed,
+        }
+    }
+
+    /// Whether no issuer can have this name: it equals nothing that [`parse`](Self::parse) makes.
+    pub fn is_nobody(&self) -> bool {
+        self.normal.starts_with(NOBODY)
+    }
+
     /// The text as given.
     pub fn as_str(&self) -> &str {
         &self.text
@@ -123,6 +137,9 @@ const HOST_BYTES_MAX: usize = 253;
 const LABEL_BYTES_MAX: usize = 63;
 
 const SCHEME: &str = "https://";
+
+/// What no normal form of a URL begins with.
+const NOBODY: &str = "nobody: ";
 
 fn check_bytes(text: &str) -> Result<(), IssuerUrlError> {
     if text.len() > ISSUER_BYTES_MAX {

@@ -30,6 +30,8 @@ pub enum WarningKind {
     DebugNotExcluded,
     /// An earlier entry names the same authority.
     AuthorityRepeated,
+    /// The authority has a port that no URL can have: no token comes from there.
+    AuthorityImpossible,
     /// Entries that must all hold name different authorities; a token has one.
     AuthoritiesDiffer,
     /// The clause contradicts another one that must hold too.
@@ -52,6 +54,7 @@ impl fmt::Display for WarningKind {
             Self::ZeroMeasurement => "expects a measurement of zeros",
             Self::DebugNotExcluded => "does not exclude debug mode",
             Self::AuthorityRepeated => "names the authority of an earlier entry",
+            Self::AuthorityImpossible => "names an authority that no token can come from",
             Self::AuthoritiesDiffer => "must hold together with an entry of another authority",
             Self::NeverHolds { other } => return write!(f, "can never hold together with {other}"),
         })
@@ -92,6 +95,9 @@ fn alternative(entries: &[(String, &Entry)], out: &mut Vec<Warning>) {
 fn authorities(quantifier: Quantifier, entries: &[(String, &Entry)], out: &mut Vec<Warning>) {
     let mut earlier: Vec<&Entry> = Vec::new();
     for (path, entry) in entries {
+        if entry.authority.is_nobody() {
+            out.push(Warning { path: path.clone(), kind: WarningKind::AuthorityImpossible });
+        }
         let repeated = earlier.iter().any(|other| other.authority == entry.authority);
         let kind = match quantifier {
             Quantifier::AnyOf if repeated => Some(WarningKind::AuthorityRepeated),

@@ -409,7 +409,7 @@ fn version(place: &Place<'_>) -> Result<Version, ParseError> {
 }
 
 fn authority(place: &Place<'_>) -> Result<IssuerUrl, ParseError> {
-    IssuerUrl::parse(place.string()?).map_err(|error| place.fail(ParseErrorKind::Authority(error)))
+    IssuerUrl::named(place.string()?).map_err(|error| place.fail(ParseErrorKind::Authority(error)))
 }
 
 /// The operator and the place of its value, in either form of a clause.

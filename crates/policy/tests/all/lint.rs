@@ -1,8 +1,10 @@
 //! Warnings about policies that are grammatical.
 
+use skerry_attestation_result::IssuerUrl;
+use skerry_jose::json::Object;
 use skerry_policy::release::WarningKind;
 
-use super::{one_clause, policy};
+use super::{AUTHORITY, one_clause, policy};
 
 fn warnings(text: &str) -> Vec<(String, WarningKind)> {
     policy(text).lint().into_iter().map(|warning| (warning.path, warning.kind)).collect()
@@ -23,6 +25,23 @@ fn at(path: &str, kind: WarningKind) -> (String, WarningKind) {
 
 fn never(path: &str, other: &str) -> (String, WarningKind) {
     at(path, WarningKind::NeverHolds { other: other.to_owned() })
+}
+
+// An authority with a port that no URL has is taken, warned of, and never met: not even by the host in front of it.
+#[test]
+fn an_authority_that_nobody_can_be() {
+    for nobody in ["https://a.example:0", "https://a.example:8444.evil.example", "https://a.example:x"] {
+        let text = one_clause(&format!("{HOST},{NO_DEBUG}")).replace(AUTHORITY, nobody);
+        assert!(text.contains(nobody));
+        assert_eq!(warnings(&text), [at("anyOf[0]", WarningKind::AuthorityImpossible)], "{nobody}");
+        let claims = Object::new().with("x-ms-sevsnpvm-hostdata", "ab").with("x-ms-sevsnpvm-is-debuggable", false);
+        for issuer in ["https://a.example", "https://a.example:8444", "https://evil.example", AUTHORITY] {
+            let issuer = IssuerUrl::parse(issuer).unwrap();
+            assert!(!policy(&text).holds(&issuer, &claims), "{nobody} {issuer}");
+            assert!(policy(&text.replace(nobody, issuer.as_str())).holds(&issuer, &claims), "the control");
+        }
+        assert!(IssuerUrl::parse(nobody).is_err(), "no token can have it as its issuer");
+    }
 }
 
 // A guest is pinned when whatever satisfies the entry satisfies a pinning clause, in any branch.
