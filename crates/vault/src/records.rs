@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use quick_cache::sync::Cache;
+use skerry_policy::permit::Version;
 use skerry_store::seal::Sealer;
 use skerry_store::{At, Entry, Revision, Row, Store};
 use uuid::Uuid;
@@ -91,6 +92,48 @@ impl Records {
         Ok(found)
     }
 
+    /// The key at that version; none if its head was replaced while the version was read.
+    ///
+    /// So what is seen was there at one time: a release must not meet the policy from before a change and the version from
+    /// after the next, which were never together. And a purge takes the head first and its versions later; a version that
+    /// is missing under a head that still stands is an integrity error.
+    pub(crate) async fn at_version(
+        &self,
+        head: Read<KeyHead>,
+        version: Option<Version>,
+    ) -> Result<Option<FoundKey>, Refusal> {
+        let (head, revision) = head;
+        let missing = || match version {
+            Some(version) => Refusal::VersionNotFound { name: head.name.to_string(), version: version.to_string() },
+            None => Refusal::KeyNotFound { name: head.name.to_string() },
+        };
+        let of = *head.version(version).ok_or_else(missing)?;
+        match self.version(&head, &of).await {
+            // Not changed since the head was put, so not since it was read either.
+            Ok((version, at)) if at <= revision => Ok(Some(found(head, revision, version, at))),
+            Ok((version, at)) => match self.stands(&head, revision).await? {
+                true => Ok(Some(found(head, revision, version, at))),
+                false => Ok(None),
+            },
+            Err(Refusal::Corrupted(Corrupted::VersionMissing { version })) => {
+                match self.stands(&head, revision).await? {
+                    true => Err(Corrupted::VersionMissing { version }.into()),
+                    false => Ok(None),
+                }
+            }
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// Whether the head is still the one of this revision.
+    async fn stands(&self, head: &KeyHead, revision: Revision) -> Result<bool, Refusal> {
+        let standing = match head.deletion {
+            Some(_) => self.deleted(&head.name).await?,
+            None => self.live(&head.name).await?,
+        };
+        Ok(standing.is_some_and(|(_, at)| at == revision))
+    }
+
     /// Opens a row that was read from the store in a range.
     pub(crate) fn head_of(&self, row: &Row) -> Result<Arc<KeyHead>, Refusal> {
         Ok(Arc::new(stored::decode_head(&self.open(&row.key, &row.entry.value)?)?))
@@ -126,5 +169,145 @@ impl Records {
 
     fn open(&self, at: &[u8], sealed: &[u8]) -> Result<zeroize::Zeroizing<Vec<u8>>, Corrupted> {
         self.sealer.open(at, sealed).map_err(Corrupted::Seal)
+    }
+}
+
+fn found(head: Arc<KeyHead>, at: Revision, version: Arc<KeyVersion>, version_at: Revision) -> FoundKey {
+    FoundKey { key: Key { head, version }, head: at, version: version_at }
+}
+
+#[cfg(test)]
+mod tests {
+    use skerry_keys::{KeyType, OctBits, PublicKey, SealedMaterial};
+    use skerry_store::{Op, OpId, Outcome, Txn};
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::command::Tags;
+    use crate::stored::{encode_head, encode_version};
+
+    const VAULT: Uuid = Uuid::from_bytes([1; 16]);
+
+    /// A vault's records, and one key that is put there in states of the test's choice.
+    struct Scene {
+        runtime: tokio::runtime::Runtime,
+        records: Records,
+        head: KeyHead,
+        version: KeyVersion,
+    }
+
+    impl Scene {
+        fn new() -> Scene {
+            let material = SealedMaterial::from_bytes(vec![0; 100]).unwrap();
+            let of = VersionRef { version: Version([3; 16]), material: material.digest() };
+            let head = KeyHead {
+                id: Uuid::from_bytes([2; 16]),
+                name: KeyName::parse("a").unwrap(),
+                exportable: false,
+                immutable: false,
+                policy: None,
+                generation: 0,
+                min_iat: 0,
+                versions: vec![of],
+                deletion: None,
+            };
+            let version = KeyVersion {
+                version: of.version,
+                hsm: true,
+                enabled: false,
+                not_before: None,
+                expires: None,
+                created: 0,
+                updated: 0,
+                key_type: KeyType::Oct { bits: OctBits::B256 },
+                public: PublicKey::Oct,
+                key_ops: Vec::new(),
+                tags: Tags::default(),
+                material,
+            };
+            let sealer = Sealer::new(Zeroizing::new([4; 32]), [5; 16]);
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let scene = Scene { runtime, records: Records::new(Store::memory(), sealer, VAULT), head, version };
+            scene.commit(vec![scene.head(0), scene.version(false)]);
+            scene
+        }
+
+        /// The head, whose generation stands for its policy.
+        fn head(&self, generation: u64) -> Op {
+            let head = KeyHead { generation, ..self.head.clone() };
+            self.put(self.records.place.head(&head.name), &encode_head(&head))
+        }
+
+        fn version(&self, enabled: bool) -> Op {
+            let version = KeyVersion { enabled, ..self.version.clone() };
+            self.put(self.version_at(), &encode_version(&version).unwrap())
+        }
+
+        fn version_at(&self) -> Vec<u8> {
+            self.records.place.version(self.head.id, self.version.version)
+        }
+
+        fn put(&self, at: Vec<u8>, plain: &[u8]) -> Op {
+            let sealed = self.records.sealer.seal(&at, plain, &mut rng()).unwrap();
+            Op::Put(at, sealed)
+        }
+
+        fn commit(&self, ops: Vec<Op>) {
+            let txn = Txn { op: OpId::random(&mut rng()), checks: Vec::new(), ops };
+            assert!(matches!(self.runtime.block_on(self.records.store.commit(&txn)), Ok(Outcome::Committed(_))));
+        }
+
+        fn read(&self) -> Read<KeyHead> {
+            self.runtime.block_on(self.records.live(&self.head.name)).unwrap().unwrap()
+        }
+
+        /// Generation and whether it is enabled, as seen with a head that was read before.
+        fn seen(&self, head: Read<KeyHead>) -> Result<Option<(u64, bool)>, Refusal> {
+            let found = self.runtime.block_on(self.records.at_version(head, None))?;
+            Ok(found.map(|found| (found.key.head.generation, found.key.version.enabled)))
+        }
+    }
+
+    fn rng() -> impl rand_core::CryptoRng {
+        use rand_chacha::rand_core::SeedableRng as _;
+        use std::sync::atomic::{AtomicU64, Ordering};
+        static SEED: AtomicU64 = AtomicU64::new(0);
+        rand_chacha::ChaCha20Rng::seed_from_u64(SEED.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// A key that is disabled, put under another policy and enabled again, each acknowledged, is never seen enabled under the
+    /// old policy, however late its version is read.
+    #[test]
+    fn head_and_version_are_of_one_time() {
+        let scene = Scene::new();
+        let head = scene.read();
+        scene.commit(vec![scene.head(1)]);
+        assert_eq!(scene.seen(head.clone()), Ok(Some((0, false))), "as it was when the head was read");
+        scene.commit(vec![scene.version(true)]);
+        assert_eq!(scene.seen(head), Ok(None));
+        assert_eq!(scene.seen(scene.read()), Ok(Some((1, true))), "the control");
+    }
+
+    /// A version that changes under a head that stays is seen as it is.
+    #[test]
+    fn version_changes_under_its_head() {
+        let scene = Scene::new();
+        let head = scene.read();
+        for enabled in [true, false, true] {
+            scene.commit(vec![scene.version(enabled)]);
+            assert_eq!(scene.seen(head.clone()), Ok(Some((0, enabled))));
+        }
+    }
+
+    /// A version that went with its head is gone; one that went alone is damage.
+    #[test]
+    fn version_that_went_away() {
+        let scene = Scene::new();
+        let head = scene.read();
+        scene.commit(vec![Op::Delete(scene.version_at())]);
+        let version = scene.version.version.to_string();
+        assert_eq!(scene.seen(head.clone()), Err(Corrupted::VersionMissing { version }.into()));
+        scene.commit(vec![Op::Delete(scene.records.place.head(&scene.head.name))]);
+        assert_eq!(scene.seen(head), Ok(None));
     }
 }
