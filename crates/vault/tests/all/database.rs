@@ -34,7 +34,7 @@ fn head_at(key: &str) -> Vec<u8> {
     under(VAULT_ID, b"/k/", key.as_bytes())
 }
 
-fn version_at(key: &Key) -> Vec<u8> {
+pub(crate) fn version_at(key: &Key) -> Vec<u8> {
     under(VAULT_ID, b"/m/", &[key.head.id.as_bytes().as_slice(), &key.version.version.0].concat())
 }
 
@@ -44,6 +44,10 @@ pub(crate) fn row(store: &Store, at: &[u8]) -> Vec<u8> {
 
 pub(crate) fn put(store: &Store, at: &[u8], value: &[u8]) {
     change(store, Op::Put(at.to_vec(), value.to_vec()));
+}
+
+pub(crate) fn remove(store: &Store, at: &[u8]) {
+    change(store, Op::Delete(at.to_vec()));
 }
 
 fn change(store: &Store, op: Op) {

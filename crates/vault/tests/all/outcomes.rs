@@ -253,6 +253,44 @@ fn conflicts_are_tried_anew() {
     }
 }
 
+/// A version that another changes at the same time is not overwritten by an update that had not seen it.
+#[test]
+fn updates_of_one_version_are_not_lost() {
+    let scene = Scene::new();
+    let (grant, name, changes) = (grant(Permission::Update), name(KEY), enabled_is(false));
+    let meddler = meddler(scene.store.clone(), crate::database::version_at(&scene.key(KEY)), usize::MAX);
+    let context = Context { grant: &grant, request_id: "meddled", now: at_now(), randomness: &meddler };
+    let updated = wait(scene.vault.update(&context, named(&name), &changes));
+    assert_eq!(updated.err(), Some(Refusal::Contended));
+    assert!(scene.get(KEY).is_ok());
+    assert!(scene.enable(KEY, false).is_ok(), "the control");
+}
+
+/// A name that was free when it was looked at, and under which a key was made and deleted since, gets no second key beside
+/// the one that can be recovered.
+#[test]
+fn name_is_not_taken_beside_a_deleted_key() {
+    let scene = Setup::default().bare();
+    deleted(&scene);
+    let at = [b"v/", VAULT_ID.as_bytes().as_slice(), b"/d/", KEY.as_bytes()].concat();
+    let row = crate::database::row(&scene.store, &at);
+    crate::database::remove(&scene.store, &at);
+    assert!(scene.get_deleted(KEY).is_err());
+    let (grant, new, before) = (grant(Permission::Create), create(KEY).to_new(), scene.records().len());
+    let store = scene.store.clone();
+    let randomness = move || {
+        let ops = vec![Op::Put(at.clone(), row.clone())];
+        let txn = Txn { op: OpId::random(&mut *randomness()), checks: Vec::new(), ops };
+        assert!(now_or_never(store.commit(&txn)).is_ok());
+        randomness()
+    };
+    let context = Context { grant: &grant, request_id: "meddled", now: at_now(), randomness: &randomness };
+    let refused = Refusal::DeletedButRecoverable { name: KEY.into() };
+    assert_eq!(wait(scene.vault.create(&context, &new)).err(), Some(refused));
+    assert!(!scene.has(KEY) && scene.get_deleted(KEY).is_ok());
+    assert_eq!(verdicts(&scene, before, "key-created"), ["intended", "aborted"]);
+}
+
 fn at_now() -> std::time::SystemTime {
     at(NOW)
 }
