@@ -16,6 +16,7 @@ pub mod pool;
 pub mod record;
 pub mod refusal;
 pub mod release;
+pub mod rotation;
 pub mod stored;
 pub mod wire;
 
