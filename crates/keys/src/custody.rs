@@ -121,6 +121,22 @@ impl Software {
         Ok((public, sealed))
     }
 
+    /// The same material sealed for another place, under the KEK there, iff it opens for this one and is of the same type and
+    /// just as exportable there. The caller vouches that it may be in both.
+    pub fn reseal(
+        &self,
+        sealed: &SealedMaterial,
+        binding: &Binding,
+        to: (&Software, &Binding),
+        rng: &mut dyn CryptoRng,
+    ) -> Result<SealedMaterial, CustodyError> {
+        let (custody, place) = to;
+        if (place.key_type, place.exportable) != (binding.key_type, binding.exportable) {
+            return Err(CustodyError::OtherTerms);
+        }
+        custody.seal(place, &self.open(sealed, binding)?, rng)
+    }
+
     /// Checks that a record opens under this binding, without giving anything out. For start-up and restore.
     pub fn check(&self, sealed: &SealedMaterial, binding: &Binding) -> Result<(), CustodyError> {
         self.open(sealed, binding).map(drop)
@@ -251,6 +267,9 @@ pub enum CustodyError {
         /// Id of that KEK.
         kek: [u8; 16],
     },
+    /// Material is not given other terms by sealing it anew.
+    #[error("the binding to seal under is of another type, or not as exportable")]
+    OtherTerms,
     /// The record was altered, or does not belong to this binding.
     #[error("record does not open under this binding")]
     Integrity,

@@ -10,10 +10,12 @@ use skerry_keys::{KeyType, PublicKey};
 use skerry_policy::permit::Version;
 use uuid::Uuid;
 
+use crate::backup::{Backup, BackupError};
 use crate::command::{AttributesInput, Changes, KeyOp, NewKey, Operation, PolicyInput};
 use crate::limits::VERSIONS_MAX;
 use crate::record::{Deletion, Key, KeyHead, KeyPolicy, KeyVersion, Slot, VersionRef};
 use crate::refusal::Refusal;
+use crate::rotation::RotationPolicy;
 use crate::signer::VaultKind;
 use crate::stored::Tombstone;
 
@@ -111,11 +113,18 @@ pub fn admit(rules: &Rules, slot: &Slot, new: &NewKey) -> Result<Admitted, Refus
 fn hsm(rules: &Rules, new: &NewKey) -> Result<bool, Refusal> {
     // A Managed HSM takes RSA for RSA-HSM (recorded).
     let hsm = new.hsm || rules.kind == VaultKind::ManagedHsm;
-    match (hsm, rules.kind, rules.hsm.0) {
-        (true, VaultKind::Standard, _) => Err(Refusal::HsmOnStandard),
-        (true, _, Backing::None) => Err(Refusal::HsmInSoftware),
-        (false, ..) if matches!(new.key_type, KeyType::Oct { .. }) => Err(Refusal::SoftwareOct),
-        _ => Ok(hsm),
+    match hsm {
+        true => check_hsm(rules).map(|()| true),
+        false if matches!(new.key_type, KeyType::Oct { .. }) => Err(Refusal::SoftwareOct),
+        false => Ok(false),
+    }
+}
+
+fn check_hsm(rules: &Rules) -> Result<(), Refusal> {
+    match (rules.kind, rules.hsm.0) {
+        (VaultKind::Standard, _) => Err(Refusal::HsmOnStandard),
+        (_, Backing::None) => Err(Refusal::HsmInSoftware),
+        (_, Backing::Software) => Ok(()),
     }
 }
 
@@ -161,6 +170,49 @@ fn check_same_policy(head: &KeyHead, input: &PolicyInput) -> Result<(), Refusal>
     match given.digest() == own.digest() && !input.immutable.unwrap_or(false) {
         true => Ok(()),
         false => Err(Refusal::PolicyOfNewVersion),
+    }
+}
+
+/// A new version like the newest one: the same type, uses and tags, and lasting as long as the rotation policy says. `now` in
+/// seconds since the epoch.
+pub fn rotation(key: &Key, policy: &RotationPolicy, now: u64) -> NewKey {
+    let (head, version) = (&key.head, &key.version);
+    NewKey {
+        name: head.name.clone(),
+        key_type: version.key_type,
+        hsm: version.hsm,
+        key_ops: Some(version.key_ops.clone()),
+        attributes: AttributesInput {
+            expires: policy.lifetime.as_ref().map(|lifetime| lifetime.after(now)),
+            ..AttributesInput::default()
+        },
+        tags: Some(version.tags.clone()),
+        policy: None,
+    }
+}
+
+/// Whether a key of a backup may be in this vault: the rules are those for making it here, and an older or looser state than
+/// one that was purged does not come back.
+pub fn admit_restored(rules: &Rules, slot: &Slot, known: Option<&Tombstone>, backup: &Backup) -> Result<(), Refusal> {
+    match slot {
+        Slot::Live(head) => return Err(Refusal::NameTaken { name: head.name.to_string() }),
+        Slot::Deleted(head) => return Err(Refusal::DeletedButRecoverable { name: head.name.to_string() }),
+        Slot::Free => {}
+    }
+    if rules.kind == VaultKind::Standard && backup.head.exportable {
+        return Err(Refusal::ExportableOnStandard);
+    }
+    if backup.versions.iter().any(|version| version.hsm) {
+        check_hsm(rules)?;
+    }
+    let Some(known) = known else { return Ok(()) };
+    let (found, generation) = (backup.head.generation, known.generation);
+    if found < generation {
+        return Err(Refusal::Backup(BackupError::OlderGeneration { found, known: generation }));
+    }
+    match known.immutable && !backup.head.immutable {
+        true => Err(Refusal::Backup(BackupError::PolicyLoosened)),
+        false => Ok(()),
     }
 }
 

@@ -7,6 +7,7 @@
 //! Not here: who a caller is and what he may do (`skerry-identity` gives a grant), HTTP, and so far rotation, backup,
 //! wrapping and unwrapping.
 
+pub mod backup;
 pub mod ca;
 pub mod command;
 pub mod decide;

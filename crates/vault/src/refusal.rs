@@ -14,9 +14,11 @@ use skerry_sources::SourceError;
 use skerry_store::StoreError;
 use skerry_store::seal::SealError;
 
+use crate::backup::BackupError;
 use crate::command::Operation;
 use crate::limits::VERSIONS_MAX;
 use crate::record::Corrupted;
+use crate::rotation::RotationError;
 
 /// Why a request is refused. Not `non_exhaustive`: a new refusal must not compile until the wire has an answer for it.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -43,6 +45,10 @@ pub enum Refusal {
     DeletedButRecoverable { name: String },
     #[error("deleted keys of this vault are kept until their time is over")]
     PurgeProtected { name: String },
+    #[error("there is a key {name} already")]
+    NameTaken { name: String },
+    #[error("key {name} has no rotation policy, which a Managed HSM needs before it rotates")]
+    NoRotationPolicy { name: String },
     #[error("key {name} has {VERSIONS_MAX} versions, and can have no more")]
     TooManyVersions { name: String },
 
@@ -57,6 +63,10 @@ pub enum Refusal {
     EmptyValidity { not_before: u64, expires: u64 },
     #[error("import")]
     Import(#[source] ImportError),
+    #[error("backup")]
+    Backup(#[source] BackupError),
+    #[error("rotation policy")]
+    Rotation(#[source] RotationError),
     #[error("signature")]
     Sign(#[source] SignError),
     #[error("verification")]

@@ -124,7 +124,10 @@ impl Period {
 
     /// Days by a month of 30, by which two periods are compared.
     fn nominal_days(&self) -> u32 {
-        (self.months / 12).saturating_mul(365).saturating_add((self.months % 12).saturating_mul(30)).saturating_add(self.days)
+        (self.months / 12)
+            .saturating_mul(365)
+            .saturating_add((self.months % 12).saturating_mul(30))
+            .saturating_add(self.days)
     }
 }
 
@@ -164,7 +167,8 @@ pub fn set(
             return Err(RotationError::NotifyOnManagedHsm);
         }
         let (Trigger::AfterCreate(period) | Trigger::BeforeExpiry(period)) = trigger;
-        if period.days_min() < days_min && !matches!((kind, trigger), (VaultKind::ManagedHsm, Trigger::BeforeExpiry(_))) {
+        if period.days_min() < days_min && !matches!((kind, trigger), (VaultKind::ManagedHsm, Trigger::BeforeExpiry(_)))
+        {
             return Err(too_short(period));
         }
         match &input.lifetime {
@@ -266,7 +270,9 @@ mod tests {
         for good in ["P1D", "P90D", "P2W", "P6M", "P1Y", "P1Y2M3W4D", "P07D"] {
             assert_eq!(period(good).as_str(), good);
         }
-        for bad in ["", "P", "90D", "P90", "PD", "P-1D", "P+1D", "P1.5Y", "PT1H", "P1DT1H", "p1d", "P1D1Y", "P0D", " P1D"] {
+        for bad in
+            ["", "P", "90D", "P90", "PD", "P-1D", "P+1D", "P1.5Y", "PT1H", "P1DT1H", "p1d", "P1D1Y", "P0D", " P1D"]
+        {
             assert_eq!(Period::parse(bad), Err(NotAPeriod), "{bad:?}");
         }
         assert_eq!(Period::parse("P99999999999Y"), Err(NotAPeriod));
@@ -308,7 +314,8 @@ mod tests {
     /// Each rule of Azure's has its refusal.
     #[test]
     fn policies_are_checked() {
-        let rotate = |trigger| RotationInput { lifetime: Some(period("P90D")), actions: vec![(Action::Rotate, trigger)] };
+        let rotate =
+            |trigger| RotationInput { lifetime: Some(period("P90D")), actions: vec![(Action::Rotate, trigger)] };
         let of_vault = |input: &RotationInput| set(VaultKind::Premium, None, input, 5);
         let of_hsm = |input: &RotationInput| set(VaultKind::ManagedHsm, None, input, 5);
         let good = rotate(Trigger::BeforeExpiry(period("P30D")));

@@ -5,13 +5,15 @@
 //!   v/ vault 16 /k/ folded name                    head of a key
 //!   v/ vault 16 /d/ folded name                    head of a deleted key
 //!   v/ vault 16 /m/ key 16 version 16              version
+//!   v/ vault 16 /r/ key 16                         rotation policy
 //!   v/ vault 16 /t/ key 16                         tombstone of a purged key
-//!   v/ vault 16 /g/ key 16                         empty: versions of this purged key are still to be removed
+//!   v/ vault 16 /g/ key 16                         empty: versions of this key have no head, and are to be removed
 //!
 //! head       [1, key 16, name, exportable, immutable, policy / null, generation, min_iat,
 //!             [[version 16, material digest 32] ...], [deleted, purge] / null]
 //! version    [1, version 16, hsm, enabled, nbf / null, exp / null, created, updated, type 2,
 //!             public key, [key_op ...], [[name, value] ...], sealed material]
+//! rotation   [1, lifetime / null, [[rotate, after creation, period] ...], created / null, updated / null]
 //! tombstone  [1, key 16, generation, immutable, purged]
 //! ```
 //!
@@ -29,6 +31,7 @@ use uuid::Uuid;
 
 use crate::command::{KeyOp, Tags};
 use crate::record::{Deletion, KeyHead, KeyName, KeyPolicy, KeyVersion, VersionRef};
+use crate::rotation::{Action, Period, RotationPolicy, Trigger};
 
 /// What is stored is not what was stored: an integrity error, never a refusal of the request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -95,6 +98,10 @@ impl Place {
         [self.versions(key).as_slice(), &version.0].concat()
     }
 
+    pub(crate) fn rotation(self, key: Uuid) -> Vec<u8> {
+        self.under(b"/r/", key.as_bytes())
+    }
+
     pub(crate) fn tombstone(self, key: Uuid) -> Vec<u8> {
         self.under(b"/t/", key.as_bytes())
     }
@@ -122,7 +129,7 @@ pub fn encode_head(head: &KeyHead) -> Vec<u8> {
     out.into_writer()
 }
 
-type Written = Result<(), minicbor::encode::Error<std::convert::Infallible>>;
+pub(crate) type Written = Result<(), minicbor::encode::Error<std::convert::Infallible>>;
 
 fn write_head(out: &mut Encoder<Vec<u8>>, head: &KeyHead) -> Written {
     out.array(10)?.u8(FORMAT)?.bytes(head.id.as_bytes())?.str(head.name.as_str())?;
@@ -240,6 +247,55 @@ fn read_version(input: &mut Decoder<'_>) -> Result<KeyVersion, Fault> {
     })
 }
 
+/// The bytes of a rotation policy.
+pub fn encode_rotation(policy: &RotationPolicy) -> Vec<u8> {
+    let mut out = Encoder::new(Vec::new());
+    let mut write = || -> Written {
+        out.array(5)?.u8(FORMAT)?;
+        match &policy.lifetime {
+            Some(period) => out.str(period.as_str())?,
+            None => out.null()?,
+        };
+        out.array(len(policy.actions.len()))?;
+        for (action, trigger) in &policy.actions {
+            let (after_create, period) = match trigger {
+                Trigger::AfterCreate(period) => (true, period),
+                Trigger::BeforeExpiry(period) => (false, period),
+            };
+            out.array(3)?.bool(*action == Action::Rotate)?.bool(after_create)?.str(period.as_str())?;
+        }
+        for time in [policy.created, policy.updated] {
+            match time {
+                Some(time) => out.u64(time)?,
+                None => out.null()?,
+            };
+        }
+        Ok(())
+    };
+    // Infallible: writing to a vector.
+    let _ = write();
+    out.into_writer()
+}
+
+/// A rotation policy from its bytes, as [`decode_head`].
+pub fn decode_rotation(bytes: &[u8]) -> Result<RotationPolicy, Corrupted> {
+    let period = |input: &mut Decoder<'_>| Period::parse(input.str()?).map_err(|_| Fault::message("period"));
+    read(bytes, |input| {
+        begin(input, 5)?;
+        Ok(RotationPolicy {
+            lifetime: optional(input, period)?,
+            actions: list(input, |input| {
+                fixed(input, 3)?;
+                let action = if input.bool()? { Action::Rotate } else { Action::Notify };
+                let trigger = if input.bool()? { Trigger::AfterCreate } else { Trigger::BeforeExpiry };
+                Ok((action, trigger(period(input)?)))
+            })?,
+            created: optional(input, |input| input.u64())?,
+            updated: optional(input, |input| input.u64())?,
+        })
+    })
+}
+
 /// The bytes of a tombstone.
 pub fn encode_tombstone(tombstone: &Tombstone) -> Vec<u8> {
     let mut out = Encoder::new(Vec::new());
@@ -328,7 +384,7 @@ fn octets<const N: usize>(input: &mut Decoder<'_>) -> Result<[u8; N], Fault> {
     input.bytes()?.try_into().map_err(|_| Fault::message("length of octets"))
 }
 
-fn len(count: usize) -> u64 {
+pub(crate) fn len(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }
 

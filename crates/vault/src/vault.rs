@@ -5,11 +5,13 @@
 //! changed, and puts the outcome on record; if another change came in between it starts again. Private-key work runs on
 //! the pools, waiting for the log's disk on threads of its own.
 
+mod backup;
 mod change;
 mod lifecycle;
 mod list;
 mod read;
 mod release;
+mod rotate;
 mod sign;
 
 use std::sync::Arc;

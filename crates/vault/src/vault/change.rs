@@ -63,7 +63,7 @@ impl Vault {
         Err(Refusal::Contended)
     }
 
-    async fn add(
+    pub(super) async fn add(
         &self,
         context: &Context<'_>,
         event: Event,
@@ -146,7 +146,7 @@ impl Vault {
         self.put(context, at, &stored::encode_head(head))
     }
 
-    fn put_version(&self, context: &Context<'_>, at: Vec<u8>, version: &KeyVersion) -> Result<Op, Refusal> {
+    pub(super) fn put_version(&self, context: &Context<'_>, at: Vec<u8>, version: &KeyVersion) -> Result<Op, Refusal> {
         self.put(context, at, &stored::encode_version(version)?)
     }
 

@@ -6,7 +6,7 @@ use skerry_identity::Permission;
 use skerry_store::{At, Check, Op, OpId, Outcome, Txn};
 use uuid::Uuid;
 
-use crate::command::{Context, Named};
+use crate::command::{Context, Named, Randomizer};
 use crate::decide;
 use crate::limits::ATTEMPTS_MAX;
 use crate::record::{Key, KeyName};
@@ -14,6 +14,7 @@ use crate::refusal::Refusal;
 use crate::stored;
 use crate::vault::{Vault, random};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 impl Vault {
     /// Deletes a key with all its versions; it can be recovered until it is purged.
@@ -60,22 +61,24 @@ impl Vault {
             change.ops.push(Op::Delete(from));
             change.ops.push(self.put(context, mark, &stored::encode_tombstone(&tombstone))?);
             change.ops.push(Op::Put(place.leftover(tombstone.id), Vec::new()));
+            change.ops.push(Op::Delete(place.rotation(tombstone.id)));
             if self.commit(context, change).await? {
                 self.drop_signers(&found.key.head);
-                return self.remove_leftovers(context, tombstone.id).await;
+                return self.remove_leftovers(context.now, context.randomness, tombstone.id).await;
             }
         }
         Err(Refusal::Contended)
     }
 
-    /// Finishes purges that a crash cut short: versions whose key is gone. For start-up.
-    pub async fn sweep(&self, context: &Context<'_>) -> Result<(), Refusal> {
+    /// Removes versions without a key, which purges and restores leave that a crash cut short. For start-up, before anything
+    /// is answered.
+    pub async fn sweep(&self, now: SystemTime, randomness: &Randomizer) -> Result<(), Refusal> {
         loop {
             let page =
                 self.records.store().range(&self.records.place().leftovers(), None, ROWS, At::Linearizable).await?;
             for row in &page.rows {
                 if let Some(key) = row.key.last_chunk() {
-                    self.remove_leftovers(context, Uuid::from_bytes(*key)).await?;
+                    self.remove_leftovers(now, randomness, Uuid::from_bytes(*key)).await?;
                 }
             }
             if !page.more {
@@ -85,7 +88,12 @@ impl Vault {
     }
 
     /// Nothing refers to these records any more, so they go without conditions, as many at a time as a transaction holds.
-    async fn remove_leftovers(&self, context: &Context<'_>, key: Uuid) -> Result<(), Refusal> {
+    pub(super) async fn remove_leftovers(
+        &self,
+        now: SystemTime,
+        randomness: &Randomizer,
+        key: Uuid,
+    ) -> Result<(), Refusal> {
         let place = self.records.place();
         loop {
             let page = self.records.store().range(&place.versions(key), None, ROWS, At::Linearizable).await?;
@@ -93,8 +101,8 @@ impl Vault {
             if !page.more {
                 ops.push(Op::Delete(place.leftover(key)));
             }
-            let txn = Txn { op: OpId(random(&mut (context.randomness)())), checks: Vec::new(), ops };
-            match self.installation.commit(txn, context.now, (context.randomness)()).await? {
+            let txn = Txn { op: OpId(random(&mut randomness())), checks: Vec::new(), ops };
+            match self.installation.commit(txn, now, randomness()).await? {
                 Outcome::Committed(_) if !page.more => return Ok(()),
                 Outcome::Committed(_) => {}
                 // Whether these went or not, start-up goes through them again.

@@ -99,7 +99,7 @@ impl Vault {
     }
 
     /// The key at its newest version; none if it went away since its head was read.
-    async fn newest(&self, head: Arc<KeyHead>) -> Result<Option<Key>, Refusal> {
+    pub(super) async fn newest(&self, head: Arc<KeyHead>) -> Result<Option<Key>, Refusal> {
         let Some(of) = head.version(None).copied() else { return Ok(None) };
         match self.records.version(&head, &of).await {
             Ok((version, _)) => Ok(Some(Key { head, version })),

@@ -78,7 +78,7 @@ impl Scene {
 
     pub(crate) fn sweep(&self) -> Result<(), Refusal> {
         let grant = grant(Permission::Purge);
-        wait(self.vault.sweep(&context(&grant, "sweep-1", NOW)))
+        wait(self.vault.sweep(at(NOW), &randomness))
     }
 
     pub(crate) fn list(&self, command: &ListCommand<'_>) -> Result<Listing, Refusal> {

@@ -1,0 +1,134 @@
+//! Rotation: a new version like the one before, when asked for, and the policies that say when it is due.
+
+use std::sync::Arc;
+
+use skerry_attestation_result::unix_secs;
+use skerry_audit::Event;
+use skerry_identity::Permission;
+use skerry_store::{At, Check};
+use uuid::Uuid;
+
+use crate::command::{Context, Named};
+use crate::decide;
+use crate::limits::ATTEMPTS_MAX;
+use crate::record::{Key, KeyName};
+use crate::refusal::Refusal;
+use crate::rotation::{self, RotationInput, RotationPolicy};
+use crate::signer::VaultKind;
+use crate::stored::{self, Corrupted};
+use crate::vault::Vault;
+
+impl Vault {
+    /// Makes a new version with the type, uses, tags and release policy of the newest.
+    pub async fn rotate(&self, context: &Context<'_>, name: &KeyName) -> Result<Key, Refusal> {
+        self.check(context, Permission::Rotate)?;
+        let key = self.find(Named { name, version: None }).await?.key;
+        let policy = match self.rotation_of(key.head.id).await? {
+            Some((policy, _)) => policy,
+            None if self.rules.kind == VaultKind::ManagedHsm => {
+                return Err(Refusal::NoRotationPolicy { name: key.head.name.to_string() });
+            }
+            None => RotationPolicy::unset(self.rules.kind),
+        };
+        let new = decide::rotation(&key, &policy, unix_secs(context.now));
+        self.add(context, Event::KeyCreated, &new, None).await
+    }
+
+    /// The rotation policy of a key; what holds without one if none was set.
+    pub async fn rotation_policy(
+        &self,
+        context: &Context<'_>,
+        name: &KeyName,
+    ) -> Result<(Key, RotationPolicy), Refusal> {
+        self.check(context, Permission::GetRotationPolicy)?;
+        let key = self.find(Named { name, version: None }).await?.key;
+        let policy = self.rotation_of(key.head.id).await?.map(|(policy, _)| policy);
+        Ok((key, policy.unwrap_or_else(|| RotationPolicy::unset(self.rules.kind))))
+    }
+
+    /// Sets the rotation policy of a key.
+    pub async fn set_rotation_policy(
+        &self,
+        context: &Context<'_>,
+        name: &KeyName,
+        input: &RotationInput,
+    ) -> Result<(Key, RotationPolicy), Refusal> {
+        self.check(context, Permission::SetRotationPolicy)?;
+        for _ in 0..ATTEMPTS_MAX {
+            let found = self.find(Named { name, version: None }).await?;
+            let before = self.rotation_of(found.key.head.id).await?;
+            let known = before.as_ref().map(|(policy, _)| policy);
+            let policy = rotation::set(self.rules.kind, known, input, unix_secs(context.now));
+            let policy = policy.map_err(Refusal::Rotation)?;
+            let place = self.records.place();
+            let at = place.rotation(found.key.head.id);
+            let mut change = self.change(context, Event::KeyChanged, &found.key);
+            change.checks.push(Check::Unchanged(place.head(name), found.head));
+            change.checks.push(match before {
+                Some((_, revision)) => Check::Unchanged(at.clone(), revision),
+                None => Check::Absent(at.clone()),
+            });
+            change.ops.push(self.put(context, at, &stored::encode_rotation(&policy))?);
+            if self.commit(context, change).await? {
+                return Ok((found.key, policy));
+            }
+        }
+        Err(Refusal::Contended)
+    }
+
+    pub(super) async fn rotation_of(
+        &self,
+        key: Uuid,
+    ) -> Result<Option<(RotationPolicy, skerry_store::Revision)>, Refusal> {
+        let at = self.records.place().rotation(key);
+        let Some(entry) = self.records.store().get(&at, At::Linearizable).await? else { return Ok(None) };
+        let plain = self.records.sealer().open(&at, &entry.value).map_err(Corrupted::Seal)?;
+        Ok(Some((stored::decode_rotation(&plain)?, entry.modified)))
+    }
+
+    /// Names of keys whose newest version is due to be replaced, as far as one pass over `rows_max` policies finds them, and
+    /// where the next pass begins.
+    pub async fn due_for_rotation(&self, context: &Context<'_>) -> Result<Vec<KeyName>, Refusal> {
+        self.check(context, Permission::Rotate)?;
+        let (now, prefix) = (unix_secs(context.now), self.records.place().heads());
+        let (mut after, mut due) = (None, Vec::new());
+        loop {
+            let page = self.records.store().range(&prefix, after.as_deref(), ROWS, At::Linearizable).await?;
+            for row in &page.rows {
+                let head = self.records.head_of(row)?;
+                let Some((policy, _)) = self.rotation_of(head.id).await? else { continue };
+                let Some(key) = self.newest(Arc::clone(&head)).await? else { continue };
+                if policy.rotates_at(key.version.created, key.version.expires).is_some_and(|at| at <= now) {
+                    due.push(head.name.clone());
+                }
+            }
+            after = page.rows.last().map(|row| row.key.clone());
+            if !page.more {
+                return Ok(due);
+            }
+        }
+    }
+
+    /// Names of deleted keys whose time is over.
+    pub async fn due_for_purge(&self, context: &Context<'_>) -> Result<Vec<KeyName>, Refusal> {
+        self.check(context, Permission::Purge)?;
+        let (now, prefix) = (unix_secs(context.now), self.records.place().deleted_heads());
+        let (mut after, mut due) = (None, Vec::new());
+        loop {
+            let page = self.records.store().range(&prefix, after.as_deref(), ROWS, At::Linearizable).await?;
+            for row in &page.rows {
+                let head = self.records.head_of(row)?;
+                if head.deletion.is_some_and(|deletion| deletion.purge <= now) {
+                    due.push(head.name.clone());
+                }
+            }
+            after = page.rows.last().map(|row| row.key.clone());
+            if !page.more {
+                return Ok(due);
+            }
+        }
+    }
+}
+
+/// Rows read at a time by the jobs.
+const ROWS: usize = 256;
