@@ -280,7 +280,7 @@ pub fn encode_rotation(policy: &RotationPolicy) -> Vec<u8> {
 /// A rotation policy from its bytes, as [`decode_head`].
 pub fn decode_rotation(bytes: &[u8]) -> Result<RotationPolicy, Corrupted> {
     let period = |input: &mut Decoder<'_>| Period::parse(input.str()?).map_err(|_| Fault::message("period"));
-    read(bytes, |input| {
+    let parse = |input: &mut Decoder<'_>| {
         begin(input, 5)?;
         Ok(RotationPolicy {
             lifetime: optional(input, period)?,
@@ -293,7 +293,8 @@ pub fn decode_rotation(bytes: &[u8]) -> Result<RotationPolicy, Corrupted> {
             created: optional(input, |input| input.u64())?,
             updated: optional(input, |input| input.u64())?,
         })
-    })
+    };
+    read(bytes, parse, |policy| Ok(encode_rotation(policy)))
 }
 
 /// The bytes of a tombstone.

@@ -13,6 +13,7 @@ use skerry_keywrap::Algorithm;
 use crate::decide::Rules;
 use crate::record::{Key, KeyHead, KeyVersion};
 use crate::release::ReleaseCommand;
+use crate::rotation::{Action, RotationPolicy, Trigger};
 use crate::signer::VaultKind;
 
 /// The payload of the release JWS.
@@ -58,6 +59,38 @@ pub fn version_item(rules: &Rules, host: &str, key: &Key) -> Object {
 /// A row of a list of deleted keys.
 pub fn deleted_key_item(rules: &Rules, host: &str, key: &Key) -> Object {
     item(rules, deletion(host, &key.head), key_url(host, &key.head), key)
+}
+
+/// A rotation policy: `{id, lifetimeActions, attributes}`.
+pub fn rotation_policy(rules: &Rules, host: &str, head: &KeyHead, policy: &RotationPolicy) -> Object {
+    let action = |(action, trigger): &(Action, Trigger)| {
+        let (name, period) = match trigger {
+            Trigger::AfterCreate(period) => ("timeAfterCreate", period),
+            Trigger::BeforeExpiry(period) => ("timeBeforeExpiry", period),
+        };
+        let kind = match action {
+            Action::Rotate => "Rotate",
+            Action::Notify => "Notify",
+        };
+        Object::new()
+            .with("trigger", Object::new().with(name, period.as_str()))
+            .with("action", Object::new().with("type", kind))
+    };
+    let mut attributes = Object::new();
+    if let Some(lifetime) = &policy.lifetime {
+        attributes.insert("expiryTime", lifetime.as_str());
+    }
+    for (name, time) in [("created", policy.created), ("updated", policy.updated)] {
+        if let Some(time) = time {
+            attributes.insert(name, time);
+        }
+    }
+    let mut object = Object::new()
+        .with("id", format!("{}/rotationpolicy", key_url(host, head)))
+        .with("lifetimeActions", policy.actions.iter().map(action).collect::<Vec<_>>())
+        .with("attributes", attributes);
+    sort_if_managed_hsm(rules.kind, &mut object);
+    object
 }
 
 /// `https://host/keys/name`.

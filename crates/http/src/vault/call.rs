@@ -10,7 +10,8 @@ use skerry_policy::permit::Version;
 use skerry_vault::command::{Context, Named, ReleaseCommand, SignCommand, VerifyCommand};
 use skerry_vault::decide::Rules;
 use skerry_vault::record::{Key, KeyName};
-use skerry_vault::{Refusal, Vault, wire as answers};
+use skerry_vault::rotation::RotationPolicy;
+use skerry_vault::{Refusal, Vault, VaultKind, wire as answers};
 
 use crate::limits::VAULT_BODY_BYTES_MAX;
 use crate::machine::Machine;
@@ -63,6 +64,29 @@ impl Call<'_> {
                 let recovered = self.vault.recover(&context, self.name()?).await;
                 self.key(request, answers::key_bundle, recovered)
             }
+            Operation::Rotate => {
+                let rotated = self.vault.rotate(&context, self.name()?).await;
+                self.key(request, answers::key_bundle, rotated)
+            }
+            Operation::GetRotationPolicy => {
+                let found = self.vault.rotation_policy(&context, self.name()?).await;
+                self.rotation_policy(request, found)
+            }
+            Operation::SetRotationPolicy => {
+                let input = wire::rotation_policy(&members(request).await?)?;
+                let set = self.vault.set_rotation_policy(&context, self.name()?, &input).await;
+                self.rotation_policy(request, set)
+            }
+            Operation::Backup => {
+                let blob = self.vault.backup(&context, self.name()?).await.map_err(|refusal| self.refused(refusal))?;
+                Ok(ok(&Object::new().with("value", b64::encode(blob))))
+            }
+            Operation::Restore => {
+                let blob = wire::restore(&members(request).await?)?;
+                let restored = self.vault.restore(&context, &blob).await;
+                self.key(request, answers::key_bundle, restored)
+            }
+            Operation::Random => self.random(request).await,
             Operation::Purge => {
                 self.vault.purge(&context, self.name()?).await.map_err(|refusal| self.refused(refusal))?;
                 Ok(Reply::empty(StatusCode::NO_CONTENT))
@@ -128,6 +152,25 @@ impl Call<'_> {
         let listing = listing.map_err(|refusal| self.refused(refusal))?;
         let (rules, host) = (self.vault.rules(), request.host().authority());
         Ok(ok(&page.answer(rules.kind, &listing, |key| write(rules, &host, key))))
+    }
+
+    fn rotation_policy(
+        &self,
+        request: &Request,
+        found: Result<(Key, RotationPolicy), Refusal>,
+    ) -> Result<Reply, Refused> {
+        let (key, policy) = found.map_err(|refusal| self.refused(refusal))?;
+        Ok(ok(&answers::rotation_policy(self.vault.rules(), &request.host().authority(), &key.head, &policy)))
+    }
+
+    /// Random octets, which a Managed HSM alone gives.
+    async fn random(&self, request: &mut Request) -> Result<Reply, Refused> {
+        if self.vault.rules().kind != VaultKind::ManagedHsm {
+            return Err(Refused::Absent { operation: "random bytes" });
+        }
+        let mut octets = vec![0; wire::random(&members(request).await?)?];
+        self.machine.randomness().fill_bytes(&mut octets);
+        Ok(ok(&Object::new().with("value", b64::encode(octets))))
     }
 
     fn key(&self, request: &Request, write: Write, key: Result<Key, Refusal>) -> Result<Reply, Refused> {

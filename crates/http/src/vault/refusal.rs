@@ -12,6 +12,7 @@ use skerry_identity::{Forbidden, Permission, Unauthorized};
 use skerry_jose::json::Object;
 use skerry_keys::{SignError, VerifyError};
 use skerry_policy::permit::Denied;
+use skerry_vault::backup::BackupError;
 use skerry_vault::{Refusal, VaultKind, explained};
 use uuid::Uuid;
 
@@ -181,6 +182,14 @@ impl Door<'_> {
                 forbidden("Operation \"purge\" is not allowed because purge protection is enabled for this vault.")
             }
 
+            R::NameTaken { name } => {
+                let message = format!("Key {name} already exists in this vault, and a backup is not restored over it.");
+                Answer::new(StatusCode::CONFLICT, "Conflict", message)
+            }
+            R::Backup(BackupError::OlderGeneration { .. } | BackupError::PolicyLoosened) => {
+                Answer::new(StatusCode::CONFLICT, "Conflict", explained(refusal))
+            }
+
             R::HsmOnStandard
             | R::HsmInSoftware
             | R::SoftwareOct
@@ -189,6 +198,9 @@ impl Door<'_> {
             | R::Policy(_)
             | R::PolicyOfNewVersion
             | R::TooManyVersions { .. }
+            | R::NoRotationPolicy { .. }
+            | R::Rotation(_)
+            | R::Backup(_)
             | R::PageToken
             | R::PageRows { .. }
             | R::Nonce { .. } => bad_parameter(explained(refusal)),

@@ -27,6 +27,12 @@ pub(super) enum Operation {
     Sign,
     Verify,
     Release,
+    Rotate,
+    GetRotationPolicy,
+    SetRotationPolicy,
+    Backup,
+    Restore,
+    Random,
     /// One of Azure's that is not here, by its name and the permission it would take.
     Absent(&'static str, Permission),
 }
@@ -45,6 +51,13 @@ impl Operation {
             Self::Sign => Permission::Sign,
             Self::Verify => Permission::Verify,
             Self::Release => Permission::Release,
+            Self::Rotate => Permission::Rotate,
+            Self::GetRotationPolicy => Permission::GetRotationPolicy,
+            Self::SetRotationPolicy => Permission::SetRotationPolicy,
+            Self::Backup => Permission::Backup,
+            Self::Restore => Permission::Restore,
+            // Azure's permission for it is one of roles that this vault does not have.
+            Self::Random => Permission::Get,
             Self::Absent(_, permission) => permission,
         }
     }
@@ -107,13 +120,12 @@ impl Place {
                 (Method::DELETE, Operation::Delete),
             ],
             Self::Version => &[(Method::GET, Operation::Get), (Method::PATCH, Operation::Update)],
-            Self::Restore => &[(Method::POST, Operation::Absent("restore", Permission::Restore))],
+            Self::Restore => &[(Method::POST, Operation::Restore)],
             Self::OfKey(at) => OF_KEYS.get(at).map_or(&[], |(_, _, operations)| operations),
             Self::DeletedKeys => &[(Method::GET, Operation::ListDeleted)],
             Self::DeletedKey => &[(Method::GET, Operation::GetDeleted), (Method::DELETE, Operation::Purge)],
             Self::Recover => &[(Method::POST, Operation::Recover)],
-            // Azure's permission for it is one of roles that this vault does not have.
-            Self::Random => &[(Method::POST, Operation::Absent("random bytes", Permission::Get))],
+            Self::Random => &[(Method::POST, Operation::Random)],
         }
     }
 }
@@ -174,8 +186,8 @@ const OF_KEYS: [(&str, bool, Operations); 15] = [
     ("sign", true, &[(Method::POST, Operation::Sign)]),
     ("verify", true, &[(Method::POST, Operation::Verify)]),
     ("release", true, &[(Method::POST, Operation::Release)]),
-    ("rotate", false, &[absent("rotate", Permission::Rotate)]),
-    ("backup", false, &[absent("backup", Permission::Backup)]),
+    ("rotate", false, &[(Method::POST, Operation::Rotate)]),
+    ("backup", false, &[(Method::POST, Operation::Backup)]),
     ("encrypt", true, &[absent("encrypt", Permission::Encrypt)]),
     ("decrypt", true, &[absent("decrypt", Permission::Decrypt)]),
     ("wrapkey", true, &[absent("wrapKey", Permission::WrapKey)]),
@@ -185,10 +197,7 @@ const OF_KEYS: [(&str, bool, Operations); 15] = [
     (
         "rotationpolicy",
         false,
-        &[
-            (Method::GET, Operation::Absent("get rotation policy", Permission::GetRotationPolicy)),
-            (Method::PUT, Operation::Absent("set rotation policy", Permission::SetRotationPolicy)),
-        ],
+        &[(Method::GET, Operation::GetRotationPolicy), (Method::PUT, Operation::SetRotationPolicy)],
     ),
     ("attestation", true, &[(Method::GET, Operation::Absent("get key attestation", Permission::Get))]),
 ];

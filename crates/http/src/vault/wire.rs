@@ -13,6 +13,7 @@ use skerry_vault::Refusal;
 use skerry_vault::command::{AttributesInput, Changes, ImportCommand, KeyOp, NewKey, PolicyInput, Tags, TagsError};
 use skerry_vault::jwk::{self, JwkImportError};
 use skerry_vault::record::KeyName;
+use skerry_vault::rotation::{Action, Period, RotationInput, Trigger};
 use zeroize::Zeroize as _;
 
 use crate::limits::VAULT_JSON;
@@ -37,6 +38,8 @@ pub(super) enum MemberError {
     Value { name: &'static str, found: String },
     #[error("Property tags: {0}.")]
     Tags(TagsError),
+    #[error("GetRandomBytesRequest: count cannot be greater than {RANDOM_BYTES_MAX} or less than 1")]
+    Random,
     #[error("Property key: {0}.")]
     Jwk(JwkImportError),
 }
@@ -116,6 +119,54 @@ pub(super) fn create(name: KeyName, body: &Members) -> Result<NewKey, MemberErro
     let key_ops = key_ops(body)?;
     new_key(name, key_type(family, body)?, hsm, key_ops, body)
 }
+
+/// `KeyRotationPolicy`: what is read-only in it is passed over, as it comes back when a policy is changed.
+pub(super) fn rotation_policy(body: &Members) -> Result<RotationInput, MemberError> {
+    let attributes = body.members("attributes")?;
+    let lifetime = attributes.map(|attributes| period("expiryTime", &attributes)).transpose()?.flatten();
+    let actions = match body.get("lifetimeActions") {
+        None => &[],
+        Some(actions) => actions.as_array().ok_or(MemberError::WrongType("lifetimeActions"))?,
+    };
+    let actions = actions.iter().map(lifetime_action).collect::<Result<_, _>>()?;
+    Ok(RotationInput { lifetime, actions })
+}
+
+fn lifetime_action(action: &Value) -> Result<(Action, Trigger), MemberError> {
+    let member = action.as_object().cloned().map(Members).ok_or(MemberError::WrongType("lifetimeActions"))?;
+    let (trigger, kind) = (member.members("trigger")?, member.members("action")?);
+    let (trigger, kind) = (member.required("trigger", trigger)?, member.required("action", kind)?);
+    let text = kind.required("type", kind.text("type")?)?;
+    let action = [("rotate", Action::Rotate), ("notify", Action::Notify)].into_iter();
+    let action = action.clone().find(|(name, _)| name.eq_ignore_ascii_case(text)).map(|(_, action)| action);
+    let action = action.ok_or_else(|| MemberError::Value { name: "type", found: text.to_owned() })?;
+    match (period("timeAfterCreate", &trigger)?, period("timeBeforeExpiry", &trigger)?) {
+        (Some(period), None) => Ok((action, Trigger::AfterCreate(period))),
+        (None, Some(period)) => Ok((action, Trigger::BeforeExpiry(period))),
+        (None, None) => Err(MemberError::Missing("trigger")),
+        (Some(_), Some(_)) => Err(MemberError::Twice("trigger")),
+    }
+}
+
+fn period(name: &'static str, members: &Members) -> Result<Option<Period>, MemberError> {
+    let read = |text: &str| Period::parse(text).map_err(|_| MemberError::Value { name, found: text.to_owned() });
+    members.text(name)?.map(read).transpose()
+}
+
+/// `KeyRestore`.
+pub(super) fn restore(body: &Members) -> Result<Vec<u8>, MemberError> {
+    body.required("value", body.octets("value")?)
+}
+
+/// `GetRandomBytesRequest`, and its one rule.
+pub(super) fn random(body: &Members) -> Result<usize, MemberError> {
+    let Some(count) = body.get("count") else { return Err(MemberError::Missing("count")) };
+    let count = count.as_i64().ok_or(MemberError::Random)?;
+    usize::try_from(count).ok().filter(|count| (1..=RANDOM_BYTES_MAX).contains(count)).ok_or(MemberError::Random)
+}
+
+/// Recorded from a Managed HSM.
+const RANDOM_BYTES_MAX: usize = 128;
 
 /// `KeyImport`.
 pub(super) fn import(name: KeyName, mut body: Members) -> Result<ImportCommand, Refused> {

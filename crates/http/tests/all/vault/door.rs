@@ -354,10 +354,9 @@ fn absent_operations_say_so() {
     runtime().block_on(async {
         let scene = Scene::new().await;
         for (method, path, operation) in [
-            ("POST", "/keys/k/rotate", "rotate"),
             ("POST", "/keys/k//wrapKey", "wrapKey"),
-            ("GET", "/keys/k/rotationpolicy", "get rotation policy"),
-            ("POST", "/keys/restore", "restore"),
+            ("POST", "/keys/k/secureunwrapkey", "secureUnwrapKey"),
+            ("GET", "/keys/k/attestation", "get key attestation"),
             ("POST", "/rng", "random bytes"),
         ] {
             let response = scene.ask(method, &format!("{path}?{V}"), "{}").await;
