@@ -13,7 +13,7 @@ pub enum AttestError {
     /// The service was not reached, or did not answer.
     #[error("the attestation service was not reached")]
     Http(#[source] HttpError),
-    /// The evidence was judged and refused: a status from 400 on, below 500.
+    /// The evidence was judged and refused: status 400.
     #[error("the attestation service refuses the evidence: {code}: {message}")]
     Refused {
         /// The service's code.
@@ -41,9 +41,8 @@ pub async fn attest_snp(client: &Client, service: &Endpoint, body: String) -> Re
         return token(&answer).ok_or(AttestError::Answer);
     }
     let status = answer.status.as_u16();
-    // 408 and 429 are about the moment, not about the evidence.
-    let judged = answer.status.is_client_error() && !matches!(status, 408 | 429);
-    Err(refusal(&answer).filter(|_| judged).unwrap_or(AttestError::Status { status }))
+    // Any other status is about the path, the caller or the moment, and not about the evidence.
+    Err(refusal(&answer).filter(|_| status == 400).unwrap_or(AttestError::Status { status }))
 }
 
 fn token(answer: &Answer) -> Option<String> {

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests: failing is what they are for")]
 
 mod certificates;
+mod http;
 mod payload;
 mod receipt;
 mod support;

@@ -129,6 +129,10 @@ pub(crate) enum Refusal {
     Roots { path: PathBuf },
     #[error("there is none, and a vault is served: nobody could call it; add [[issuer]] or [identity]")]
     NoIssuer,
+    #[error("no issuer of callers has an authorization, so challenges could not say where to get a token")]
+    NoAuthorization,
+    #[error("{0:?} is not https://HOST/TENANT, which is all that a challenge can say")]
+    Authorization(String),
     #[error("it says built_in, and [attestation] does not have this issuer")]
     NotBuiltIn,
     #[error("[attestation] has this issuer: say built_in = true, its keys are not fetched from ourselves")]

@@ -59,6 +59,8 @@ pub(super) struct Listener {
     #[serde(default)]
     pub(super) default_vault: Option<String>,
     #[serde(default)]
+    pub(super) audiences: Vec<String>,
+    #[serde(default)]
     pub(super) danger: ListenerDanger,
 }
 
@@ -104,8 +106,6 @@ pub(super) struct Issuer {
     pub(super) tenant: Option<String>,
     #[serde(default)]
     pub(super) authorization: Option<String>,
-    #[serde(default)]
-    pub(super) audiences: Vec<String>,
     #[serde(default)]
     pub(super) jwks: Option<PathBuf>,
     #[serde(default)]

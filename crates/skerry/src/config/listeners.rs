@@ -7,16 +7,23 @@ use skerry_jose::{Algorithm, SigningKey};
 
 use super::file::{File, Listener as Section, ListenerKind};
 use super::files::Certified;
-use super::settings::{self, Listener, ReleaseKey, Serves, Vault, VaultListener};
+use super::settings::{self, Issuer, Listener, ReleaseKey, Serves, Vault, VaultListener};
 use super::{Check, ConfigError, Refusal};
 
 impl Check<'_> {
-    pub(super) fn listeners(&self, file: &File, vaults: &[Vault]) -> Result<(Vec<Listener>, Vec<String>), ConfigError> {
+    pub(super) fn listeners(
+        &self,
+        file: &File,
+        vaults: &[Vault],
+        issuers: &[Issuer],
+    ) -> Result<(Vec<Listener>, Vec<String>), ConfigError> {
+        let authorization = issuers.iter().find_map(|issuer| issuer.authorization.as_deref());
+        let known = Known { vaults, authorization };
         let (mut listeners, mut warnings): (Vec<Listener>, _) = (Vec::new(), Vec::new());
         for (at, section) in file.listener.iter().enumerate() {
             let key = format!("listener[{at}]");
             self.vaults_are_served_once(&key, section, &file.listener, at)?;
-            let listener = self.listener(&key, section, vaults, &mut warnings)?;
+            let listener = self.listener(&key, section, &known, &mut warnings)?;
             // Port 0 is another port each time.
             let same = |other: &Listener| other.address == listener.address && other.address.port() != 0;
             if let Some(first) = listeners.iter().position(same) {
@@ -49,7 +56,7 @@ impl Check<'_> {
         &self,
         key: &str,
         section: &Section,
-        vaults: &[Vault],
+        known: &Known<'_>,
         warnings: &mut Vec<String>,
     ) -> Result<Listener, ConfigError> {
         let address = section.address.parse::<SocketAddr>();
@@ -57,7 +64,7 @@ impl Check<'_> {
         let address = address.map_err(|_| self.refuse(&at, Refusal::ListenAddress(section.address.clone())))?;
         let names = self.names(key, section)?;
         if section.kind == ListenerKind::Vault {
-            return self.vault_listener(key, section, (address, names), vaults, warnings);
+            return self.vault_listener(key, section, (address, names), known, warnings);
         }
         self.has_nothing_of_vaults(key, section)?;
         let serves = match section.kind {
@@ -96,6 +103,7 @@ impl Check<'_> {
             ("release", section.release.is_some()),
             ("vaults", !section.vaults.is_empty()),
             ("default_vault", section.default_vault.is_some()),
+            ("audiences", !section.audiences.is_empty()),
             ("danger.shared_release_key", section.danger.shared_release_key),
         ];
         match present.iter().find(|(_, present)| *present) {
@@ -109,10 +117,10 @@ impl Check<'_> {
         key: &str,
         section: &Section,
         (address, names): (SocketAddr, Names),
-        vaults: &[Vault],
+        known: &Known<'_>,
         warnings: &mut Vec<String>,
     ) -> Result<Listener, ConfigError> {
-        self.vaults_of_listener(key, section, vaults)?;
+        self.vaults_of_listener(key, section, known.vaults)?;
         let pair = section.release.as_ref();
         let pair = pair.ok_or_else(|| self.refuse(&format!("{key}.release"), Refusal::NoReleaseKey))?;
         let hosts = settings::hosts(&names, &section.vaults);
@@ -129,8 +137,14 @@ impl Check<'_> {
                  release certificate, which only a private CA issues"
             ));
         }
-        let (vaults, default_vault) = (section.vaults.clone(), section.default_vault.clone());
-        let serves = Serves::Vaults(VaultListener { vaults, default_vault, release });
+        let authorization = known.authorization.ok_or_else(|| self.refuse("issuer", Refusal::NoAuthorization))?;
+        let serves = Serves::Vaults(VaultListener {
+            vaults: section.vaults.clone(),
+            default_vault: section.default_vault.clone(),
+            audiences: section.audiences.clone(),
+            authorization: authorization.to_owned(),
+            release,
+        });
         Ok(Listener { address, names, tls: Some(tls.tls), serves })
     }
 
@@ -179,6 +193,12 @@ impl Check<'_> {
             Err(_) => Err(self.refuse(&format!("{key}.release.key"), Refusal::ReleaseKeyNotRsa)),
         }
     }
+}
+
+/// What listeners of vaults depend on.
+struct Known<'a> {
+    vaults: &'a [Vault],
+    authorization: Option<&'a str>,
 }
 
 /// RFC 1123, 2.1, in the one spelling that is compared.

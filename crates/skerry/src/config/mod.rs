@@ -61,11 +61,11 @@ impl Check<'_> {
         let authorities = self.authorities(&file.authority, attestation.as_ref())?;
         let issuers = self.issuers(file, identity.as_ref(), attestation.as_ref(), &authorities)?;
         let vaults = self.vaults(&file.vault, &authorities)?;
-        let (listeners, warnings) = self.listeners(file, &vaults)?;
-        self.everything_is_served(file)?;
         if !vaults.is_empty() && issuers.is_empty() {
             return Err(self.refuse("issuer", Refusal::NoIssuer));
         }
+        let (listeners, warnings) = self.listeners(file, &vaults, &issuers)?;
+        self.everything_is_served(file)?;
         let attestation = match (attestation, &file.attestation) {
             (Some(made), Some(section)) => Some(self.policy_readers(made, section, &issuers)?),
             _ => None,

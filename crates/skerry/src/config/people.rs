@@ -6,7 +6,9 @@ use skerry_attestation_result::IssuerUrl;
 use skerry_identity::limits::LIFETIME_MAX_SECS;
 use skerry_identity::{Client, SecretDigest};
 
-use super::file::{Client as ClientSection, File, Identity as Section, Issuer as IssuerSection};
+use super::file::{
+    Client as ClientSection, File, Identity as Section, Issuer as IssuerSection, Listener, ListenerKind,
+};
 use super::settings::{Attestation, Authority, Identity, Issuer, Keys};
 use super::{Check, ConfigError, Refusal};
 
@@ -80,7 +82,6 @@ impl Check<'_> {
                 let refusal = Refusal::IssuerIsAuthority(identity.issuer.to_string());
                 return Err(self.refuse("identity.issuer", refusal));
             }
-            issuers.push(own(identity));
         }
         for (at, section) in file.issuer.iter().enumerate() {
             let issuer = self.issuer(&format!("issuer[{at}]"), section)?;
@@ -95,6 +96,12 @@ impl Check<'_> {
             }
             issuers.push(issuer);
         }
+        if let Some(identity) = identity {
+            if issuers.iter().any(|other| other.url == identity.issuer || other.also.contains(&identity.issuer)) {
+                return Err(self.refuse("identity.issuer", Refusal::IssuerTwice(identity.issuer.to_string())));
+            }
+            issuers.push(own(identity, &file.listener));
+        }
         Ok(issuers)
     }
 
@@ -103,7 +110,11 @@ impl Check<'_> {
         let also = section.also.iter().enumerate().map(|(at, text)| self.url(&format!("{key}.also[{at}]"), text));
         let also = also.collect::<Result<_, _>>()?;
         if let Some(text) = &section.authorization {
-            self.url(&format!("{key}.authorization"), text)?;
+            let key = format!("{key}.authorization");
+            let segments = self.url(&key, text)?.normal().matches('/').count();
+            if segments != 3 {
+                return Err(self.refuse(&key, Refusal::Authorization(text.clone())));
+            }
         }
         if let Some(tenant) = section.tenant.as_ref().filter(|tenant| !is_tenant(tenant)) {
             return Err(self.refuse(&format!("{key}.tenant"), Refusal::Tenant(tenant.clone())));
@@ -121,7 +132,6 @@ impl Check<'_> {
             also,
             tenant: section.tenant.clone(),
             authorization: section.authorization.clone(),
-            audiences: section.audiences.clone(),
             token_lifetime_max_secs: LIFETIME_MAX_SECS,
             keys,
         })
@@ -136,13 +146,20 @@ impl Check<'_> {
     }
 }
 
-fn own(identity: &Identity) -> Issuer {
+/// Clients get tokens where the token service listens, under its first name there.
+fn own(identity: &Identity, listeners: &[Listener]) -> Issuer {
+    let listener = listeners.iter().find(|listener| listener.kind == ListenerKind::Identity);
+    let authorization = listener.and_then(|listener| {
+        let port = listener.public_port.or_else(|| listener.address.rsplit_once(':')?.1.parse().ok());
+        let (name, port) = (listener.names.first()?, port.filter(|port| *port != 0)?);
+        let port = if port == 443 { String::new() } else { format!(":{port}") };
+        Some(format!("https://{name}{port}/{}", identity.tenant))
+    });
     Issuer {
         url: identity.issuer.clone(),
         also: Vec::new(),
         tenant: Some(identity.tenant.clone()),
-        authorization: None,
-        audiences: Vec::new(),
+        authorization,
         token_lifetime_max_secs: identity.token_lifetime_secs,
         keys: Keys::BuiltIn,
     }

@@ -52,8 +52,11 @@ pub(crate) enum Serves {
 pub(crate) struct VaultListener {
     pub(crate) vaults: Vec<String>,
     /// What exact names and addresses mean.
-    #[allow(dead_code)] // for the vaults' surface, which is to come
     pub(crate) default_vault: Option<String>,
+    /// Audiences of tokens besides those that follow from the names.
+    pub(crate) audiences: Vec<String>,
+    /// Where clients are sent for a token: `https://HOST/TENANT`.
+    pub(crate) authorization: String,
     pub(crate) release: ReleaseKey,
 }
 
@@ -72,8 +75,6 @@ pub(crate) struct Issuer {
     pub(crate) tenant: Option<String>,
     /// Where clients are sent for a token: `https://HOST/TENANT`.
     pub(crate) authorization: Option<String>,
-    #[allow(dead_code)] // for the vaults' surface, which is to come
-    pub(crate) audiences: Vec<String>,
     /// Tokens that live longer are not believed.
     pub(crate) token_lifetime_max_secs: u64,
     pub(crate) keys: Keys,

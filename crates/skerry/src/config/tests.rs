@@ -152,10 +152,12 @@ fn example_loads() {
     assert!(settings.listeners.iter().all(|listener| listener.tls.is_some()));
     assert_eq!(settings.warnings, [""; 0]);
     // The token service is an issuer of callers without being listed.
-    let [own, entra, ci] = settings.issuers.as_slice() else { panic!("three issuers") };
+    let [entra, ci, own] = settings.issuers.as_slice() else { panic!("three issuers") };
     assert!(matches!(own.keys, Keys::BuiltIn) && matches!(ci.keys, Keys::Fixed(_)));
     let Keys::Fetched(fetch) = &entra.keys else { panic!("fetched") };
     assert_eq!(fetch.source.metadata().to_string().matches("login.microsoftonline.com").count(), 1);
+    assert_eq!(own.authorization.as_deref(), Some("https://login.example.org/skerry"));
+    assert_eq!(Some(served.authorization.as_str()), entra.authorization.as_deref());
     let [built_in, azure, partner] = settings.authorities.as_slice() else { panic!("three authorities") };
     assert!(matches!(built_in.keys, Keys::BuiltIn) && matches!(partner.keys, Keys::Fixed(_)));
     let Keys::Fetched(fetch) = &azure.keys else { panic!("fetched") };
@@ -383,6 +385,7 @@ fn other_listeners_have_nothing_of_vaults() {
         ("release = { certificates = \"tls/release.pem\", key = \"tls/release.key\" }", "release"),
         ("vaults = [\"attic\"]", "vaults"),
         ("default_vault = \"payments\"", "default_vault"),
+        ("audiences = [\"x\"]", "audiences"),
         ("danger = { shared_release_key = true }", "danger.shared_release_key"),
     ] {
         let to = format!("names = [\"attest.example.org\"]\n{line}");
@@ -485,7 +488,7 @@ fn issuers_and_authorities_are_refused() {
     let refusal = url("ftp:", IssuerUrlError::NotHttps);
     edited("url = \"https://attest.partner.example\"", "url = \"ftp:\"", "authority[2].url", refusal);
     let own = "https://login.example.org/skerry";
-    edited(CI, &format!("url = {own:?}\njwks = \"ci-keys.json\""), "issuer[1].url", Refusal::IssuerTwice(own.into()));
+    edited(CI, &format!("url = {own:?}\njwks = \"ci-keys.json\""), "identity.issuer", Refusal::IssuerTwice(own.into()));
     let weu = "https://sharedweu.weu.attest.azure.net";
     edited(
         "url = \"https://attest.partner.example\"",
@@ -536,6 +539,29 @@ fn vaults_need_an_issuer() {
     let tail = rest.split_once("# --- Who vouches for TEEs").unwrap().1;
     site.put("skerry.toml", &format!("{before}#{tail}"));
     site.refused("issuer", Refusal::NoIssuer);
+}
+
+/// Challenges say where to get a token, in the one form that clients read.
+#[test]
+fn challenges_say_where_to_go() {
+    let line = EXAMPLE.lines().find(|line| line.starts_with("authorization = ")).unwrap();
+    for text in ["https://login.example.org", "https://login.example.org/a/b", "https://login.example.org/"] {
+        let to = format!("authorization = {text:?}");
+        edited(line, &to, "issuer[0].authorization", Refusal::Authorization(text.to_owned()));
+    }
+    // Without an issuer that says it, it is where the token service listens; without that too, nowhere.
+    let site = Site::new();
+    site.edit(line, "");
+    let settings = site.load().map_err(|error| error.to_string()).unwrap();
+    let Serves::Vaults(served) = &settings.listeners[0].serves else { panic!("vaults") };
+    assert_eq!(served.authorization, "https://login.example.org/skerry");
+    let text = std::fs::read_to_string(site.path("skerry.toml")).unwrap();
+    let (before, rest) = text.split_once("[[listener]]\nkind = \"identity\"").unwrap();
+    let (_, callers) = rest.split_once("# --- Who vouches for callers").unwrap();
+    let (callers, rest) = callers.split_once("[identity]").unwrap();
+    let (_, rest) = rest.split_once("# --- Who vouches for TEEs").unwrap();
+    site.put("skerry.toml", &format!("{before}#{callers}#{rest}"));
+    site.refused("issuer", Refusal::NoAuthorization);
 }
 
 /// The anchors of the attestation service: one kind, and said in so many words.

@@ -168,7 +168,8 @@ fn default_folder() -> anyhow::Result<PathBuf> {
     Ok(base.join("skerry/dev"))
 }
 
-const CURL: &str = r#"curl --cacert "$SKR_CA_FILE" "$SKR_ATTEST_URL/certs""#;
+const CURL: &str =
+    r#"curl --cacert "$SKR_CA_FILE" -H "Authorization: Bearer $SKR_TOKEN" "$SKR_VAULT_URL/keys?api-version=7.4""#;
 
 /// The file that tells a folder of `dev`.
 pub(crate) const MARK: &str = "dev.lock";

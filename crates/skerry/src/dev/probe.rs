@@ -17,9 +17,12 @@ use super::settings::TENANT;
 pub(super) async fn all_answer(root_der: &[u8], ports: &Ports) -> anyhow::Result<()> {
     let client = Client::new(&Roots::new(root_der)?)?;
     let discovery = format!("/{TENANT}/v2.0/.well-known/openid-configuration");
-    for (service, path, status) in
-        [(Service::Attestation, "/.well-known/openid-configuration", 200), (Service::Identity, discovery.as_str(), 200)]
-    {
+    for (service, path, status) in [
+        (Service::Attestation, "/.well-known/openid-configuration", 200),
+        (Service::Identity, discovery.as_str(), 200),
+        (Service::Vault, KEYS, 401),
+        (Service::ManagedHsm, KEYS, 401),
+    ] {
         let endpoint = Endpoint::parse(&ports.url(service))?;
         let ask = Ask { method: Method::GET, path, bearer: None, body: None };
         let answer = client.ask(&endpoint, ask).await.with_context(|| format!("{} at {path}", service.name()))?;
@@ -46,5 +49,7 @@ async fn metadata(port: u16) -> anyhow::Result<()> {
     if answer == *OK { Ok(()) } else { bail!("the answer is {:?}", String::from_utf8_lossy(&answer)) }
 }
 
+/// Vaults challenge before they look at anything else.
+const KEYS: &str = "/keys?api-version=7.4";
 const OK: &[u8; 12] = b"HTTP/1.1 200";
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -99,11 +99,14 @@ fn issuer(identity: &Identity, ports: &Ports) -> Issuer {
         url: identity.issuer.clone(),
         also: Vec::new(),
         tenant: Some(TENANT.to_owned()),
-        authorization: Some(format!("{}/{TENANT}", ports.url(Service::Identity))),
-        audiences: resources(ports),
+        authorization: Some(authorization(ports)),
         token_lifetime_max_secs: TOKEN_LIFETIME_SECS,
         keys: config::Keys::BuiltIn,
     }
+}
+
+fn authorization(ports: &Ports) -> String {
+    format!("{}/{TENANT}", ports.url(Service::Identity))
 }
 
 pub(super) fn identity_issuer(ports: &Ports) -> String {
@@ -128,8 +131,8 @@ fn listener(
     let domains: Vec<String> = domain.into_iter().map(str::to_owned).collect();
     let mut names = Names { hosts: vec!["localhost".to_owned()], domains, addresses, port };
     let serves = match service {
-        Service::Vault => Serves::Vaults(vaults("dev", keys, certificates)),
-        Service::ManagedHsm => Serves::Vaults(vaults("hsm", keys, certificates)),
+        Service::Vault => Serves::Vaults(vaults("dev", keys, certificates, ports)),
+        Service::ManagedHsm => Serves::Vaults(vaults("hsm", keys, certificates, ports)),
         Service::Attestation => Serves::Attestation,
         Service::Identity => Serves::Identity,
         Service::Metadata => Serves::Metadata,
@@ -151,9 +154,15 @@ fn listener(
     Ok(Listener { address: SocketAddr::new(loopback, port), names, tls, serves })
 }
 
-fn vaults(name: &str, keys: &Keys, certificates: &Certificates) -> VaultListener {
+fn vaults(name: &str, keys: &Keys, certificates: &Certificates, ports: &Ports) -> VaultListener {
     let release = ReleaseKey { key: keys.release.clone(), chain: certificates.release.clone() };
-    VaultListener { vaults: vec![name.to_owned()], default_vault: Some(name.to_owned()), release }
+    VaultListener {
+        vaults: vec![name.to_owned()],
+        default_vault: Some(name.to_owned()),
+        audiences: resources(ports),
+        authorization: authorization(ports),
+        release,
+    }
 }
 
 fn vault(name: &str, kind: VaultKind, id: Uuid, authority: &IssuerUrl) -> Vault {

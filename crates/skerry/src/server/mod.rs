@@ -67,8 +67,8 @@ impl Assembled {
                 Serves::Vaults(own) => vaults::of_listener(own, &settings.vaults, &authorities, &installation, &pools)?,
                 Serves::Attestation | Serves::Identity | Serves::Metadata => Vaults::new(),
             };
-            all.extend(served.clone());
-            let surface = parts.surface(&listener.serves, served, &settings.issuers)?;
+            let surface = parts.surface(&listener, &served, &settings.issuers)?;
+            all.extend(served);
             let (address, names, limits) = (listener.address, listener.names, Limits::default());
             listeners.push((socket, Listener { address, tls: listener.tls, names, surface, limits }));
         }

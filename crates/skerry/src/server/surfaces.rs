@@ -1,25 +1,25 @@
 //! What each listener serves, and the words of its challenge.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use http::HeaderValue;
 use skerry_http::attestation::{self, Denied};
 use skerry_http::identity::ClientCredentials;
-use skerry_http::{Machine, MintRefusal, Minted, Surface, identity, metadata, vault};
+use skerry_http::{Machine, Names, Surface, identity, metadata, vault};
 use skerry_identity::{Access, Issuers, Unauthorized};
 use skerry_jose::json::Object;
 use skerry_vault::pool::Pool;
 
 use super::services::{Attestation, Tokens};
 use super::vaults::Vaults;
-use crate::config::{Issuer, Serves, VaultListener};
+use crate::config::{Issuer, Listener, Serves, VaultListener};
 
 /// The services of this process, of which listeners serve some.
 pub(crate) struct Parts {
     pub(crate) tokens: Option<Arc<Tokens>>,
     pub(crate) callers: Arc<Issuers>,
-    #[allow(dead_code)] // for the vaults' surface, which is to come
     pub(crate) access: Arc<Access>,
     pub(crate) attestation: Option<Attestation>,
     pub(crate) pool: Arc<Pool>,
@@ -27,19 +27,26 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    pub(crate) fn surface(&self, serves: &Serves, vaults: Vaults, issuers: &[Issuer]) -> anyhow::Result<Surface> {
-        match serves {
-            Serves::Vaults(listener) => Ok(self.vaults(listener, vaults, issuers)),
+    pub(crate) fn surface(&self, listener: &Listener, vaults: &Vaults, issuers: &[Issuer]) -> anyhow::Result<Surface> {
+        match &listener.serves {
+            Serves::Vaults(served) => self.vaults(served, &listener.names, vaults),
             Serves::Attestation => self.attestation(issuers),
             Serves::Identity => self.identity(),
             Serves::Metadata => self.metadata(),
         }
     }
 
-    /// Their surface takes nothing of them yet.
-    fn vaults(&self, _listener: &VaultListener, _vaults: Vaults, _issuers: &[Issuer]) -> Surface {
-        let headers = vault::ServiceHeaders { region: REGION, service_version: SERVICE_VERSION };
-        Surface::Vault(Arc::new(vault::Surface::new(vault::Config { headers })))
+    fn vaults(&self, served: &VaultListener, names: &Names, vaults: &Vaults) -> anyhow::Result<Surface> {
+        let config = vault::Config {
+            vaults: by_host(served, names, vaults),
+            issuers: Arc::clone(&self.callers),
+            access: Arc::clone(&self.access),
+            authorization: served.authorization.clone(),
+            audiences: served.audiences.clone(),
+            headers: vault::ServiceHeaders { region: REGION, service_version: SERVICE_VERSION },
+            machine: self.machine.clone(),
+        };
+        Ok(Surface::Vault(Arc::new(vault::Surface::new(config)?)))
     }
 
     fn attestation(&self, issuers: &[Issuer]) -> anyhow::Result<Surface> {
@@ -72,7 +79,7 @@ impl Parts {
         let (minting, keys) = (Arc::clone(&tokens), Arc::clone(&tokens));
         let mint = move |asked: &ClientCredentials, now| {
             let minted = minting.service.mint(&asked.client_id, &asked.secret, &asked.resource, now);
-            minted.map(from_identity).map_err(refusal)
+            minted
         };
         let config = identity::Config {
             tenants: tokens.tenants.clone(),
@@ -88,9 +95,7 @@ impl Parts {
     fn metadata(&self) -> anyhow::Result<Surface> {
         let tokens = self.tokens.clone().context("there is no token service")?;
         let client = tokens.managed.clone().context("this machine has no managed identity")?;
-        let mint = move |resource: &str, now| {
-            tokens.service.mint_managed(&client, resource, now).map(from_identity).map_err(refusal)
-        };
+        let mint = move |resource: &str, now| tokens.service.mint_managed(&client, resource, now);
         let compute = Object::new().with("name", "skerry-dev").with("azEnvironment", "AzurePublicCloud");
         let config = metadata::Config {
             mint: Arc::new(mint),
@@ -100,6 +105,23 @@ impl Parts {
         };
         Ok(Surface::Metadata(Arc::new(metadata::Surface::new(config))))
     }
+}
+
+/// Each vault below each domain, and the default one at exact names and addresses, as hosts are written.
+fn by_host(served: &VaultListener, names: &Names, vaults: &Vaults) -> Vaults {
+    let mut by_host = Vaults::new();
+    for (name, vault) in vaults {
+        by_host.extend(names.domains.iter().map(|domain| (format!("{name}.{domain}"), Arc::clone(vault))));
+    }
+    if let Some(vault) = served.default_vault.as_ref().and_then(|name| vaults.get(name)) {
+        let address = |address: &IpAddr| match address {
+            IpAddr::V4(address) => address.to_string(),
+            IpAddr::V6(address) => format!("[{address}]"),
+        };
+        let exact = names.hosts.iter().cloned().chain(names.addresses.iter().map(address));
+        by_host.extend(exact.map(|host| (host, Arc::clone(vault))));
+    }
+    by_host
 }
 
 fn denied(error: &Unauthorized) -> Denied {
@@ -117,19 +139,6 @@ fn challenge(issuers: &[Issuer]) -> anyhow::Result<HeaderValue> {
         None => "Bearer".to_owned(),
     };
     HeaderValue::try_from(text).context("challenge")
-}
-
-fn from_identity(minted: skerry_identity::Minted) -> Minted {
-    let skerry_identity::Minted { access_token, client_id, not_before, expires_on } = minted;
-    Minted { access_token, client_id, not_before, expires_on }
-}
-
-fn refusal(refusal: skerry_identity::MintRefusal) -> MintRefusal {
-    match refusal {
-        skerry_identity::MintRefusal::Client => MintRefusal::Client,
-        skerry_identity::MintRefusal::Resource => MintRefusal::Resource,
-        _ => MintRefusal::Unavailable,
-    }
 }
 
 /// No region of Azure's; clients show it and nothing else.

@@ -22,9 +22,12 @@ impl Folder {
     fn new() -> Folder {
         static SIMULATOR: OnceLock<String> = OnceLock::new();
         let root = || {
-            let mut rng = getrandom::rand_core::UnwrapErr(getrandom::SysRng);
             let day = std::time::Duration::from_secs(86_400);
-            Root::generate(Generation::Milan, SystemTime::now() - day, &mut rng).unwrap().to_pem().unwrap().to_string()
+            Root::generate(Generation::Milan, SystemTime::now() - day, &mut rng())
+                .unwrap()
+                .to_pem()
+                .unwrap()
+                .to_string()
         };
         let folder = Folder(tempfile::tempdir().unwrap());
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
@@ -51,9 +54,12 @@ impl Folder {
 
     /// Starts dev where it is expected to end by itself.
     fn fails(&self, args: &[&str]) -> Output {
-        let args = ["dev", "--data", self.path()].into_iter().chain(args.iter().copied());
-        Command::new(env!("CARGO_BIN_EXE_skerry")).args(args).output().unwrap()
+        ended(&["dev", "--data", self.path()].into_iter().chain(args.iter().copied()).collect::<Vec<_>>())
     }
+}
+
+fn rng() -> impl rand_core::CryptoRng {
+    getrandom::rand_core::UnwrapErr(getrandom::SysRng)
 }
 
 fn stderr(output: &Output) -> String {
@@ -358,8 +364,14 @@ fn simulate_tells_refusals_apart() {
     let other = Folder::new();
     let (_other, elsewhere) = other.start();
     code(&with("SKR_CA_FILE", &elsewhere["SKR_CA_FILE"]), "", data.path(), 3, "is not trusted");
+    // Whoever answers otherwise than an attestation service has not judged anything.
+    code(&with("SKR_ATTEST_URL", &env["SKR_VAULT_URL"]), "", data.path(), 3, "status 401");
     // A TEE of another root is refused by the attestation service.
-    code(&with("SKR_ATTEST_URL", &env["SKR_VAULT_URL"]), "", data.path(), 1, "NotFound");
+    let root = format!("--root '{}'", other.file("simulator.pem").display());
+    let strange = Root::generate(Generation::Milan, SystemTime::now(), &mut rng()).unwrap().to_pem().unwrap();
+    std::fs::write(other.file("simulator.pem"), strange.as_str()).unwrap();
+    let sim = &env["SKR_TEE_SIM"].split(" --root ").next().unwrap().to_owned();
+    code(&with("SKR_TEE_SIM", sim), &root, data.path(), 1, "refuses the evidence");
     running.stop("TERM");
     code(&env, "", data.path(), 3, "is it running? `skerry dev` starts one");
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use skerry_client::Roots;
 use skerry_client::http::{Ask, Client, Endpoint, HttpError};
 
 /// Long enough for a loaded machine that makes RSA keys: only a hang reaches it.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server that has said that it is ready.
 pub(crate) struct Running {
@@ -72,6 +72,19 @@ impl Drop for Running {
         self.child.kill().ok();
         self.child.wait().ok();
     }
+}
+
+/// What a command that ends by itself said. One that does not is a failure, and is ended.
+pub(crate) fn ended(args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_skerry"));
+    let child = command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let id = child.id();
+    let (sender, output) = mpsc::channel();
+    std::thread::spawn(move || sender.send(child.wait_with_output()));
+    output.recv_timeout(PATIENCE).map(Result::unwrap).unwrap_or_else(|_| {
+        Command::new("sh").args(["-c", &format!("kill -KILL {id}")]).status().ok();
+        panic!("{args:?} goes on")
+    })
 }
 
 /// The names that a shell has after loading a dev.env.

@@ -4,7 +4,7 @@
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use rcgen::{CertificateParams, KeyPair};
 use skerry_jose::{Algorithm, SigningKey};
@@ -80,7 +80,7 @@ impl Site {
     fn ends(&self, more: &[&str], code: i32, word: &str) -> Output {
         let config = self.path("skerry.toml");
         let args = self.args(config.to_str().unwrap(), more);
-        let output = Command::new(env!("CARGO_BIN_EXE_skerry")).args(args).output().unwrap();
+        let output = ended(&args);
         let said = String::from_utf8([output.stdout.as_slice(), &output.stderr].concat()).unwrap();
         assert_eq!(output.status.code(), Some(code), "{said}");
         assert!(said.contains(word), "{said}");
@@ -158,10 +158,7 @@ fn stores_are_told_apart() {
     site.put("data/root.key", &"5a".repeat(32));
     site.put("data/simulator.pem", "");
     site.ends(&[], 2, "is the folder of `skerry dev`");
-    let output = Command::new(env!("CARGO_BIN_EXE_skerry"))
-        .args(["dev", "--port-base", "0", "--data", data.to_str().unwrap()])
-        .output()
-        .unwrap();
+    let output = ended(&["dev", "--port-base", "0", "--data", data.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     std::fs::remove_file(site.path("data/dev.lock")).unwrap();
     std::fs::remove_file(site.path("data/store.redb")).unwrap();
