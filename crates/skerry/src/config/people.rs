@@ -77,11 +77,8 @@ impl Check<'_> {
             attestation.is_some_and(|attestation| attestation.issuer == *url)
                 || authorities.iter().any(|authority| authority.url == *url)
         };
-        if let Some(identity) = identity {
-            if vouches_for_tees(&identity.issuer) {
-                let refusal = Refusal::IssuerIsAuthority(identity.issuer.to_string());
-                return Err(self.refuse("identity.issuer", refusal));
-            }
+        if let Some(identity) = identity.filter(|identity| vouches_for_tees(&identity.issuer)) {
+            return Err(self.refuse("identity.issuer", Refusal::IssuerIsAuthority(identity.issuer.to_string())));
         }
         for (at, section) in file.issuer.iter().enumerate() {
             let issuer = self.issuer(&format!("issuer[{at}]"), section)?;

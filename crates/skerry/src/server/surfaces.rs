@@ -78,8 +78,7 @@ impl Parts {
         let tokens = self.tokens.clone().context("there is no token service")?;
         let (minting, keys) = (Arc::clone(&tokens), Arc::clone(&tokens));
         let mint = move |asked: &ClientCredentials, now| {
-            let minted = minting.service.mint(&asked.client_id, &asked.secret, &asked.resource, now);
-            minted
+            minting.service.mint(&asked.client_id, &asked.secret, &asked.resource, now)
         };
         let config = identity::Config {
             tenants: tokens.tenants.clone(),

@@ -8,9 +8,13 @@ use std::process::{Command, Output};
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
+use http::Method;
 use skerry_attestation_result::{Authority, IssuerUrl};
+use skerry_client::http::Ask;
+use skerry_client::{Asked, Roots, VerifiedRelease};
 use skerry_evidence::snp::Generation;
-use skerry_jose::JwkSet;
+use skerry_jose::{Algorithm, JwkSet, SigningKey};
+use skerry_keywrap::UnwrapKey;
 use skerry_simulator::Root;
 
 use crate::process::*;
@@ -260,6 +264,67 @@ fn other_root_key_is_noticed() {
     let output = folder.fails(&["--port-base", "0"]);
     assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
     assert!(stderr(&output).contains("root key is not the one"), "{}", stderr(&output));
+}
+
+/// The whole story over HTTPS: a key with a policy, evidence, a token, and a release that our own client believes. After a
+/// restart the key is there, and under another port its policy is told of.
+#[test]
+fn key_is_released_and_survives() {
+    let folder = Folder::new();
+    let (running, env) = folder.start();
+    let workload = UnwrapKey::generate(2048).unwrap();
+    let (n, e) = workload.public_components();
+    let jwk = skerry_jose::PublicKey::Rsa(skerry_jose::RsaPublicKey::new(n, e).unwrap()).to_jwk();
+    let jwk = jwk.with("kid", "tee").with("key_ops", vec!["encrypt"]).to_json();
+    let data = runtime_data();
+    std::fs::write(data.path(), format!(r#"{{"keys":[{jwk}]}}"#)).unwrap();
+    let output = simulate(&env, "", data.path());
+    let token = std::str::from_utf8(&output.stdout).unwrap().trim_end();
+    let policy = format!(
+        r#"{{"version":"1.0.0","anyOf":[{{"authority":"{}","allOf":[{{"claim":"x-ms-attestation-type","equals":"sevsnpvm"}}]}}]}}"#,
+        env["SKR_ATTEST_URL"]
+    );
+    let create = serde_json::json!({
+        "kty": "RSA-HSM", "key_size": 2048, "key_ops": ["sign"], "attributes": {"exportable": true},
+        "release_policy": {"data": skerry_jose::b64::encode(policy)},
+    });
+    let (vault, bearer) = (&env["SKR_VAULT_URL"], Some(env["SKR_TOKEN"].as_str()));
+    let post = |path: &str, body: serde_json::Value| {
+        let ask = Ask { method: Method::POST, path, bearer, body: Some(body.to_string()) };
+        let answer = crate::process::ask(&env["SKR_CA_FILE"], vault, ask).unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.json);
+        answer.json
+    };
+    let key = post("/keys/payments/create?api-version=7.4", create);
+    let kid = format!("{vault}/keys/payments");
+    assert!(key["key"]["kid"].as_str().unwrap().starts_with(&kid), "{key}");
+    let release = serde_json::json!({"target": token, "nonce": "n", "enc": "RSA_AES_KEY_WRAP_256"});
+    let answer = post("/keys/payments/release?api-version=7.4", release);
+    let asked = Asked {
+        host: "localhost",
+        kid: &kid,
+        nonce: Some("n"),
+        algorithm: skerry_keywrap::Algorithm::RsaAesKeyWrap256,
+        token,
+        target_kid: "tee",
+    };
+    let roots = Roots::from_pem(&std::fs::read(&env["SKR_CA_FILE"]).unwrap()).unwrap();
+    let value = answer["value"].as_str().unwrap();
+    let release = VerifiedRelease::verify(value, &asked, &roots, SystemTime::now()).unwrap();
+    let plain = release.unwrap(&workload).unwrap();
+    assert!(SigningKey::from_pkcs8(Algorithm::Rs256, plain.expose()).is_ok());
+    running.stop("TERM");
+    let port = env["SKR_ATTEST_URL"].rsplit(':').next().unwrap().parse().unwrap();
+    let _held = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+    let (running, env) = folder.start();
+    let found =
+        get(&env["SKR_CA_FILE"], &env["SKR_VAULT_URL"], "/keys/payments?api-version=7.4", Some(&env["SKR_TOKEN"]));
+    assert_eq!((found.status, &found.json["key"]["n"]), (200, &key["key"]["n"]));
+    // The kid follows the host that is asked.
+    assert!(found.json["key"]["kid"].as_str().unwrap().starts_with(&env["SKR_VAULT_URL"]));
+    let (_, complaints) = running.stop("TERM");
+    let line = complaints.lines().find(|line| line.contains("that do not name")).unwrap();
+    assert!(line.contains(&env["SKR_ATTEST_URL"]) && line.contains("dev/payments"), "{complaints}");
 }
 
 /// The token service believes its client, and others believe its tokens: for what they are, and no other.

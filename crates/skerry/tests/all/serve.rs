@@ -161,6 +161,6 @@ fn stores_are_told_apart() {
     let output = ended(&["dev", "--port-base", "0", "--data", data.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     std::fs::remove_file(site.path("data/dev.lock")).unwrap();
-    std::fs::remove_file(site.path("data/store.redb")).unwrap();
+    std::fs::remove_dir_all(site.path("data/audit")).unwrap();
     site.ends(&[], 4, "is not as it was left");
 }
