@@ -313,6 +313,21 @@ fn rows_taken_away() {
     });
 }
 
+/// Where a name has both a live and a deleted key, which only a foreign hand brings about, neither replaces the other.
+#[test]
+fn live_and_deleted_key_of_one_name() {
+    on_every_engine(|scene| {
+        let live = row(&scene.store, &head_at(KEY));
+        let deleted = scene.delete(KEY).unwrap();
+        put(&scene.store, &head_at(KEY), &live);
+        assert_eq!(scene.recover(KEY).err(), Some(Refusal::Contended));
+        assert_eq!(scene.delete(KEY).err(), Some(Refusal::Contended));
+        assert_eq!(scene.get_deleted(KEY), Ok(deleted));
+        remove(&scene.store, &head_at(KEY));
+        assert!(scene.recover(KEY).is_ok(), "the control");
+    });
+}
+
 /// A limitation: a row put back to what it was itself before opens, since it is sealed for this very place. A head shows
 /// which versions there are, so a version does not disappear so; but a disabled one is enabled again.
 #[test]

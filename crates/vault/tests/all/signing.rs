@@ -242,11 +242,12 @@ fn kept_signer_is_not_that_of_the_next_key() {
 /// How the right to sign goes and comes back.
 type Way = (&'static str, fn(&Scene));
 
-/// A signer is dropped when its version is disabled and when its key is deleted: once the key is back, material is opened
-/// anew. Seen by putting material there that does not open.
+/// A signer is dropped when its version is disabled and when its key is deleted, and is not used for records that are not
+/// those it was opened under: material is opened anew. Seen by putting material there that does not open.
 #[test]
 fn signer_is_dropped_with_the_right_to_sign() {
-    let ways: [Way; 2] = [
+    let ways: [Way; 3] = [
+        ("replaced", |_| {}),
         ("disabled", |scene| {
             scene.enable(KEY, false).unwrap();
             scene.enable(KEY, true).unwrap();
