@@ -1,22 +1,28 @@
 //! Key material, its types, its custody, and its only exit.
 //!
 //! Material is made ([`Software::generate`]) or brought in ([`Software::import`]), lives sealed ([`SealedMaterial`]) and
-//! bound to its key ([`Binding`]), signs where it lies ([`Software::signer`]), and leaves by [`release()`] alone, which spends a permit and its audit record. In the
-//! clear it has no name outside this crate.
+//! bound to its key ([`Binding`]), is used where it lies ([`Software::open_for_use`]), and leaves by [`release()`] alone,
+//! which spends a permit and its audit record. In the clear it has no name outside this crate.
 //!
 //! Deliberately not here: who may call, whether a key is enabled, storage, JWK and other spellings of the wire, and
 //! custody in a PKCS#11 token. Primality of imported RSA factors is not tested, only that all components fit.
 
+mod aes;
+mod cipher;
 pub mod custody;
 mod import;
 mod key_type;
 pub mod limits;
 mod material;
+mod opened;
+mod padding;
 mod release;
 mod sign;
 
+pub use cipher::{CipherError, EncryptAlgorithm, Encrypted, Parameter, WrapAlgorithm, encrypt, wrap};
 pub use custody::{Binding, CustodyError, SealedMaterial, Software};
 pub use import::{ImportError, ImportKey, RsaComponents};
 pub use key_type::{Curve, KeyType, OctBits, PublicKey, PublicKeyError, RsaBits};
+pub use opened::{OpenError, OpenedKey};
 pub use release::{ExportableKey, ReleaseError, ReleasedKey, release};
-pub use sign::{SignAlgorithm, SignError, Signer, VerifyError, verify};
+pub use sign::{SignAlgorithm, SignError, VerifyError, verify};

@@ -1,22 +1,22 @@
 //! Signatures over digests that the caller made (RFC 7518, 3.3 to 3.5; RFC 8812, 3.2).
 //!
-//! A [`Signer`] is a sealed private key, opened and parsed once, so that a vault can keep it while it is used. It signs and
-//! gives nothing else out. [`verify()`] is its counterpart for public halves, and says false for every signature that does
+//! An [`OpenedKey`] signs. [`verify()`] is its counterpart for public halves, and says false for every signature that does
 //! not hold, whatever is wrong with it; only what the caller must not have asked is an error.
 //!
 //! Deliberately not here: hashing, HMAC under symmetric keys, and RSNULL, whose name is known and refused: PKCS#1 v1.5
 //! over octets without a DigestInfo is a primitive that the library does not offer, and RSA is not written here by hand.
 
-use crate::custody::{Binding, CustodyError, SealedMaterial, Software};
+use crate::custody::{Binding, SealedMaterial, Software};
 use crate::key_type::{Curve, KeyType, PublicKey, PublicKeyError};
-use crate::material::{Material, UNCOMPRESSED, signing, verification};
+use crate::material::{UNCOMPRESSED, verification};
+use crate::opened::{OpenError, OpenedKey, Secret};
 use aws_lc_rs::digest::{self, Digest, SHA256, SHA384, SHA512};
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rsa::PublicKeyComponents;
 use aws_lc_rs::signature::{
-    EcdsaKeyPair, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512,
+    ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512,
     RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384,
-    RSA_PSS_2048_8192_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaEncoding, RsaKeyPair, RsaParameters,
+    RSA_PSS_2048_8192_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaEncoding, RsaParameters,
 };
 use rand_core::CryptoRng;
 
@@ -100,34 +100,8 @@ impl SignAlgorithm {
     }
 }
 
-/// A private key that signs. No Debug, no Clone; the private half is wiped when it is dropped.
-///
-/// Made by [`Software::signer`] alone. It knows nothing of key operations, times and permissions: who keeps it must ask
-/// those before each use, and drop it when the key is disabled or deleted.
-pub struct Signer {
-    key_type: KeyType,
-    pair: Pair,
-}
-
-/// The library wipes what it frees, these pairs with it.
-enum Pair {
-    Rsa(Box<RsaKeyPair>),
-    Ec(Box<EcdsaKeyPair>),
-}
-
 impl Software {
-    /// Opens a record for signing, iff it opens under this binding and is of an RSA or EC key.
-    ///
-    /// The caller vouches that the binding is what the key's head says.
-    pub fn signer(&self, sealed: &SealedMaterial, binding: &Binding) -> Result<Signer, SignError> {
-        if let KeyType::Oct { .. } = binding.key_type {
-            return Err(SignError::Symmetric);
-        }
-        let material = self.open(sealed, binding).map_err(SignError::Custody)?;
-        Signer::new(binding.key_type, &material)
-    }
-
-    /// Signs once, as [`Software::signer`] and [`Signer::sign`] do: opening and parsing are paid each time.
+    /// Signs once, as [`Software::open_for_use`] and [`OpenedKey::sign`] do: opening and parsing are paid each time.
     pub fn sign(
         &self,
         sealed: &SealedMaterial,
@@ -136,28 +110,11 @@ impl Software {
         digest: &[u8],
         rng: &mut dyn CryptoRng,
     ) -> Result<Vec<u8>, SignError> {
-        self.signer(sealed, binding)?.sign(algorithm, digest, rng)
+        self.open_for_use(sealed, binding).map_err(SignError::Open)?.sign(algorithm, digest, rng)
     }
 }
 
-impl Signer {
-    fn new(key_type: KeyType, material: &Material) -> Result<Self, SignError> {
-        let pkcs8 = material.expose();
-        let pair = match key_type {
-            KeyType::Rsa { .. } => RsaKeyPair::from_pkcs8(pkcs8).map(|pair| Pair::Rsa(Box::new(pair))),
-            KeyType::Ec { curve } => {
-                EcdsaKeyPair::from_pkcs8(signing(curve), pkcs8).map(|pair| Pair::Ec(Box::new(pair)))
-            }
-            KeyType::Oct { .. } => return Err(SignError::Symmetric),
-        };
-        Ok(Self { key_type, pair: pair.map_err(|_| SignError::Material)? })
-    }
-
-    /// What the key is.
-    pub fn key_type(&self) -> KeyType {
-        self.key_type
-    }
-
+impl OpenedKey {
     /// Signs a digest: as many octets as the modulus for RSA, R || S of fixed length for ECDSA (64, 96, 132; secp256k1 64).
     ///
     /// The caller vouches that the digest is one, of the algorithm's hash; only its length can be checked. `rng` is not
@@ -169,8 +126,8 @@ impl Signer {
         digest: &[u8],
         _rng: &mut dyn CryptoRng,
     ) -> Result<Vec<u8>, SignError> {
-        if !algorithm.fits(self.key_type) {
-            return Err(SignError::Algorithm { algorithm, key_type: self.key_type });
+        if !algorithm.fits(self.key_type()) {
+            return Err(SignError::Algorithm { algorithm, key_type: self.key_type() });
         }
         let hash = hash(algorithm).ok_or(SignError::Unsupported { algorithm })?;
         let digest = imported(hash, digest).map_err(|found| SignError::DigestLength {
@@ -182,14 +139,15 @@ impl Signer {
     }
 
     fn sign_imported(&self, algorithm: SignAlgorithm, digest: &Digest) -> Result<Vec<u8>, Unspecified> {
-        match &self.pair {
-            Pair::Rsa(pair) => {
+        match &self.secret {
+            Secret::Rsa(key) => {
                 let (encoding, _) = rsa(algorithm).ok_or(Unspecified)?;
-                let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign_digest(encoding, digest, &mut signature)?;
+                let mut signature = vec![0; key.pair.public_modulus_len()];
+                key.pair.sign_digest(encoding, digest, &mut signature)?;
                 Ok(signature)
             }
-            Pair::Ec(pair) => Ok(pair.sign_digest(digest)?.as_ref().to_vec()),
+            Secret::Ec(pair) => Ok(pair.sign_digest(digest)?.as_ref().to_vec()),
+            Secret::Oct(_) => Err(Unspecified),
         }
     }
 }
@@ -283,15 +241,9 @@ fn ecdsa(algorithm: SignAlgorithm) -> Option<Curve> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignError {
-    /// The material does not open.
-    #[error("material does not open")]
-    Custody(#[source] CustodyError),
-    /// A symmetric key signs nothing here.
-    #[error("symmetric key does not sign")]
-    Symmetric,
-    /// The material opened, and is no key of its type.
-    #[error("material is no key of its type")]
-    Material,
+    /// The key was not opened.
+    #[error("key was not opened")]
+    Open(#[source] OpenError),
     /// The algorithm is one for keys of another type or curve.
     #[error("{} does not fit {key_type:?}", .algorithm.as_str())]
     Algorithm {

@@ -1,6 +1,8 @@
 //! Tests of making, keeping, using and releasing keys, from sealing to what a TEE unwraps.
 
 #[cfg(test)]
+mod cipher;
+#[cfg(test)]
 mod compile_fail;
 #[cfg(test)]
 mod custody;

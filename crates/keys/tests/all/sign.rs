@@ -6,8 +6,8 @@ use rsa::pkcs8::DecodePrivateKey;
 use rsa::sha2::{Sha256, Sha384, Sha512};
 use rsa::traits::SignatureScheme;
 use skerry_keys::{
-    Binding, Curve, CustodyError, ImportKey, KeyType, OctBits, PublicKey, PublicKeyError, RsaBits, SealedMaterial,
-    SignAlgorithm, SignError, Signer, VerifyError, verify,
+    Binding, Curve, CustodyError, ImportKey, KeyType, OctBits, OpenError, OpenedKey, PublicKey, PublicKeyError,
+    RsaBits, SealedMaterial, SignAlgorithm, SignError, VerifyError, verify,
 };
 use skerry_policy::permit::{KeyRef, Version};
 use std::sync::OnceLock;
@@ -36,12 +36,12 @@ fn rsa_oracle() -> &'static rsa::PrivateKey {
     KEY.get_or_init(|| rsa::PrivateKey::from_pkcs8_der(material(&rsa_key().1, &binding(RSA)).expose()).unwrap())
 }
 
-fn signer(key_type: KeyType) -> (PublicKey, Signer) {
+fn signer(key_type: KeyType) -> (PublicKey, OpenedKey) {
     let (public, sealed) = match key_type {
         RSA => rsa_key().clone(),
         other => custody().generate(binding(other), &mut rng()).unwrap(),
     };
-    (public, custody().signer(&sealed, &binding(key_type)).unwrap())
+    (public, custody().open_for_use(&sealed, &binding(key_type)).unwrap())
 }
 
 fn hash(algorithm: SignAlgorithm) -> &'static Algorithm {
@@ -373,20 +373,20 @@ fn signing_without_a_digest_is_not_offered() {
 }
 
 #[test]
-fn signer_opens_under_its_binding_alone() {
-    // A record of another key, type, KEK or a symmetric one makes no signer.
+fn key_opens_under_its_binding_alone() {
+    // A record of another key, type or KEK is not opened for use.
     let sealed = &rsa_key().1;
-    let refused = |binding: Binding| custody().signer(sealed, &binding).err();
-    let integrity = Some(SignError::Custody(CustodyError::Integrity));
+    let refused = |binding: Binding| custody().open_for_use(sealed, &binding).err();
+    let integrity = Some(OpenError::Custody(CustodyError::Integrity));
     let other = KeyRef { version: Version([9; 16]), ..key_ref() };
     assert_eq!(refused(Binding { key: other, ..binding(RSA) }), integrity);
     assert_eq!(refused(Binding { exportable: false, ..binding(RSA) }), integrity);
     assert_eq!(refused(binding(KeyType::Ec { curve: Curve::P256 })), integrity);
-    assert_eq!(refused(binding(OCT)), Some(SignError::Symmetric));
+    assert_eq!(refused(binding(OCT)), integrity);
     let other_kek = skerry_keys::Software::new(Zeroizing::new([0x77; 32]), [1; 16]);
     let refused = other_kek.sign(sealed, &binding(RSA), SignAlgorithm::Rs256, &[1; 32], &mut rng());
     let kek = crate::fixtures::KEK_ID;
-    assert_eq!(refused.err(), Some(SignError::Custody(CustodyError::OtherKek { kek })));
+    assert_eq!(refused.err(), Some(SignError::Open(OpenError::Custody(CustodyError::OtherKek { kek }))));
 }
 
 #[test]
@@ -413,8 +413,8 @@ fn key_that_is_not_canonical_is_refused() {
 }
 
 #[test]
-fn threads_share_a_signer() {
-    // A signer is kept once and used by all threads.
+fn threads_share_an_opened_key() {
+    // An opened key is kept once and used by all threads.
     let (public, signer) = signer(KeyType::Ec { curve: Curve::P256 });
     std::thread::scope(|scope| {
         for number in 0..4 {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use skerry_attestation_result::unix_secs;
 use skerry_identity::Permission;
-use skerry_keys::{SignError, Signer};
+use skerry_keys::{OpenedKey, SignError};
 use skerry_store::Revision;
 
 use crate::command::{Context, Operation, SignCommand, VerifyCommand};
@@ -19,7 +19,7 @@ use crate::vault::Vault;
 #[derive(Clone)]
 pub(super) struct KeptSigner {
     state: (Revision, Revision),
-    signer: Arc<Signer>,
+    signer: Arc<OpenedKey>,
 }
 
 /// A signature and the version that made it.
@@ -41,10 +41,10 @@ impl Vault {
         let (place, state) = ((key.head.id, key.version.version), (head, at));
         let kept = self.signers.get(&place).filter(|kept| kept.state == state).map(|kept| kept.signer);
         let (custody, binding, version) = (Arc::clone(&self.custody), key.binding(self.id), Arc::clone(&key.version));
-        let sign = move || -> Result<(Arc<Signer>, Vec<u8>), SignError> {
+        let sign = move || -> Result<(Arc<OpenedKey>, Vec<u8>), SignError> {
             let signer = match kept {
                 Some(signer) => signer,
-                None => Arc::new(custody.signer(&version.material, &binding)?),
+                None => Arc::new(custody.open_for_use(&version.material, &binding).map_err(SignError::Open)?),
             };
             let value = signer.sign(algorithm, &digest, &mut *rng)?;
             Ok((signer, value))
