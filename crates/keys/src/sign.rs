@@ -1,9 +1,10 @@
-//! Signatures over digests that the caller made (RFC 7518, 3.3 to 3.5; RFC 8812, 3.2).
+//! Signatures over digests that the caller made (RFC 7518, 3.2 to 3.5; RFC 8812, 3.2).
 //!
-//! An [`OpenedKey`] signs. [`verify()`] is its counterpart for public halves, and says false for every signature that does
-//! not hold, whatever is wrong with it; only what the caller must not have asked is an error.
+//! An [`OpenedKey`] signs. [`verify()`] is its counterpart for public halves, [`OpenedKey::verify`] for symmetric keys; both
+//! say false for every signature that does not hold, whatever is wrong with it; only what the caller must not have asked
+//! is an error.
 //!
-//! Deliberately not here: hashing, HMAC under symmetric keys, and RSNULL, whose name is known and refused: PKCS#1 v1.5
+//! Deliberately not here: hashing, and RSNULL, whose name is known and refused: PKCS#1 v1.5
 //! over octets without a DigestInfo is a primitive that the library does not offer, and RSA is not written here by hand.
 
 use crate::custody::{Binding, SealedMaterial, Software};
@@ -12,6 +13,7 @@ use crate::material::{UNCOMPRESSED, verification};
 use crate::opened::{OpenError, OpenedKey, Secret};
 use aws_lc_rs::digest::{self, Digest, SHA256, SHA384, SHA512};
 use aws_lc_rs::error::Unspecified;
+use aws_lc_rs::hmac;
 use aws_lc_rs::rsa::PublicKeyComponents;
 use aws_lc_rs::signature::{
     ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512,
@@ -43,13 +45,20 @@ pub enum SignAlgorithm {
     Es512,
     /// ECDSA on secp256k1 with SHA-256.
     Es256K,
+    /// HMAC with SHA-256, over a digest like all others: Azure's sentence on digests makes no exception for it. Whether its
+    /// service insists on their length here too is not known.
+    Hs256,
+    /// HMAC with SHA-384, likewise.
+    Hs384,
+    /// HMAC with SHA-512, likewise.
+    Hs512,
     /// PKCS#1 v1.5 over the octets as given. Known, so that it can be refused by its own error; never carried out.
     RsNull,
 }
 
 impl SignAlgorithm {
     /// Every algorithm.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::Rs256,
         Self::Rs384,
         Self::Rs512,
@@ -60,6 +69,9 @@ impl SignAlgorithm {
         Self::Es384,
         Self::Es512,
         Self::Es256K,
+        Self::Hs256,
+        Self::Hs384,
+        Self::Hs512,
         Self::RsNull,
     ];
 
@@ -76,6 +88,9 @@ impl SignAlgorithm {
             Self::Es384 => "ES384",
             Self::Es512 => "ES512",
             Self::Es256K => "ES256K",
+            Self::Hs256 => "HS256",
+            Self::Hs384 => "HS384",
+            Self::Hs512 => "HS512",
             Self::RsNull => "RSNULL",
         }
     }
@@ -85,12 +100,13 @@ impl SignAlgorithm {
         Self::ALL.into_iter().find(|algorithm| algorithm.as_str() == name)
     }
 
-    /// Whether a key of this type can sign so. ECDSA has one algorithm for each curve.
+    /// Whether a key of this type can sign so. ECDSA has one algorithm for each curve. HMAC takes a symmetric key of any
+    /// size, as Azure lists it, though RFC 7518, 3.2 asks for one as long as the hash.
     pub fn fits(self, key_type: KeyType) -> bool {
-        match key_type {
-            KeyType::Rsa { .. } => self == Self::RsNull || rsa(self).is_some(),
-            KeyType::Ec { curve } => ecdsa(self) == Some(curve),
-            KeyType::Oct { .. } => false,
+        match (self.scheme(), key_type) {
+            (Scheme::Rsa(..) | Scheme::RawRsa, KeyType::Rsa { .. }) | (Scheme::Hmac(_), KeyType::Oct { .. }) => true,
+            (Scheme::Ecdsa(needed), KeyType::Ec { curve }) => needed == curve,
+            _ => false,
         }
     }
 
@@ -98,6 +114,33 @@ impl SignAlgorithm {
     pub fn digest_len(self) -> Option<usize> {
         hash(self).map(digest::Algorithm::output_len)
     }
+
+    /// How the library makes and checks such a signature. PSS has salts as long as the hash there, unless told otherwise.
+    fn scheme(self) -> Scheme {
+        match self {
+            Self::Rs256 => Scheme::Rsa(&RSA_PKCS1_SHA256, &RSA_PKCS1_2048_8192_SHA256),
+            Self::Rs384 => Scheme::Rsa(&RSA_PKCS1_SHA384, &RSA_PKCS1_2048_8192_SHA384),
+            Self::Rs512 => Scheme::Rsa(&RSA_PKCS1_SHA512, &RSA_PKCS1_2048_8192_SHA512),
+            Self::Ps256 => Scheme::Rsa(&RSA_PSS_SHA256, &RSA_PSS_2048_8192_SHA256),
+            Self::Ps384 => Scheme::Rsa(&RSA_PSS_SHA384, &RSA_PSS_2048_8192_SHA384),
+            Self::Ps512 => Scheme::Rsa(&RSA_PSS_SHA512, &RSA_PSS_2048_8192_SHA512),
+            Self::Es256 => Scheme::Ecdsa(Curve::P256),
+            Self::Es384 => Scheme::Ecdsa(Curve::P384),
+            Self::Es512 => Scheme::Ecdsa(Curve::P521),
+            Self::Es256K => Scheme::Ecdsa(Curve::P256K),
+            Self::Hs256 => Scheme::Hmac(hmac::HMAC_SHA256),
+            Self::Hs384 => Scheme::Hmac(hmac::HMAC_SHA384),
+            Self::Hs512 => Scheme::Hmac(hmac::HMAC_SHA512),
+            Self::RsNull => Scheme::RawRsa,
+        }
+    }
+}
+
+enum Scheme {
+    Rsa(&'static dyn RsaEncoding, &'static RsaParameters),
+    RawRsa,
+    Ecdsa(Curve),
+    Hmac(hmac::Algorithm),
 }
 
 impl Software {
@@ -115,7 +158,8 @@ impl Software {
 }
 
 impl OpenedKey {
-    /// Signs a digest: as many octets as the modulus for RSA, R || S of fixed length for ECDSA (64, 96, 132; secp256k1 64).
+    /// Signs a digest: as many octets as the modulus for RSA, R || S of fixed length for ECDSA (64, 96, 132; secp256k1 64),
+    /// as many as the hash for HMAC.
     ///
     /// The caller vouches that the digest is one, of the algorithm's hash; only its length can be checked. `rng` is not
     /// drawn from in this custody: salts of PSS and the secret numbers of ECDSA come from the library's own generator,
@@ -139,16 +183,34 @@ impl OpenedKey {
     }
 
     fn sign_imported(&self, algorithm: SignAlgorithm, digest: &Digest) -> Result<Vec<u8>, Unspecified> {
-        match &self.secret {
-            Secret::Rsa(key) => {
-                let (encoding, _) = rsa(algorithm).ok_or(Unspecified)?;
+        match (&self.secret, algorithm.scheme()) {
+            (Secret::Rsa(key), Scheme::Rsa(encoding, _)) => {
                 let mut signature = vec![0; key.pair.public_modulus_len()];
                 key.pair.sign_digest(encoding, digest, &mut signature)?;
                 Ok(signature)
             }
-            Secret::Ec(pair) => Ok(pair.sign_digest(digest)?.as_ref().to_vec()),
-            Secret::Oct(_) => Err(Unspecified),
+            (Secret::Ec(pair), Scheme::Ecdsa(_)) => Ok(pair.sign_digest(digest)?.as_ref().to_vec()),
+            (Secret::Oct(key), Scheme::Hmac(hmac)) => {
+                Ok(hmac::sign(&hmac::Key::new(hmac, key.expose()), digest.as_ref()).as_ref().to_vec())
+            }
+            _ => Err(Unspecified),
         }
+    }
+
+    /// Whether a symmetric key made this signature over a digest; compared in constant time. Other keys verify under
+    /// their public half: [`verify()`].
+    ///
+    /// True iff it did: a signature of any other length, as a cut one, is false. The caller vouches that the digest is one.
+    pub fn verify(&self, algorithm: SignAlgorithm, digest: &[u8], signature: &[u8]) -> Result<bool, VerifyError> {
+        let key_type = self.key_type();
+        if !algorithm.fits(key_type) {
+            return Err(VerifyError::Algorithm { algorithm, key_type: Some(key_type) });
+        }
+        let (Secret::Oct(key), Scheme::Hmac(hmac)) = (&self.secret, algorithm.scheme()) else {
+            return Err(VerifyError::PublicHalf { algorithm });
+        };
+        let digest = verifiable(algorithm, digest)?;
+        Ok(hmac::verify(&hmac::Key::new(hmac, key.expose()), digest.as_ref(), signature).is_ok())
     }
 }
 
@@ -166,27 +228,27 @@ pub fn verify(
     if !key_type.is_some_and(|key_type| algorithm.fits(key_type)) {
         return Err(VerifyError::Algorithm { algorithm, key_type });
     }
-    let hash = hash(algorithm).ok_or(VerifyError::Unsupported { algorithm })?;
-    let digest = imported(hash, digest).map_err(|found| VerifyError::DigestLength {
-        algorithm,
-        expected: hash.output_len(),
-        found,
-    })?;
+    let digest = verifiable(algorithm, digest)?;
     let key = parsed(public, algorithm).map_err(|_| VerifyError::Refused)?;
     Ok(key.verify_digest_sig(&digest, signature).is_ok())
 }
 
+fn verifiable(algorithm: SignAlgorithm, digest: &[u8]) -> Result<Digest, VerifyError> {
+    let hash = hash(algorithm).ok_or(VerifyError::Unsupported { algorithm })?;
+    let length = |found| VerifyError::DigestLength { algorithm, expected: hash.output_len(), found };
+    imported(hash, digest).map_err(length)
+}
+
 fn parsed(public: &PublicKey, algorithm: SignAlgorithm) -> Result<ParsedPublicKey, Unspecified> {
-    match public {
-        PublicKey::Rsa { n, e } => {
-            let (_, parameters) = rsa(algorithm).ok_or(Unspecified)?;
+    match (public, algorithm.scheme()) {
+        (PublicKey::Rsa { n, e }, Scheme::Rsa(_, parameters)) => {
             PublicKeyComponents { n, e }.to_parsed_public_key(parameters).map_err(|_| Unspecified)
         }
-        PublicKey::Ec { curve, x, y } => {
+        (PublicKey::Ec { curve, x, y }, Scheme::Ecdsa(_)) => {
             let point = [&[UNCOMPRESSED], x.as_slice(), y].concat();
             ParsedPublicKey::new(verification(*curve), point).map_err(|_| Unspecified)
         }
-        PublicKey::Oct => Err(Unspecified),
+        _ => Err(Unspecified),
     }
 }
 
@@ -197,43 +259,14 @@ fn imported(hash: &'static digest::Algorithm, digest: &[u8]) -> Result<Digest, u
 
 fn hash(algorithm: SignAlgorithm) -> Option<&'static digest::Algorithm> {
     match algorithm {
-        SignAlgorithm::Rs256 | SignAlgorithm::Ps256 | SignAlgorithm::Es256 | SignAlgorithm::Es256K => Some(&SHA256),
-        SignAlgorithm::Rs384 | SignAlgorithm::Ps384 | SignAlgorithm::Es384 => Some(&SHA384),
-        SignAlgorithm::Rs512 | SignAlgorithm::Ps512 | SignAlgorithm::Es512 => Some(&SHA512),
-        SignAlgorithm::RsNull => None,
-    }
-}
-
-/// How the library makes and checks an RSA signature. PSS has salts as long as the hash there, unless told otherwise.
-fn rsa(algorithm: SignAlgorithm) -> Option<(&'static dyn RsaEncoding, &'static RsaParameters)> {
-    match algorithm {
-        SignAlgorithm::Rs256 => Some((&RSA_PKCS1_SHA256, &RSA_PKCS1_2048_8192_SHA256)),
-        SignAlgorithm::Rs384 => Some((&RSA_PKCS1_SHA384, &RSA_PKCS1_2048_8192_SHA384)),
-        SignAlgorithm::Rs512 => Some((&RSA_PKCS1_SHA512, &RSA_PKCS1_2048_8192_SHA512)),
-        SignAlgorithm::Ps256 => Some((&RSA_PSS_SHA256, &RSA_PSS_2048_8192_SHA256)),
-        SignAlgorithm::Ps384 => Some((&RSA_PSS_SHA384, &RSA_PSS_2048_8192_SHA384)),
-        SignAlgorithm::Ps512 => Some((&RSA_PSS_SHA512, &RSA_PSS_2048_8192_SHA512)),
-        SignAlgorithm::Es256
-        | SignAlgorithm::Es384
-        | SignAlgorithm::Es512
-        | SignAlgorithm::Es256K
-        | SignAlgorithm::RsNull => None,
-    }
-}
-
-fn ecdsa(algorithm: SignAlgorithm) -> Option<Curve> {
-    match algorithm {
-        SignAlgorithm::Es256 => Some(Curve::P256),
-        SignAlgorithm::Es384 => Some(Curve::P384),
-        SignAlgorithm::Es512 => Some(Curve::P521),
-        SignAlgorithm::Es256K => Some(Curve::P256K),
         SignAlgorithm::Rs256
-        | SignAlgorithm::Rs384
-        | SignAlgorithm::Rs512
         | SignAlgorithm::Ps256
-        | SignAlgorithm::Ps384
-        | SignAlgorithm::Ps512
-        | SignAlgorithm::RsNull => None,
+        | SignAlgorithm::Es256
+        | SignAlgorithm::Es256K
+        | SignAlgorithm::Hs256 => Some(&SHA256),
+        SignAlgorithm::Rs384 | SignAlgorithm::Ps384 | SignAlgorithm::Es384 | SignAlgorithm::Hs384 => Some(&SHA384),
+        SignAlgorithm::Rs512 | SignAlgorithm::Ps512 | SignAlgorithm::Es512 | SignAlgorithm::Hs512 => Some(&SHA512),
+        SignAlgorithm::RsNull => None,
     }
 }
 
@@ -290,6 +323,12 @@ pub enum VerifyError {
         algorithm: SignAlgorithm,
         /// What the key is; none for a symmetric one.
         key_type: Option<KeyType>,
+    },
+    /// The algorithm fits the key and takes its public half, not an opened key.
+    #[error("{} takes the public half", .algorithm.as_str())]
+    PublicHalf {
+        /// The algorithm asked for.
+        algorithm: SignAlgorithm,
     },
     /// The algorithm fits the key and is not offered: see [`SignAlgorithm::RsNull`].
     #[error("{} is not offered", .algorithm.as_str())]

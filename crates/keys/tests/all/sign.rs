@@ -88,14 +88,14 @@ fn names_are_a_closed_list() {
     for algorithm in SignAlgorithm::ALL {
         assert_eq!(SignAlgorithm::parse(algorithm.as_str()), Some(algorithm));
     }
-    for odd in ["", "none", "rs256", "RS256 ", "HS256", "ECDSA256", "ES256k", "EdDSA"] {
+    for odd in ["", "none", "rs256", "RS256 ", "HS1", "hs256", "ECDSA256", "ES256k", "EdDSA"] {
         assert_eq!(SignAlgorithm::parse(odd), None, "{odd:?}");
     }
 }
 
 #[test]
 fn algorithms_fit_their_types() {
-    // RSA keys take the RSA algorithms of any hash, a curve takes its one, a symmetric key none.
+    // RSA keys take the RSA algorithms of any hash, a curve takes its one, symmetric keys HMAC with any hash.
     for algorithm in SignAlgorithm::ALL {
         let fitting: Vec<KeyType> = KeyType::ALL.into_iter().filter(|key_type| algorithm.fits(*key_type)).collect();
         let expected: Vec<KeyType> = match algorithm {
@@ -103,6 +103,9 @@ fn algorithms_fit_their_types() {
             SignAlgorithm::Es384 => vec![KeyType::Ec { curve: Curve::P384 }],
             SignAlgorithm::Es512 => vec![KeyType::Ec { curve: Curve::P521 }],
             SignAlgorithm::Es256K => vec![KeyType::Ec { curve: Curve::P256K }],
+            SignAlgorithm::Hs256 | SignAlgorithm::Hs384 | SignAlgorithm::Hs512 => {
+                OctBits::ALL.into_iter().map(|bits| KeyType::Oct { bits }).collect()
+            }
             _ => RsaBits::ALL.into_iter().map(|bits| KeyType::Rsa { bits }).collect(),
         };
         assert_eq!(fitting, expected, "{algorithm:?}");
@@ -410,6 +413,97 @@ fn key_that_is_not_canonical_is_refused() {
     let short = PublicKey::Ec { curve: Curve::P256, x: vec![1; 31], y: vec![1; 32] };
     let expected = VerifyError::Key(PublicKeyError::EcLength { component: "x", len: 31 });
     assert_eq!(refused(short, SignAlgorithm::Es256), expected);
+}
+
+/// Keys 00 01 02 ... and digests ff fe fd ..., signed by Python's hmac: no test case of RFC 4231 has such lengths.
+const HMAC_KNOWN: [(OctBits, SignAlgorithm, &str); 5] = [
+    (OctBits::B128, SignAlgorithm::Hs256, "d698a40d686ee838ae5b9c3053005f2d9e313ae88e292e537c2cd27d5c93758c"),
+    (OctBits::B192, SignAlgorithm::Hs256, "600481cf29d3a3c5415d35cf06ff53c6ad726a494dc590687c33a28e91c4a9c8"),
+    (OctBits::B256, SignAlgorithm::Hs256, "e859e9ccf8c926d30dbdd7e9f1a1256dd2ba046b67bef092a70347167be574fd"),
+    (
+        OctBits::B256,
+        SignAlgorithm::Hs384,
+        "d73cfcd5f3f2b4553214eda0a75d8924144eec9d5ea311def6ee815c8953286b3632a6f708ba5c1376c3b365c49d91df",
+    ),
+    (
+        OctBits::B256,
+        SignAlgorithm::Hs512,
+        "3f396e57b5e4f0fac2a927be1b334b8b389f88ae42554c2a9b01d6f8698ad0b5\
+         eec6a74b0271a343aa8a47c04913853a81b208082e34a513aa8998ea4d9a6827",
+    ),
+];
+
+fn hmac_key(bits: OctBits) -> OpenedKey {
+    let binding = binding(KeyType::Oct { bits });
+    let k = Zeroizing::new((0..32).take(bits.bits() / 8).collect());
+    let (_, sealed) = custody().import(binding, &ImportKey::Oct { k }, &mut rng()).unwrap();
+    custody().open_for_use(&sealed, &binding).unwrap()
+}
+
+fn hmac_digest(algorithm: SignAlgorithm) -> Vec<u8> {
+    (0..=255).rev().take(algorithm.digest_len().unwrap()).collect()
+}
+
+#[test]
+fn hmac_agrees_with_another_author() {
+    // Of each hash and each size of key; a signature verifies under the key that made it, and repeats.
+    for (bits, algorithm, expected) in HMAC_KNOWN {
+        let (key, digest) = (hmac_key(bits), hmac_digest(algorithm));
+        let signature = key.sign(algorithm, &digest, &mut rng()).unwrap();
+        assert_eq!(hex::encode(&signature), expected, "{bits:?} {algorithm:?}");
+        assert_eq!(key.verify(algorithm, &digest, &signature), Ok(true));
+    }
+}
+
+#[test]
+fn every_bit_of_an_hmac_counts() {
+    // Changed, cut or longer, of another key, hash or digest, it is false.
+    for (bits, algorithm, signature) in HMAC_KNOWN {
+        let (key, digest, signature) = (hmac_key(bits), hmac_digest(algorithm), octets(signature));
+        for bit in 0..signature.len() * 8 {
+            let (mut changed, mut other) = (signature.clone(), digest.clone());
+            changed[bit / 8] ^= 1 << (bit % 8);
+            other[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(key.verify(algorithm, &digest, &changed), Ok(false), "{algorithm:?} bit {bit}");
+            assert_eq!(key.verify(algorithm, &other, &signature), Ok(false), "{algorithm:?} digest bit {bit}");
+        }
+        let longer = [signature.as_slice(), &[0]].concat();
+        for odd in [&[][..], &signature[1..], &signature[..signature.len() - 1], &signature[..16], &longer] {
+            assert_eq!(key.verify(algorithm, &digest, odd), Ok(false), "{algorithm:?} {} octets", odd.len());
+        }
+        for other in OctBits::ALL.into_iter().filter(|other| *other != bits) {
+            assert_eq!(hmac_key(other).verify(algorithm, &digest, &signature), Ok(false), "{bits:?} {other:?}");
+        }
+    }
+}
+
+#[test]
+fn hmac_refusals_are_told_apart() {
+    // A digest of another length, an algorithm of another type, an opened key asked for what its public half suffices for.
+    let key = hmac_key(OctBits::B256);
+    for algorithm in [SignAlgorithm::Hs256, SignAlgorithm::Hs384, SignAlgorithm::Hs512] {
+        let expected = algorithm.digest_len().unwrap();
+        for found in [0, 1, expected - 1, expected + 1, 65] {
+            let refused = SignError::DigestLength { algorithm, expected, found };
+            assert_eq!(key.sign(algorithm, &vec![1; found], &mut rng()), Err(refused));
+            let refused = VerifyError::DigestLength { algorithm, expected, found };
+            assert_eq!(key.verify(algorithm, &vec![1; found], &[]), Err(refused));
+        }
+    }
+    for algorithm in SignAlgorithm::ALL.into_iter().filter(|algorithm| !algorithm.fits(OCT)) {
+        let refused = SignError::Algorithm { algorithm, key_type: OCT };
+        assert_eq!(key.sign(algorithm, &[1; 32], &mut rng()), Err(refused));
+        let refused = VerifyError::Algorithm { algorithm, key_type: Some(OCT) };
+        assert_eq!(key.verify(algorithm, &[1; 32], &[]), Err(refused));
+    }
+    let (_, key) = signer(RSA);
+    for algorithm in SignAlgorithm::ALL {
+        let refused = match algorithm.fits(RSA) {
+            true => VerifyError::PublicHalf { algorithm },
+            false => VerifyError::Algorithm { algorithm, key_type: Some(RSA) },
+        };
+        assert_eq!(key.verify(algorithm, &[1; 32], &[]), Err(refused));
+    }
 }
 
 #[test]
