@@ -1,7 +1,7 @@
 //! Keys brought in as JWK components (RFC 7518, 6), and every reason to refuse them.
 
 use crate::custody::CustodyError;
-use crate::key_type::{Curve, KeyType};
+use crate::key_type::{Curve, KeyType, MlDsa};
 use skerry_keywrap::TargetKeyError;
 use zeroize::Zeroizing;
 
@@ -24,6 +24,15 @@ pub enum ImportKey {
     Oct {
         /// The octets.
         k: Zeroizing<Vec<u8>>,
+    },
+    /// ML-DSA (RFC 9964).
+    Akp {
+        /// The parameter set.
+        set: MlDsa,
+        /// The seed of 32 octets that both halves come from: the JWK's `priv`.
+        seed: Zeroizing<Vec<u8>>,
+        /// The public half: the JWK's `pub`.
+        public: Vec<u8>,
     },
 }
 
@@ -107,6 +116,17 @@ pub enum ImportError {
         /// Its octets.
         len: usize,
     },
+    /// An ML-DSA component has not its length.
+    #[error("ml-dsa component {component} has {len} octets")]
+    AkpLength {
+        /// Its JWK name.
+        component: &'static str,
+        /// Its octets.
+        len: usize,
+    },
+    /// The public half is not that of the seed.
+    #[error("ml-dsa halves are no pair")]
+    AkpPair,
     /// The key is not of the type that it is to be stored as.
     #[error("key is {found:?} instead of {expected:?}")]
     OtherType {

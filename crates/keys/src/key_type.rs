@@ -5,6 +5,7 @@
 //!   1 RSA:       1 2048 bits   2 3072   3 4096
 //!   2 EC:        1 P-256       2 P-384  3 P-521   4 P-256K
 //!   3 symmetric: 1 128 bits    2 192    3 256
+//!   4 ML-DSA:    1 ML-DSA-44   2 -65    3 -87
 //!
 //! public key
 //!   0  1  format, 1
@@ -15,6 +16,8 @@
 //! EC
 //!   3  f  first coordinate, big-endian: 32, 48, 66 or 32 octets by its curve
 //!  +f  f  second coordinate
+//! ML-DSA
+//!   3  p  public key (FIPS 204, 7.2): 1312, 1952 or 2592 octets by its parameter set
 //! ```
 //!
 //! One key has one form: what is read and written again is the same octets.
@@ -108,6 +111,45 @@ impl OctBits {
     }
 }
 
+/// A parameter set of ML-DSA (FIPS 204, 4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MlDsa {
+    /// ML-DSA-44, category 2.
+    S44,
+    /// ML-DSA-65, category 3.
+    S65,
+    /// ML-DSA-87, category 5.
+    S87,
+}
+
+impl MlDsa {
+    /// Every parameter set.
+    pub const ALL: [Self; 3] = [Self::S44, Self::S65, Self::S87];
+
+    /// The name in a JWK's `alg` (RFC 9964), which is also that of the signature algorithm.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::S44 => "ML-DSA-44",
+            Self::S65 => "ML-DSA-65",
+            Self::S87 => "ML-DSA-87",
+        }
+    }
+
+    /// The parameter set of exactly this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|set| set.as_str() == name)
+    }
+
+    /// Octets of a public key (FIPS 204, table 2).
+    pub fn public_len(self) -> usize {
+        match self {
+            Self::S44 => 1312,
+            Self::S65 => 1952,
+            Self::S87 => 2592,
+        }
+    }
+}
+
 /// What a key is. Whether the wire calls it RSA or RSA-HSM is the vault's matter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KeyType {
@@ -126,11 +168,16 @@ pub enum KeyType {
         /// Its bits.
         bits: OctBits,
     },
+    /// An ML-DSA key; on the wire of the family AKP.
+    Akp {
+        /// Its parameter set.
+        set: MlDsa,
+    },
 }
 
 impl KeyType {
     /// Every type.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::Rsa { bits: RsaBits::B2048 },
         Self::Rsa { bits: RsaBits::B3072 },
         Self::Rsa { bits: RsaBits::B4096 },
@@ -141,6 +188,9 @@ impl KeyType {
         Self::Oct { bits: OctBits::B128 },
         Self::Oct { bits: OctBits::B192 },
         Self::Oct { bits: OctBits::B256 },
+        Self::Akp { set: MlDsa::S44 },
+        Self::Akp { set: MlDsa::S65 },
+        Self::Akp { set: MlDsa::S87 },
     ];
 
     /// Family and size in two octets, as storage and the associated data of a sealed record have them. Never renumbered.
@@ -161,6 +211,11 @@ impl KeyType {
                 OctBits::B128 => [OCT, 1],
                 OctBits::B192 => [OCT, 2],
                 OctBits::B256 => [OCT, 3],
+            },
+            Self::Akp { set } => match set {
+                MlDsa::S44 => [AKP, 1],
+                MlDsa::S65 => [AKP, 2],
+                MlDsa::S87 => [AKP, 3],
             },
         }
     }
@@ -192,6 +247,13 @@ pub enum PublicKey {
     },
     /// A symmetric key has no public half.
     Oct,
+    /// ML-DSA.
+    Akp {
+        /// The parameter set.
+        set: MlDsa,
+        /// The encoded key of [`MlDsa::public_len`] octets.
+        key: Vec<u8>,
+    },
 }
 
 impl PublicKey {
@@ -210,6 +272,8 @@ impl PublicKey {
                 Ok(Some(KeyType::Ec { curve: *curve }))
             }
             Self::Oct => Ok(None),
+            Self::Akp { set, key } if key.len() == set.public_len() => Ok(Some(KeyType::Akp { set: *set })),
+            Self::Akp { key, .. } => Err(PublicKeyError::AkpLength { len: key.len() }),
         }
     }
 
@@ -220,6 +284,7 @@ impl PublicKey {
             Self::Rsa { n, e } => (n, e),
             Self::Ec { x, y, .. } => (x, y),
             Self::Oct => (&[], &[]),
+            Self::Akp { key, .. } => (key, &[]),
         };
         Ok([&[FORMAT], tag.as_slice(), first, second].concat())
     }
@@ -249,6 +314,7 @@ impl PublicKey {
                 let (x, y) = split(rest, curve.field_len())?;
                 Ok(Self::Ec { curve, x, y })
             }
+            Some(KeyType::Akp { set }) => Ok(Self::Akp { set, key: rest.to_vec() }),
             Some(KeyType::Oct { .. }) | None => Err(PublicKeyError::UnknownType { tag }),
         }
     }
@@ -302,6 +368,12 @@ pub enum PublicKeyError {
         /// Its octets.
         len: usize,
     },
+    /// An ML-DSA key has not the length of its parameter set's.
+    #[error("ml-dsa public key has {len} octets")]
+    AkpLength {
+        /// Its octets.
+        len: usize,
+    },
 }
 
 fn modulus_bits(n: &[u8]) -> Result<RsaBits, PublicKeyError> {
@@ -337,5 +409,6 @@ const FORMAT: u8 = 1;
 const RSA: u8 = 1;
 const EC: u8 = 2;
 const OCT: u8 = 3;
+const AKP: u8 = 4;
 /// In place of a type: a symmetric key's public half, which is nothing.
 const SYMMETRIC: [u8; 2] = [OCT, 0];

@@ -22,7 +22,7 @@ mod sign;
 pub use cipher::{CipherError, EncryptAlgorithm, Encrypted, Parameter, WrapAlgorithm, encrypt, wrap};
 pub use custody::{Binding, CustodyError, SealedMaterial, Software};
 pub use import::{ImportError, ImportKey, RsaComponents};
-pub use key_type::{Curve, KeyType, OctBits, PublicKey, PublicKeyError, RsaBits};
+pub use key_type::{Curve, KeyType, MlDsa, OctBits, PublicKey, PublicKeyError, RsaBits};
 pub use opened::{OpenError, OpenedKey};
 pub use release::{ExportableKey, ReleaseError, ReleasedKey, release};
 pub use sign::{SignAlgorithm, SignError, VerifyError, verify};

@@ -7,5 +7,8 @@ pub const MATERIAL_LEN_MAX: usize = skerry_keywrap::limits::PLAINTEXT_LEN_MAX;
 /// a vault is asked for keys and tokens, not for files, and this bounds the work of one request.
 pub const TEXT_LEN_MAX: usize = 64 * 1024;
 
+/// Longest message that is signed or verified as it is (ML-DSA), in octets. Azure documents none; see [`TEXT_LEN_MAX`].
+pub const MESSAGE_LEN_MAX: usize = TEXT_LEN_MAX;
+
 /// Longest key that a symmetric key wraps, in octets: what one release can carry.
 pub const WRAPPED_KEY_LEN_MAX: usize = MATERIAL_LEN_MAX;

@@ -1,10 +1,11 @@
 //! Key material in the clear. It exists only while it is made, sealed or wrapped, and has no name outside this crate.
 //!
 //! RSA and EC material is PKCS#8 v1 DER (RFC 5208), with the public key inside that of EC (RFC 5915); symmetric material
-//! is the raw octets. RSA and EC pairs come from the cryptographic library's own generator: it takes no other.
+//! is the raw octets; ML-DSA material is PKCS#8 of its seed (RFC 9881, 6). RSA and EC pairs come from the cryptographic
+//! library's own generator: it takes no other.
 
 use crate::import::{ImportError, ImportKey, RsaComponents};
-use crate::key_type::{Curve, KeyType, OctBits, PublicKey, RsaBits};
+use crate::key_type::{Curve, KeyType, MlDsa, OctBits, PublicKey, RsaBits};
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeyPairComponents, KeySize, PublicKeyComponents};
@@ -12,7 +13,8 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P256K1_SHA256_FIXED,
     ECDSA_P256K1_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED, ECDSA_P384_SHA384_FIXED_SIGNING,
     ECDSA_P521_SHA512_FIXED, ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
-    EcdsaVerificationAlgorithm, KeyPair, ParsedPublicKey,
+    EcdsaVerificationAlgorithm, KeyPair, ML_DSA_44, ML_DSA_44_SIGNING, ML_DSA_65, ML_DSA_65_SIGNING, ML_DSA_87,
+    ML_DSA_87_SIGNING, ParsedPublicKey, PqdsaKeyPair, PqdsaSigningAlgorithm, PqdsaVerificationAlgorithm,
 };
 use der::asn1::UintRef;
 use der::{Decode, Sequence};
@@ -45,6 +47,12 @@ pub(crate) fn generate(key_type: KeyType, rng: &mut dyn CryptoRng) -> Result<(Pu
         KeyType::Rsa { bits } => rsa_parts(&RsaKeyPair::generate(key_size(bits))?),
         KeyType::Ec { curve } => ec_parts(curve, &EcdsaKeyPair::generate(signing(curve))?),
         KeyType::Oct { bits } => Ok(oct(bits, rng)),
+        KeyType::Akp { set } => {
+            let mut seed = Zeroizing::new([0; SEED_LEN]);
+            rng.fill_bytes(seed.as_mut_slice());
+            let pair = PqdsaKeyPair::from_seed(ml_dsa_signing(set), seed.as_slice()).map_err(|_| Unspecified)?;
+            akp_parts(set, &pair)
+        }
     }
 }
 
@@ -54,6 +62,7 @@ pub(crate) fn import(key: &ImportKey) -> Result<(KeyType, PublicKey, Material), 
         ImportKey::Rsa(components) => import_rsa(components),
         ImportKey::Ec { curve, d, x, y } => import_ec(*curve, d, x, y),
         ImportKey::Oct { k } => import_oct(k),
+        ImportKey::Akp { set, seed, public } => import_akp(*set, seed, public),
     }
 }
 
@@ -141,6 +150,26 @@ fn ec_public(curve: Curve, point: &[u8]) -> Option<PublicKey> {
     (y.len() == curve.field_len()).then(|| PublicKey::Ec { curve, x: x.to_vec(), y: y.to_vec() })
 }
 
+fn import_akp(set: MlDsa, seed: &[u8], public: &[u8]) -> Result<(KeyType, PublicKey, Material), ImportError> {
+    for (component, octets, expected) in [("priv", seed, SEED_LEN), ("pub", public, set.public_len())] {
+        if octets.len() != expected {
+            return Err(ImportError::AkpLength { component, len: octets.len() });
+        }
+    }
+    let pair = PqdsaKeyPair::from_seed(ml_dsa_signing(set), seed).map_err(|_| ImportError::Library)?;
+    if pair.public_key().as_ref() != public {
+        return Err(ImportError::AkpPair);
+    }
+    let (public, material) = akp_parts(set, &pair).map_err(|_| ImportError::Library)?;
+    Ok((KeyType::Akp { set }, public, material))
+}
+
+fn akp_parts(set: MlDsa, pair: &PqdsaKeyPair) -> Result<(PublicKey, Material), Unspecified> {
+    let pkcs8 = pair.to_pkcs8v1()?;
+    let public = PublicKey::Akp { set, key: pair.public_key().as_ref().to_vec() };
+    Ok((public, Material(Zeroizing::new(pkcs8.as_ref().to_vec()))))
+}
+
 fn key_size(bits: RsaBits) -> KeySize {
     match bits {
         RsaBits::B2048 => KeySize::Rsa2048,
@@ -167,6 +196,22 @@ pub(crate) fn verification(curve: Curve) -> &'static EcdsaVerificationAlgorithm 
     }
 }
 
+pub(crate) fn ml_dsa_signing(set: MlDsa) -> &'static PqdsaSigningAlgorithm {
+    match set {
+        MlDsa::S44 => &ML_DSA_44_SIGNING,
+        MlDsa::S65 => &ML_DSA_65_SIGNING,
+        MlDsa::S87 => &ML_DSA_87_SIGNING,
+    }
+}
+
+pub(crate) fn ml_dsa_verification(set: MlDsa) -> &'static PqdsaVerificationAlgorithm {
+    match set {
+        MlDsa::S44 => &ML_DSA_44,
+        MlDsa::S65 => &ML_DSA_65,
+        MlDsa::S87 => &ML_DSA_87,
+    }
+}
+
 fn order(curve: Curve) -> &'static [u8] {
     match curve {
         Curve::P256 => &P256_ORDER,
@@ -175,6 +220,9 @@ fn order(curve: Curve) -> &'static [u8] {
         Curve::P256K => &P256K_ORDER,
     }
 }
+
+/// Octets of an ML-DSA seed (FIPS 204, 5.1), whatever the parameter set.
+const SEED_LEN: usize = 32;
 
 /// First octet of an uncompressed point (SEC 1, 2.3.3).
 pub(crate) const UNCOMPRESSED: u8 = 4;

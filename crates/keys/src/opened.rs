@@ -9,11 +9,11 @@
 
 use crate::custody::{Binding, CustodyError, SealedMaterial, Software};
 use crate::key_type::KeyType;
-use crate::material::{Material, signing};
+use crate::material::{Material, ml_dsa_signing, signing};
 use crate::padding::Decrypting;
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::error::Unspecified;
-use aws_lc_rs::signature::{EcdsaKeyPair, RsaKeyPair};
+use aws_lc_rs::signature::{EcdsaKeyPair, PqdsaKeyPair, RsaKeyPair};
 use std::sync::OnceLock;
 
 /// A key ready for use. No Debug, no Clone; the secret is wiped when it is dropped.
@@ -29,6 +29,7 @@ pub(crate) enum Secret {
     Rsa(Box<RsaSecret>),
     Ec(Box<EcdsaKeyPair>),
     Oct(Material),
+    Akp(Box<PqdsaKeyPair>),
 }
 
 impl Software {
@@ -56,6 +57,10 @@ fn parsed(key_type: KeyType, material: Material) -> Result<Secret, Unspecified> 
         KeyType::Ec { curve } => Ok(Secret::Ec(Box::new(EcdsaKeyPair::from_pkcs8(signing(curve), pkcs8)?))),
         KeyType::Oct { bits } if pkcs8.len() == bits.bits() / 8 => Ok(Secret::Oct(material)),
         KeyType::Oct { .. } => Err(Unspecified),
+        KeyType::Akp { set } => {
+            let pair = PqdsaKeyPair::from_pkcs8(ml_dsa_signing(set), pkcs8).map_err(|_| Unspecified)?;
+            Ok(Secret::Akp(Box::new(pair)))
+        }
     }
 }
 

@@ -38,7 +38,7 @@ pub struct ReleasedKey {
 }
 
 impl ReleasedKey {
-    /// OAEP(target, K) || KWP(K, material): PKCS#8 of RSA and EC, raw octets of a symmetric key.
+    /// OAEP(target, K) || KWP(K, material): raw octets of a symmetric key, PKCS#8 of all others.
     pub fn ciphertext(&self) -> &[u8] {
         &self.ciphertext
     }

@@ -1,22 +1,25 @@
-//! Signatures over digests that the caller made (RFC 7518, 3.2 to 3.5; RFC 8812, 3.2).
+//! Signatures over digests that the caller made (RFC 7518, 3.2 to 3.5; RFC 8812, 3.2), and ML-DSA over messages as they
+//! are (FIPS 204, 5.2; RFC 9964).
 //!
 //! An [`OpenedKey`] signs. [`verify()`] is its counterpart for public halves, [`OpenedKey::verify`] for symmetric keys; both
 //! say false for every signature that does not hold, whatever is wrong with it; only what the caller must not have asked
 //! is an error.
 //!
-//! Deliberately not here: hashing, and RSNULL, whose name is known and refused: PKCS#1 v1.5
+//! Deliberately not here: hashing; ML-DSA with a context or over a message representative made elsewhere ("external mu"),
+//! which the library does not offer, so that its context is always empty; and RSNULL, whose name is known and refused: PKCS#1 v1.5
 //! over octets without a DigestInfo is a primitive that the library does not offer, and RSA is not written here by hand.
 
 use crate::custody::{Binding, SealedMaterial, Software};
-use crate::key_type::{Curve, KeyType, PublicKey, PublicKeyError};
-use crate::material::{UNCOMPRESSED, verification};
+use crate::key_type::{Curve, KeyType, MlDsa, PublicKey, PublicKeyError};
+use crate::limits::MESSAGE_LEN_MAX;
+use crate::material::{UNCOMPRESSED, ml_dsa_verification, verification};
 use crate::opened::{OpenError, OpenedKey, Secret};
 use aws_lc_rs::digest::{self, Digest, SHA256, SHA384, SHA512};
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::hmac;
 use aws_lc_rs::rsa::PublicKeyComponents;
 use aws_lc_rs::signature::{
-    ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512,
+    ParsedPublicKey, PqdsaKeyPair, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512,
     RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384,
     RSA_PSS_2048_8192_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaEncoding, RsaParameters,
 };
@@ -52,13 +55,19 @@ pub enum SignAlgorithm {
     Hs384,
     /// HMAC with SHA-512, likewise.
     Hs512,
+    /// ML-DSA-44 over a message as it is, with an empty context.
+    MlDsa44,
+    /// ML-DSA-65, likewise.
+    MlDsa65,
+    /// ML-DSA-87, likewise.
+    MlDsa87,
     /// PKCS#1 v1.5 over the octets as given. Known, so that it can be refused by its own error; never carried out.
     RsNull,
 }
 
 impl SignAlgorithm {
     /// Every algorithm.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::Rs256,
         Self::Rs384,
         Self::Rs512,
@@ -72,6 +81,9 @@ impl SignAlgorithm {
         Self::Hs256,
         Self::Hs384,
         Self::Hs512,
+        Self::MlDsa44,
+        Self::MlDsa65,
+        Self::MlDsa87,
         Self::RsNull,
     ];
 
@@ -91,6 +103,9 @@ impl SignAlgorithm {
             Self::Hs256 => "HS256",
             Self::Hs384 => "HS384",
             Self::Hs512 => "HS512",
+            Self::MlDsa44 => MlDsa::S44.as_str(),
+            Self::MlDsa65 => MlDsa::S65.as_str(),
+            Self::MlDsa87 => MlDsa::S87.as_str(),
             Self::RsNull => "RSNULL",
         }
     }
@@ -100,17 +115,19 @@ impl SignAlgorithm {
         Self::ALL.into_iter().find(|algorithm| algorithm.as_str() == name)
     }
 
-    /// Whether a key of this type can sign so. ECDSA has one algorithm for each curve. HMAC takes a symmetric key of any
+    /// Whether a key of this type can sign so. ECDSA has one algorithm for each curve, ML-DSA for
+    /// each parameter set. HMAC takes a symmetric key of any
     /// size, as Azure lists it, though RFC 7518, 3.2 asks for one as long as the hash.
     pub fn fits(self, key_type: KeyType) -> bool {
         match (self.scheme(), key_type) {
             (Scheme::Rsa(..) | Scheme::RawRsa, KeyType::Rsa { .. }) | (Scheme::Hmac(_), KeyType::Oct { .. }) => true,
             (Scheme::Ecdsa(needed), KeyType::Ec { curve }) => needed == curve,
+            (Scheme::MlDsa(needed), KeyType::Akp { set }) => needed == set,
             _ => false,
         }
     }
 
-    /// Octets of the digest that is signed; none where there is no digest.
+    /// Octets of the digest that is signed; none where a message is signed as it is (ML-DSA, RSNULL).
     pub fn digest_len(self) -> Option<usize> {
         hash(self).map(digest::Algorithm::output_len)
     }
@@ -131,6 +148,9 @@ impl SignAlgorithm {
             Self::Hs256 => Scheme::Hmac(hmac::HMAC_SHA256),
             Self::Hs384 => Scheme::Hmac(hmac::HMAC_SHA384),
             Self::Hs512 => Scheme::Hmac(hmac::HMAC_SHA512),
+            Self::MlDsa44 => Scheme::MlDsa(MlDsa::S44),
+            Self::MlDsa65 => Scheme::MlDsa(MlDsa::S65),
+            Self::MlDsa87 => Scheme::MlDsa(MlDsa::S87),
             Self::RsNull => Scheme::RawRsa,
         }
     }
@@ -141,6 +161,7 @@ enum Scheme {
     RawRsa,
     Ecdsa(Curve),
     Hmac(hmac::Algorithm),
+    MlDsa(MlDsa),
 }
 
 impl Software {
@@ -159,11 +180,12 @@ impl Software {
 
 impl OpenedKey {
     /// Signs a digest: as many octets as the modulus for RSA, R || S of fixed length for ECDSA (64, 96, 132; secp256k1 64),
-    /// as many as the hash for HMAC.
+    /// as many as the hash for HMAC, 2420, 3309 or 4627 for ML-DSA, whose digest is the message, of [`MESSAGE_LEN_MAX`] octets
+    /// at most.
     ///
     /// The caller vouches that the digest is one, of the algorithm's hash; only its length can be checked. `rng` is not
-    /// drawn from in this custody: salts of PSS and the secret numbers of ECDSA come from the library's own generator,
-    /// which takes no other. So signatures do not repeat under a seeded one.
+    /// drawn from in this custody: salts of PSS and the secret numbers of ECDSA and ML-DSA come from the library's own
+    /// generator, which takes no other. So signatures do not repeat under a seeded one.
     pub fn sign(
         &self,
         algorithm: SignAlgorithm,
@@ -172,6 +194,10 @@ impl OpenedKey {
     ) -> Result<Vec<u8>, SignError> {
         if !algorithm.fits(self.key_type()) {
             return Err(SignError::Algorithm { algorithm, key_type: self.key_type() });
+        }
+        if let Secret::Akp(pair) = &self.secret {
+            check_message(digest).map_err(|found| SignError::MessageLength { found })?;
+            return ml_dsa_sign(pair, digest).map_err(|_| SignError::Library);
         }
         let hash = hash(algorithm).ok_or(SignError::Unsupported { algorithm })?;
         let digest = imported(hash, digest).map_err(|found| SignError::DigestLength {
@@ -228,9 +254,24 @@ pub fn verify(
     if !key_type.is_some_and(|key_type| algorithm.fits(key_type)) {
         return Err(VerifyError::Algorithm { algorithm, key_type });
     }
+    if let PublicKey::Akp { .. } = public {
+        check_message(digest).map_err(|found| VerifyError::MessageLength { found })?;
+        let key = parsed(public, algorithm).map_err(|_| VerifyError::Refused)?;
+        return Ok(key.verify_sig(digest, signature).is_ok());
+    }
     let digest = verifiable(algorithm, digest)?;
     let key = parsed(public, algorithm).map_err(|_| VerifyError::Refused)?;
     Ok(key.verify_digest_sig(&digest, signature).is_ok())
+}
+
+fn check_message(message: &[u8]) -> Result<(), usize> {
+    if message.len() > MESSAGE_LEN_MAX { Err(message.len()) } else { Ok(()) }
+}
+
+fn ml_dsa_sign(pair: &PqdsaKeyPair, message: &[u8]) -> Result<Vec<u8>, Unspecified> {
+    let mut signature = vec![0; pair.algorithm().signature_len()];
+    let len = pair.sign(message, &mut signature)?;
+    if len == signature.len() { Ok(signature) } else { Err(Unspecified) }
 }
 
 fn verifiable(algorithm: SignAlgorithm, digest: &[u8]) -> Result<Digest, VerifyError> {
@@ -247,6 +288,9 @@ fn parsed(public: &PublicKey, algorithm: SignAlgorithm) -> Result<ParsedPublicKe
         (PublicKey::Ec { curve, x, y }, Scheme::Ecdsa(_)) => {
             let point = [&[UNCOMPRESSED], x.as_slice(), y].concat();
             ParsedPublicKey::new(verification(*curve), point).map_err(|_| Unspecified)
+        }
+        (PublicKey::Akp { set, key }, Scheme::MlDsa(_)) => {
+            ParsedPublicKey::new(ml_dsa_verification(*set), key).map_err(|_| Unspecified)
         }
         _ => Err(Unspecified),
     }
@@ -266,7 +310,7 @@ fn hash(algorithm: SignAlgorithm) -> Option<&'static digest::Algorithm> {
         | SignAlgorithm::Hs256 => Some(&SHA256),
         SignAlgorithm::Rs384 | SignAlgorithm::Ps384 | SignAlgorithm::Es384 | SignAlgorithm::Hs384 => Some(&SHA384),
         SignAlgorithm::Rs512 | SignAlgorithm::Ps512 | SignAlgorithm::Es512 | SignAlgorithm::Hs512 => Some(&SHA512),
-        SignAlgorithm::RsNull => None,
+        SignAlgorithm::MlDsa44 | SignAlgorithm::MlDsa65 | SignAlgorithm::MlDsa87 | SignAlgorithm::RsNull => None,
     }
 }
 
@@ -290,6 +334,12 @@ pub enum SignError {
     Unsupported {
         /// The algorithm asked for.
         algorithm: SignAlgorithm,
+    },
+    /// The message is longer than [`MESSAGE_LEN_MAX`].
+    #[error("message of {found} octets is too long")]
+    MessageLength {
+        /// Octets of the message.
+        found: usize,
     },
     /// The digest is not as long as the algorithm's hash.
     #[error("digest for {} has {found} octets instead of {expected}", .algorithm.as_str())]
@@ -335,6 +385,12 @@ pub enum VerifyError {
     Unsupported {
         /// The algorithm asked for.
         algorithm: SignAlgorithm,
+    },
+    /// The message is longer than [`MESSAGE_LEN_MAX`].
+    #[error("message of {found} octets is too long")]
+    MessageLength {
+        /// Octets of the message.
+        found: usize,
     },
     /// The digest is not as long as the algorithm's hash.
     #[error("digest for {} has {found} octets instead of {expected}", .algorithm.as_str())]

@@ -108,7 +108,7 @@ impl KeyOp {
             KeyType::Rsa { .. } => {
                 &[Self::Encrypt, Self::Decrypt, Self::Sign, Self::Verify, Self::WrapKey, Self::UnwrapKey]
             }
-            KeyType::Ec { .. } => &[Self::Sign, Self::Verify],
+            KeyType::Ec { .. } | KeyType::Akp { .. } => &[Self::Sign, Self::Verify],
             KeyType::Oct { .. } => &[Self::Encrypt, Self::Decrypt, Self::WrapKey, Self::UnwrapKey],
         }
     }

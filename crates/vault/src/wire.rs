@@ -170,6 +170,10 @@ fn jwk(kind: VaultKind, host: &str, key: &Key) -> Object {
             jwk.insert("y", b64::encode(y));
         }
         PublicKey::Oct => {}
+        PublicKey::Akp { set, key } => {
+            jwk.insert("alg", set.as_str());
+            jwk.insert("pub", b64::encode(key));
+        }
     }
     jwk
 }
@@ -260,6 +264,7 @@ fn family(key: &PublicKey) -> &'static str {
         PublicKey::Rsa { .. } => "RSA",
         PublicKey::Ec { .. } => "EC",
         PublicKey::Oct => "oct",
+        PublicKey::Akp { .. } => "AKP",
     }
 }
 

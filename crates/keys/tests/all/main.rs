@@ -13,6 +13,8 @@ mod generate;
 #[cfg(test)]
 mod import;
 #[cfg(test)]
+mod ml_dsa;
+#[cfg(test)]
 mod public;
 #[cfg(test)]
 mod release;

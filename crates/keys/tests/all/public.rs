@@ -1,7 +1,7 @@
 //! Public keys and types in storage: one form each, and every refusal.
 
 use crate::fixtures::{binding, custody, rng};
-use skerry_keys::{Curve, KeyType, OctBits, PublicKey, PublicKeyError, RsaBits};
+use skerry_keys::{Curve, KeyType, MlDsa, OctBits, PublicKey, PublicKeyError, RsaBits};
 use std::collections::BTreeSet;
 
 fn rsa(len: usize) -> PublicKey {
@@ -14,17 +14,23 @@ fn ec(curve: Curve) -> PublicKey {
     PublicKey::Ec { curve, x: vec![1; curve.field_len()], y: vec![2; curve.field_len()] }
 }
 
+fn akp(set: MlDsa) -> PublicKey {
+    PublicKey::Akp { set, key: vec![1; set.public_len()] }
+}
+
 fn all() -> Vec<PublicKey> {
     let rsa = RsaBits::ALL.map(|bits| rsa(bits.bits() / 8));
-    rsa.into_iter().chain(Curve::ALL.map(ec)).chain([PublicKey::Oct]).collect()
+    rsa.into_iter().chain(Curve::ALL.map(ec)).chain([PublicKey::Oct]).chain(MlDsa::ALL.map(akp)).collect()
 }
 
 #[test]
 fn tags_name_types() {
     // Each type has a tag of its own and is found by it; these octets are in storage and never change.
     let tags: BTreeSet<[u8; 2]> = KeyType::ALL.into_iter().map(KeyType::tag).collect();
-    let expected = [[1, 1], [1, 2], [1, 3], [2, 1], [2, 2], [2, 3], [2, 4], [3, 1], [3, 2], [3, 3]];
-    assert_eq!(tags, BTreeSet::from(expected));
+    let families = [(1, 1..=3), (2, 1..=4), (3, 1..=3), (4, 1..=3)];
+    let expected = families.into_iter().flat_map(|(family, sizes)| sizes.map(move |size| [family, size]));
+    assert_eq!(tags, expected.collect());
+    assert_eq!(KeyType::Akp { set: MlDsa::S65 }.tag(), [4, 2]);
     assert_eq!(KeyType::Ec { curve: Curve::P256K }.tag(), [2, 4]);
     assert_eq!(KeyType::Rsa { bits: RsaBits::B3072 }.tag(), [1, 2]);
     assert_eq!(KeyType::Oct { bits: OctBits::B256 }.tag(), [3, 3]);
@@ -73,6 +79,7 @@ fn cut_or_longer_octets_are_refused() {
                 PublicKey::Rsa { n, .. } if len >= 3 + n.len() => {
                     PublicKeyError::RsaExponent { len: len - 3 - n.len() }
                 }
+                PublicKey::Akp { .. } if len >= 3 => PublicKeyError::AkpLength { len: len - 3 },
                 PublicKey::Ec { x, .. } if len >= 3 + x.len() => {
                     PublicKeyError::EcLength { component: "y", len: len - 3 - x.len() }
                 }
@@ -85,6 +92,7 @@ fn cut_or_longer_octets_are_refused() {
             PublicKey::Rsa { .. } => PublicKeyError::RsaExponent { len: 6 },
             PublicKey::Ec { y, .. } => PublicKeyError::EcLength { component: "y", len: y.len() + 3 },
             PublicKey::Oct => PublicKeyError::Trailing { len: 3 },
+            PublicKey::Akp { key, .. } => PublicKeyError::AkpLength { len: key.len() + 3 },
         };
         assert_eq!(PublicKey::from_bytes(&longer), Err(expected));
     }
@@ -98,7 +106,7 @@ fn unknown_formats_and_types_are_refused() {
         let changed = [&[format], &octets[1..]].concat();
         assert_eq!(PublicKey::from_bytes(&changed), Err(PublicKeyError::UnknownFormat { format }));
     }
-    for tag in [[0, 0], [1, 0], [1, 4], [2, 5], [3, 1], [3, 3], [4, 1]] {
+    for tag in [[0, 0], [1, 0], [1, 4], [2, 5], [3, 1], [3, 3], [4, 0], [4, 4], [5, 1]] {
         let changed = [&[1], &tag[..], &octets[3..]].concat();
         assert_eq!(PublicKey::from_bytes(&changed), Err(PublicKeyError::UnknownType { tag }));
     }
@@ -135,6 +143,7 @@ fn numbers_that_no_key_has_are_refused() {
             PublicKey::Ec { curve: Curve::P521, x: vec![1; 66], y: vec![1; 65] },
             PublicKeyError::EcLength { component: "y", len: 65 },
         ),
+        (PublicKey::Akp { set: MlDsa::S44, key: vec![1; 1952] }, PublicKeyError::AkpLength { len: 1952 }),
     ];
     for (key, expected) in cases {
         assert_eq!(key.key_type(), Err(expected));

@@ -6,7 +6,7 @@ use rsa::pkcs8::DecodePrivateKey;
 use rsa::sha2::{Sha256, Sha384, Sha512};
 use rsa::traits::SignatureScheme;
 use skerry_keys::{
-    Binding, Curve, CustodyError, ImportKey, KeyType, OctBits, OpenError, OpenedKey, PublicKey, PublicKeyError,
+    Binding, Curve, CustodyError, ImportKey, KeyType, MlDsa, OctBits, OpenError, OpenedKey, PublicKey, PublicKeyError,
     RsaBits, SealedMaterial, SignAlgorithm, SignError, VerifyError, verify,
 };
 use skerry_policy::permit::{KeyRef, Version};
@@ -95,7 +95,8 @@ fn names_are_a_closed_list() {
 
 #[test]
 fn algorithms_fit_their_types() {
-    // RSA keys take the RSA algorithms of any hash, a curve takes its one, symmetric keys HMAC with any hash.
+    // RSA keys take the RSA algorithms of any hash, a curve and a parameter set take
+    // their one, symmetric keys HMAC with any hash.
     for algorithm in SignAlgorithm::ALL {
         let fitting: Vec<KeyType> = KeyType::ALL.into_iter().filter(|key_type| algorithm.fits(*key_type)).collect();
         let expected: Vec<KeyType> = match algorithm {
@@ -106,6 +107,9 @@ fn algorithms_fit_their_types() {
             SignAlgorithm::Hs256 | SignAlgorithm::Hs384 | SignAlgorithm::Hs512 => {
                 OctBits::ALL.into_iter().map(|bits| KeyType::Oct { bits }).collect()
             }
+            SignAlgorithm::MlDsa44 => vec![KeyType::Akp { set: MlDsa::S44 }],
+            SignAlgorithm::MlDsa65 => vec![KeyType::Akp { set: MlDsa::S65 }],
+            SignAlgorithm::MlDsa87 => vec![KeyType::Akp { set: MlDsa::S87 }],
             _ => RsaBits::ALL.into_iter().map(|bits| KeyType::Rsa { bits }).collect(),
         };
         assert_eq!(fitting, expected, "{algorithm:?}");
