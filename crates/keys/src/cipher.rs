@@ -1,16 +1,17 @@
 //! Encrypting and wrapping, both ways: the closed lists of Azure's algorithms, and every refusal.
 //!
-//! RSA encrypts and wraps under the public half ([`encrypt()`], [`wrap()`]); symmetric keys, and RSA on the way back, need
-//! an [`OpenedKey`]. Under RSA the two are one operation with two names and two permissions.
+//! RSA encrypts and wraps under the public half ([`encrypt()`], [`wrap()`]); symmetric keys, and RSA on the way back,
+//! need an [`OpenedKey`]. Under RSA the two are one operation with two names and two permissions.
 //!
-//! What a ciphertext holds is no reason for an error of its own: a length, a missing iv or an algorithm that does not fit
-//! are told from public facts before a secret is touched, and whatever fails after that is [`CipherError::Refused`]. Who
-//! may decrypt still learns one bit of a ciphertext that he made up. Under RSA1_5 that bit, asked often enough, decrypts
-//! and even signs (Bleichenbacher 1998), under CBCPAD it decrypts (Vaudenay 2002): it is in the schemes and Azure has it
-//! too. Give such keys the operations of one purpose only, and prefer RSA-OAEP-256 and GCM.
+//! What a ciphertext holds is no reason for an error of its own: a length, a missing iv or an algorithm that does not
+//! fit are told from public facts before a secret is touched, and whatever fails after that is
+//! [`CipherError::Refused`]. Who may decrypt still learns one bit of a ciphertext that he made up. Under RSA1_5 that
+//! bit, asked often enough, decrypts and even signs (Bleichenbacher 1998), under CBCPAD it decrypts (Vaudenay 2002): it
+//! is in the schemes and Azure has it too. Give such keys the operations of one purpose only, and prefer RSA-OAEP-256
+//! and GCM.
 //!
-//! Deliberately not here: a limit to how often a key may draw ivs of its own (SP 800-38D, 8.3: 2^32 for random ones), and
-//! RSA1_5 with an answer made up in place of a refusal, which clients would take for a key.
+//! Deliberately not here: a limit to how often a key may draw ivs of its own (SP 800-38D, 8.3: 2^32 for random ones),
+//! and RSA1_5 with an answer made up in place of a refusal, which clients would take for a key.
 
 use crate::aes::{self, BLOCK_LEN, GCM_IV_LEN, SEMIBLOCK_LEN};
 use crate::key_type::{KeyType, OctBits, PublicKey, PublicKeyError};
@@ -138,8 +139,8 @@ pub enum WrapAlgorithm {
     A256KwPad,
     /// AES key wrap with as many bits as the key has (RFC 3394).
     CkmAesKeyWrap,
-    /// The same with padding. Taken for that of RFC 5649, as SoftHSM, nShield and Luna do; PKCS#11 3.0 takes the name for
-    /// PKCS#7 padding under RFC 3394. Which of them Azure means is not known.
+    /// The same with padding. Taken for that of RFC 5649, as SoftHSM, nShield and Luna do; PKCS#11 3.0 takes the name
+    /// for PKCS#7 padding under RFC 3394. Which of them Azure means is not known.
     CkmAesKeyWrapPad,
 }
 
@@ -223,7 +224,8 @@ impl Encrypted {
 /// Encrypts under an RSA public half; neither iv nor associated data can be given.
 ///
 /// The text is at most as long as the modulus less 11 octets (RSA1_5), 42 (RSA-OAEP) or 66 (RSA-OAEP-256), and may be
-/// empty. The caller vouches that the public key is that of the key meant. Padding comes from the library's own generator.
+/// empty. The caller vouches that the public key is that of the key meant. Padding comes from the library's own
+/// generator.
 pub fn encrypt(
     public: &PublicKey,
     algorithm: EncryptAlgorithm,
@@ -246,10 +248,10 @@ pub fn wrap(public: &PublicKey, algorithm: WrapAlgorithm, key: &[u8]) -> Result<
 impl OpenedKey {
     /// Encrypts under a symmetric key.
     ///
-    /// GCM takes any text up to [`TEXT_LEN_MAX`]. An iv that is not given is 12 octets of `rng`; one that is given is used,
-    /// and the caller vouches that no other text is ever encrypted under it (Azure's Managed HSM never uses a given one:
-    /// pass none). CBC takes whole blocks, CBCPAD any text, both an iv of 16 octets, for which the caller vouches that it
-    /// is random, and no associated data. RSA encrypts under its public half: [`encrypt()`].
+    /// GCM takes any text up to [`TEXT_LEN_MAX`]. An iv that is not given is 12 octets of `rng`; one that is given is
+    /// used, and the caller vouches that no other text is ever encrypted under it (Azure's Managed HSM never uses a
+    /// given one: pass none). CBC takes whole blocks, CBCPAD any text, both an iv of 16 octets, for which the caller
+    /// vouches that it is random, and no associated data. RSA encrypts under its public half: [`encrypt()`].
     pub fn encrypt(
         &self,
         algorithm: EncryptAlgorithm,
@@ -284,8 +286,9 @@ impl OpenedKey {
 
     /// Decrypts.
     ///
-    /// RSA takes a ciphertext as long as its modulus and nothing else; GCM needs an iv of 12 octets and a tag of 16; CBC and
-    /// CBCPAD need an iv of 16 octets and take neither tag nor associated data. Only what GCM gives is authentic.
+    /// RSA takes a ciphertext as long as its modulus and nothing else; GCM needs an iv of 12 octets and a tag of 16;
+    /// CBC and CBCPAD need an iv of 16 octets and take neither tag nor associated data. Only what GCM gives is
+    /// authentic.
     pub fn decrypt(
         &self,
         algorithm: EncryptAlgorithm,

@@ -95,8 +95,8 @@ impl Software {
         &self.id
     }
 
-    /// A fresh key of the binding's type, sealed. Salt, nonce, symmetric material and the seed of ML-DSA come from `rng`, RSA and EC pairs from the
-    /// cryptographic library's own generator.
+    /// A fresh key of the binding's type, sealed. Salt, nonce, symmetric material and the seed of ML-DSA come from
+    /// `rng`, RSA and EC pairs from the cryptographic library's own generator.
     pub fn generate(
         &self,
         binding: Binding,

@@ -1,8 +1,8 @@
 //! Key material, its types, its custody, and its only exit.
 //!
-//! Material is made ([`Software::generate`]) or brought in ([`Software::import`]), lives sealed ([`SealedMaterial`]) and
-//! bound to its key ([`Binding`]), is used where it lies ([`Software::open_for_use`]), and leaves by [`release()`] alone,
-//! which spends a permit and its audit record. In the clear it has no name outside this crate.
+//! Material is made ([`Software::generate`]) or brought in ([`Software::import`]), lives sealed ([`SealedMaterial`])
+//! and bound to its key ([`Binding`]), is used where it lies ([`Software::open_for_use`]), and leaves by [`release()`]
+//! alone, which spends a permit and its audit record. In the clear it has no name outside this crate.
 //!
 //! Deliberately not here: who may call, whether a key is enabled, storage, JWK and other spellings of the wire, and
 //! custody in a PKCS#11 token. Primality of imported RSA factors is not tested, only that all components fit.

@@ -1,8 +1,8 @@
 //! Key material in the clear. It exists only while it is made, sealed or wrapped, and has no name outside this crate.
 //!
-//! RSA and EC material is PKCS#8 v1 DER (RFC 5208), with the public key inside that of EC (RFC 5915); symmetric material
-//! is the raw octets; ML-DSA material is PKCS#8 of its seed (RFC 9881, 6). RSA and EC pairs come from the cryptographic
-//! library's own generator: it takes no other.
+//! RSA and EC material is PKCS#8 v1 DER (RFC 5208), with the public key inside that of EC (RFC 5915); symmetric
+//! material is the raw octets; ML-DSA material is PKCS#8 of its seed (RFC 9881, 6). RSA and EC pairs come from the
+//! cryptographic library's own generator: it takes no other.
 
 use crate::import::{ImportError, ImportKey, RsaComponents};
 use crate::key_type::{Curve, KeyType, MlDsa, OctBits, PublicKey, RsaBits};

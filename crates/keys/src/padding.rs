@@ -1,5 +1,5 @@
-//! RSA encryption schemes (RFC 8017, 7), as the cryptographic library does them: constant in time up to the verdict, the
-//! private half blinded.
+//! RSA encryption schemes (RFC 8017, 7), as the cryptographic library does them: constant in time up to the verdict,
+//! the private half blinded.
 
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rsa::{

@@ -74,8 +74,8 @@ impl ReleasedKey {
     }
 }
 
-/// Releases a key: wraps its material to the permit's target, iff the release of this permit is on record and the permit
-/// is for this key.
+/// Releases a key: wraps its material to the permit's target, iff the release of this permit is on record and the
+/// permit is for this key.
 ///
 /// The permit vouches for policy, token and target, the record for the audit log, the caller for the binding being the
 /// current one. All checks and the target's own come before the material is opened; it is wiped before this returns.

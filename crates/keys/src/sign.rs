@@ -1,13 +1,15 @@
 //! Signatures over digests that the caller made (RFC 7518, 3.2 to 3.5; RFC 8812, 3.2), and ML-DSA over messages as they
 //! are (FIPS 204, 5.2; RFC 9964).
 //!
-//! An [`OpenedKey`] signs. [`verify()`] is its counterpart for public halves, [`OpenedKey::verify`] for symmetric keys; both
-//! say false for every signature that does not hold, whatever is wrong with it; only what the caller must not have asked
-//! is an error.
+//! An [`OpenedKey`] signs. [`verify()`] is its counterpart for public halves, [`OpenedKey::verify`] for symmetric keys;
+//! both say false for every signature that does not hold, whatever is wrong with it; only what the caller must not have
+//! asked is an error.
 //!
-//! Deliberately not here: hashing; ML-DSA with a context or over a message representative made elsewhere ("external mu"),
-//! which the library does not offer, so that its context is always empty; and RSNULL, whose name is known and refused: PKCS#1 v1.5
-//! over octets without a DigestInfo is a primitive that the library does not offer, and RSA is not written here by hand.
+//! Deliberately not here: hashing; ML-DSA with a context or over a message representative made elsewhere ("external
+//! mu"), which the library does not offer, so that its context is always empty; and RSNULL, whose name is known and
+//! refused. PKCS#1 v1.5 over octets without a DigestInfo is a primitive that the library does not offer, and RSA is not
+//! written here by hand. The rsa crate could do it, blinded; but then one call that a signer may make brings any RSA key
+//! into a second library, which does not wipe what it computes and was open to timing until of late.
 
 use crate::custody::{Binding, SealedMaterial, Software};
 use crate::key_type::{Curve, KeyType, MlDsa, PublicKey, PublicKeyError};
@@ -25,7 +27,8 @@ use aws_lc_rs::signature::{
 };
 use rand_core::CryptoRng;
 
-/// How a digest is signed: the closed list, by Azure's names, which but for the last are those of RFC 7518 and RFC 8812.
+/// How a digest is signed: the closed list, by Azure's names, which but for the last are those of RFC 7518 and RFC
+/// 8812.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SignAlgorithm {
     /// RSASSA-PKCS1-v1_5 with SHA-256.
@@ -48,8 +51,8 @@ pub enum SignAlgorithm {
     Es512,
     /// ECDSA on secp256k1 with SHA-256.
     Es256K,
-    /// HMAC with SHA-256, over a digest like all others: Azure's sentence on digests makes no exception for it. Whether its
-    /// service insists on their length here too is not known.
+    /// HMAC with SHA-256, over a digest like all others: Azure's sentence on digests makes no exception for it. Whether
+    /// its service insists on their length here too is not known.
     Hs256,
     /// HMAC with SHA-384, likewise.
     Hs384,
@@ -132,7 +135,8 @@ impl SignAlgorithm {
         hash(self).map(digest::Algorithm::output_len)
     }
 
-    /// How the library makes and checks such a signature. PSS has salts as long as the hash there, unless told otherwise.
+    /// How the library makes and checks such a signature. PSS has salts as long as the hash there, unless told
+    /// otherwise.
     fn scheme(self) -> Scheme {
         match self {
             Self::Rs256 => Scheme::Rsa(&RSA_PKCS1_SHA256, &RSA_PKCS1_2048_8192_SHA256),
@@ -179,9 +183,9 @@ impl Software {
 }
 
 impl OpenedKey {
-    /// Signs a digest: as many octets as the modulus for RSA, R || S of fixed length for ECDSA (64, 96, 132; secp256k1 64),
-    /// as many as the hash for HMAC, 2420, 3309 or 4627 for ML-DSA, whose digest is the message, of [`MESSAGE_LEN_MAX`] octets
-    /// at most.
+    /// Signs a digest: as many octets as the modulus for RSA, R || S of fixed length for ECDSA (64, 96, 132; secp256k1
+    /// 64), as many as the hash for HMAC, 2420, 3309 or 4627 for ML-DSA, whose digest is the message, of
+    /// [`MESSAGE_LEN_MAX`] octets at most.
     ///
     /// The caller vouches that the digest is one, of the algorithm's hash; only its length can be checked. `rng` is not
     /// drawn from in this custody: salts of PSS and the secret numbers of ECDSA and ML-DSA come from the library's own
@@ -226,7 +230,8 @@ impl OpenedKey {
     /// Whether a symmetric key made this signature over a digest; compared in constant time. Other keys verify under
     /// their public half: [`verify()`].
     ///
-    /// True iff it did: a signature of any other length, as a cut one, is false. The caller vouches that the digest is one.
+    /// True iff it did: a signature of any other length, as a cut one, is false. The caller vouches that the digest is
+    /// one.
     pub fn verify(&self, algorithm: SignAlgorithm, digest: &[u8], signature: &[u8]) -> Result<bool, VerifyError> {
         let key_type = self.key_type();
         if !algorithm.fits(key_type) {

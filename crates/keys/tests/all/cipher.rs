@@ -575,8 +575,8 @@ fn oracle_wraps_padded(key: &[u8], data: &[u8]) -> Vec<u8> {
 
 #[test]
 fn key_wrap_agrees_with_another_author() {
-    // Of every length within nine semiblocks and the longest; what is wrapped comes back. (For 192 bits the other author
-    // is the same, and the published vectors are the oracle.)
+    // Of every length within nine semiblocks and the longest; what is wrapped comes back. (For 192 bits the other
+    // author is the same, and the published vectors are the oracle.)
     for ((bits, kw), kwp) in OctBits::ALL.into_iter().zip(KW).zip(KWP) {
         let octets = key_octets(bits);
         let key = symmetric(&octets);

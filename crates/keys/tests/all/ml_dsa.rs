@@ -81,8 +81,8 @@ fn names_are_a_closed_list() {
 
 #[test]
 fn made_keys_are_those_of_their_seed() {
-    // The seed is the first that the caller's randomness gives, the released PKCS#8 is the seed in its drawing (RFC 9881,
-    // 6), and another author finds the public half from it.
+    // The seed is the first that the caller's randomness gives, the released PKCS#8 is the seed in its drawing (RFC
+    // 9881, 6), and another author finds the public half from it.
     let mut seed = [0; 32];
     rng().fill_bytes(&mut seed);
     for ((set, ..), oid) in ALL.into_iter().zip(17..) {

@@ -483,7 +483,8 @@ fn every_bit_of_an_hmac_counts() {
 
 #[test]
 fn hmac_refusals_are_told_apart() {
-    // A digest of another length, an algorithm of another type, an opened key asked for what its public half suffices for.
+    // A digest of another length, an algorithm of another type, an opened key asked for what its public half suffices
+    // for.
     let key = hmac_key(OctBits::B256);
     for algorithm in [SignAlgorithm::Hs256, SignAlgorithm::Hs384, SignAlgorithm::Hs512] {
         let expected = algorithm.digest_len().unwrap();
