@@ -39,6 +39,10 @@ pub struct Context<'a> {
 #[allow(missing_docs)] // each is the operation it names
 pub enum Operation {
     Get,
+    Encrypt,
+    Decrypt,
+    WrapKey,
+    UnwrapKey,
     Sign,
     Verify,
     Release,
@@ -49,6 +53,10 @@ impl Operation {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Get => "get",
+            Self::Encrypt => "encrypt",
+            Self::Decrypt => "decrypt",
+            Self::WrapKey => "wrapKey",
+            Self::UnwrapKey => "unwrapKey",
             Self::Sign => "sign",
             Self::Verify => "verify",
             Self::Release => "release",
@@ -239,6 +247,23 @@ pub struct SignCommand<'a> {
     pub algorithm: SignAlgorithm,
     /// The digest.
     pub digest: &'a [u8],
+}
+
+/// A text to be encrypted or decrypted, or a key to be wrapped or unwrapped.
+#[derive(Clone, Copy)]
+pub struct CipherCommand<'a, A> {
+    /// With which key.
+    pub key: Named<'a>,
+    /// How.
+    pub algorithm: A,
+    /// The text, or the ciphertext.
+    pub text: &'a [u8],
+    /// The initialisation vector; the service makes that of GCM itself.
+    pub iv: Option<&'a [u8]>,
+    /// Data that GCM authenticates beside the text.
+    pub aad: Option<&'a [u8]>,
+    /// The tag of GCM.
+    pub tag: Option<&'a [u8]>,
 }
 
 /// A signature to be checked.

@@ -321,14 +321,14 @@ pub fn purge(rules: &Rules, head: &KeyHead, now: u64) -> Result<Tombstone, Refus
     Ok(Tombstone { id: head.id, generation: head.generation, immutable: head.immutable, purged: now })
 }
 
-/// Whether this version may be used so (key-vault spec 2.5): a version that has ended still verifies and is still released,
-/// a disabled one does nothing. `now` in seconds since the epoch.
+/// Whether this version may be used so (key-vault spec 2.5): a version that has ended still decrypts, unwraps, verifies and
+/// is released, a disabled one does nothing. `now` in seconds since the epoch.
 pub fn usable(key: &Key, operation: Operation, now: u64) -> Result<(), Refusal> {
     let (version, name) = (&key.version, || key.head.name.to_string());
     if !version.enabled {
         return Err(Refusal::KeyDisabled { name: name(), operation });
     }
-    if operation == Operation::Sign {
+    if matches!(operation, Operation::Sign | Operation::Encrypt | Operation::WrapKey) {
         if let Some(not_before) = version.not_before.filter(|not_before| now < *not_before) {
             return Err(Refusal::KeyNotYetValid { name: name(), operation, not_before, now });
         }
@@ -337,6 +337,10 @@ pub fn usable(key: &Key, operation: Operation, now: u64) -> Result<(), Refusal> 
         }
     }
     let needed = match operation {
+        Operation::Encrypt => KeyOp::Encrypt,
+        Operation::Decrypt => KeyOp::Decrypt,
+        Operation::WrapKey => KeyOp::WrapKey,
+        Operation::UnwrapKey => KeyOp::UnwrapKey,
         Operation::Sign => KeyOp::Sign,
         Operation::Verify => KeyOp::Verify,
         Operation::Get | Operation::Release => return Ok(()),

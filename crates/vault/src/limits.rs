@@ -33,8 +33,8 @@ pub const TOKENS_MAX: usize = 4_096;
 /// Decoded key heads and versions kept, each a few kB.
 pub const RECORDS_CACHED_MAX: usize = 8_192;
 
-/// Opened signing keys kept in memory, each a few kB.
-pub const SIGNERS_CACHED_MAX: usize = 1_024;
+/// Opened keys kept in memory, each a few kB.
+pub const OPENED_CACHED_MAX: usize = 1_024;
 
 /// Attestation authorities one vault believes.
 pub const AUTHORITIES_MAX: usize = 64;

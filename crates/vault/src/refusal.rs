@@ -7,7 +7,7 @@ use skerry_attestation_result::TokenError;
 use skerry_audit::AuditError;
 use skerry_identity::Permission;
 use skerry_keys::custody::CustodyError;
-use skerry_keys::{ImportError, ReleaseError, SignError, VerifyError};
+use skerry_keys::{CipherError, ImportError, OpenError, ReleaseError, SignError, VerifyError};
 use skerry_policy::permit::Denied;
 use skerry_policy::release::ParseError;
 use skerry_sources::SourceError;
@@ -69,6 +69,8 @@ pub enum Refusal {
     Rotation(#[source] RotationError),
     #[error("signature")]
     Sign(#[source] SignError),
+    #[error("cipher")]
+    Cipher(#[source] CipherError),
     #[error("verification")]
     Verify(#[source] VerifyError),
     #[error("the page token is not one of this list")]
@@ -121,6 +123,8 @@ pub enum Refusal {
     // Faults: nobody's request is wrong.
     #[error("audit")]
     Audit(#[source] AuditError),
+    #[error("opening the key")]
+    Open(#[source] OpenError),
     #[error("custody")]
     Custody(#[source] CustodyError),
     #[error("release")]

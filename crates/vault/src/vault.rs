@@ -7,8 +7,10 @@
 
 mod backup;
 mod change;
+mod cipher;
 mod lifecycle;
 mod list;
+mod opened;
 mod read;
 mod release;
 mod rotate;
@@ -29,7 +31,7 @@ use crate::authorities::{Authorities, TrustedAuthority};
 use crate::command::{Context, Randomness};
 use crate::decide::Rules;
 use crate::installation::Installation;
-use crate::limits::{AUTHORITIES_MAX, RETENTION_DAYS, SIGNERS_CACHED_MAX};
+use crate::limits::{AUTHORITIES_MAX, OPENED_CACHED_MAX, RETENTION_DAYS};
 use crate::pool::{Pool, PoolError};
 use crate::records::Records;
 use crate::refusal::Refusal;
@@ -38,8 +40,8 @@ use crate::tokens::Tokens;
 
 pub(crate) use change::op_id_of;
 pub use list::Listing;
+use opened::Kept;
 pub use release::ReleaseAnswer;
-use sign::KeptSigner;
 pub use sign::Signature;
 
 /// What configuration says of a vault.
@@ -92,7 +94,7 @@ pub struct Vault {
     signer: Arc<ReleaseSigner>,
     authorities: Authorities,
     tokens: Tokens,
-    signers: Cache<(Uuid, Version), KeptSigner>,
+    opened: Cache<(Uuid, Version), Kept>,
     pools: Pools,
 }
 
@@ -120,7 +122,7 @@ impl Vault {
             signer: Arc::new(signer),
             authorities: Authorities::new(authorities)?,
             tokens: Tokens::default(),
-            signers: Cache::new(SIGNERS_CACHED_MAX),
+            opened: Cache::new(OPENED_CACHED_MAX),
             pools,
         })
     }

@@ -13,6 +13,8 @@ use skerry_vault::record::{Key, KeyName};
 use skerry_vault::rotation::RotationPolicy;
 use skerry_vault::{Refusal, Vault, VaultKind, wire as answers};
 
+use zeroize::Zeroizing;
+
 use crate::limits::VAULT_BODY_BYTES_MAX;
 use crate::machine::Machine;
 use crate::reply::Reply;
@@ -45,6 +47,10 @@ impl Call<'_> {
             Operation::Create => self.create(&context, request).await,
             Operation::Import => self.import(&context, request).await,
             Operation::Update => self.update(&context, request).await,
+            Operation::Encrypt => self.encrypt(&context, request).await,
+            Operation::Decrypt | Operation::WrapKey | Operation::UnwrapKey => {
+                self.cipher(operation, &context, request).await
+            }
             Operation::Sign => self.sign(&context, request).await,
             Operation::Verify => self.verify(&context, request).await,
             Operation::Release => self.release(&context, request).await,
@@ -101,10 +107,7 @@ impl Call<'_> {
     }
 
     async fn import(&self, context: &Context<'_>, request: &mut Request) -> Result<Reply, Refused> {
-        let body = request.body(VAULT_BODY_BYTES_MAX).await.map_err(Refused::Body)?;
-        let members = Members::parse(&body);
-        wire::wipe(body);
-        let command = wire::import(self.name()?.clone(), members?)?;
+        let command = wire::import(self.name()?.clone(), secret_members(request).await?)?;
         self.key(request, answers::key_bundle, self.vault.import(context, command).await)
     }
 
@@ -113,12 +116,44 @@ impl Call<'_> {
         self.key(request, answers::key_bundle, self.vault.update(context, self.named()?, &changes).await)
     }
 
+    async fn encrypt(&self, context: &Context<'_>, request: &mut Request) -> Result<Reply, Refused> {
+        let to_encrypt = wire::encrypt(&secret_members(request).await?)?;
+        let encrypted = self.vault.encrypt(context, &to_encrypt.command(self.named()?)).await;
+        let (key, encrypted) = encrypted.map_err(|refusal| self.refused(refusal))?;
+        let mut answer = self.with_kid(request, &key, &encrypted.ciphertext);
+        let aad = to_encrypt.aad.filter(|_| encrypted.tag.is_some());
+        for (name, octets) in [("iv", encrypted.iv), ("tag", encrypted.tag), ("aad", aad)] {
+            if let Some(octets) = octets {
+                answer.insert(name, b64::encode(octets));
+            }
+        }
+        Ok(ok(&answer))
+    }
+
+    async fn cipher(&self, of: Operation, context: &Context<'_>, request: &mut Request) -> Result<Reply, Refused> {
+        let (members, named) = (secret_members(request).await?, self.named()?);
+        let (key, text) = match of {
+            Operation::Decrypt => self.vault.decrypt(context, &wire::encrypt(&members)?.command(named)).await,
+            Operation::UnwrapKey => self.vault.unwrap(context, &wire::wrap(&members)?.command(named)).await,
+            _ => {
+                let wrapped = self.vault.wrap(context, &wire::wrap(&members)?.command(named)).await;
+                wrapped.map(|(key, wrapped)| (key, Zeroizing::new(wrapped)))
+            }
+        }
+        .map_err(|refusal| self.refused(refusal))?;
+        Ok(ok(&self.with_kid(request, &key, &text)))
+    }
+
+    fn with_kid(&self, request: &Request, key: &Key, value: &[u8]) -> Object {
+        let kid = answers::version_url(&request.host().authority(), key);
+        Object::new().with("kid", kid).with("value", b64::encode(value))
+    }
+
     async fn sign(&self, context: &Context<'_>, request: &mut Request) -> Result<Reply, Refused> {
         let wire::ToSign { algorithm, digest } = wire::sign(&members(request).await?)?;
         let command = SignCommand { key: self.named()?, algorithm, digest: &digest };
         let signature = self.vault.sign(context, &command).await.map_err(|refusal| self.refused(refusal))?;
-        let kid = answers::version_url(&request.host().authority(), &signature.key);
-        Ok(ok(&Object::new().with("kid", kid).with("value", b64::encode(&signature.value))))
+        Ok(ok(&self.with_kid(request, &signature.key, &signature.value)))
     }
 
     async fn verify(&self, context: &Context<'_>, request: &mut Request) -> Result<Reply, Refused> {
@@ -195,6 +230,14 @@ impl Call<'_> {
 async fn members(request: &mut Request) -> Result<Members, Refused> {
     let body = request.body(VAULT_BODY_BYTES_MAX).await.map_err(Refused::Body)?;
     Ok(Members::parse(&body)?)
+}
+
+/// Members of a body that may hold a secret, which is wiped as far as it is ours.
+async fn secret_members(request: &mut Request) -> Result<Members, Refused> {
+    let body = request.body(VAULT_BODY_BYTES_MAX).await.map_err(Refused::Body)?;
+    let members = Members::parse(&body);
+    wire::wipe(body);
+    Ok(members?)
 }
 
 fn ok(object: &Object) -> Reply {

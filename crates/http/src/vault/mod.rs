@@ -4,7 +4,7 @@
 //! looked at: vault, path, version, name or body. Then what is asked for is found out, the caller's permission is granted,
 //! the body is read, one function of the vault is called, and its answer or refusal is written as Azure would.
 //!
-//! Not here: rotation, backup, encryption and wrapping, which are refused with a code of their own; secrets, certificates
+//! Not here: secure wrapping and the attestation of keys, which are refused with a code of their own; secrets, certificates
 //! and administration, which are not found.
 
 mod api_version;

@@ -10,7 +10,7 @@ use http::StatusCode;
 use http::header::{HeaderValue, WWW_AUTHENTICATE};
 use skerry_identity::{Forbidden, Permission, Unauthorized};
 use skerry_jose::json::Object;
-use skerry_keys::{SignError, VerifyError};
+use skerry_keys::{CipherError, SignError, VerifyError};
 use skerry_policy::permit::Denied;
 use skerry_vault::backup::BackupError;
 use skerry_vault::{Refusal, VaultKind, explained};
@@ -207,6 +207,9 @@ impl Door<'_> {
             R::Sign(error) if is_the_caller_s(error) => bad_parameter(explained(refusal)),
             R::Verify(error) if is_the_caller_s_to_verify(error) => bad_parameter(explained(refusal)),
 
+            R::Cipher(CipherError::Key(_) | CipherError::PublicRefused | CipherError::Library) => fault(self.id),
+            R::Cipher(_) => bad_parameter(explained(refusal)),
+
             R::ExportableOnStandard => self.rule(1001, refusal),
             R::ExportableFixed => self.rule(1003, refusal),
             R::ExportableWithoutPolicy => self.rule(1004, refusal),
@@ -235,6 +238,7 @@ impl Door<'_> {
             | R::Verify(_)
             | R::Audit(_)
             | R::Custody(_)
+            | R::Open(_)
             | R::Release(_)
             | R::Store(_)
             | R::Seal(_)
@@ -316,15 +320,21 @@ fn body(error: &BodyError) -> Answer {
 fn is_the_caller_s(error: &SignError) -> bool {
     matches!(
         error,
-        SignError::Symmetric
-            | SignError::Algorithm { .. }
+        SignError::Algorithm { .. }
             | SignError::Unsupported { .. }
             | SignError::DigestLength { .. }
+            | SignError::MessageLength { .. }
     )
 }
 
 fn is_the_caller_s_to_verify(error: &VerifyError) -> bool {
-    matches!(error, VerifyError::Algorithm { .. } | VerifyError::Unsupported { .. } | VerifyError::DigestLength { .. })
+    matches!(
+        error,
+        VerifyError::Algorithm { .. }
+            | VerifyError::Unsupported { .. }
+            | VerifyError::DigestLength { .. }
+            | VerifyError::MessageLength { .. }
+    )
 }
 
 /// Why a token is not believed: Azure's sentence where it is known.

@@ -7,14 +7,18 @@
 use bytes::Bytes;
 use skerry_jose::b64;
 use skerry_jose::json::{self, Object, Value};
-use skerry_keys::{Curve, ImportError, ImportKey, KeyType, OctBits, RsaBits, SignAlgorithm};
+use skerry_keys::{
+    Curve, EncryptAlgorithm, ImportError, ImportKey, KeyType, MlDsa, OctBits, RsaBits, SignAlgorithm, WrapAlgorithm,
+};
 use skerry_keywrap::Algorithm;
 use skerry_vault::Refusal;
-use skerry_vault::command::{AttributesInput, Changes, ImportCommand, KeyOp, NewKey, PolicyInput, Tags, TagsError};
+use skerry_vault::command::{
+    AttributesInput, Changes, CipherCommand, ImportCommand, KeyOp, Named, NewKey, PolicyInput, Tags, TagsError,
+};
 use skerry_vault::jwk::{self, JwkImportError};
 use skerry_vault::record::KeyName;
 use skerry_vault::rotation::{Action, Period, RotationInput, Trigger};
-use zeroize::Zeroize as _;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::limits::VAULT_JSON;
 use crate::vault::refusal::Refused;
@@ -193,6 +197,41 @@ pub(super) fn update(body: &Members) -> Result<Changes, MemberError> {
     })
 }
 
+/// What is to be encrypted, decrypted, wrapped or unwrapped. The text may be a secret.
+pub(super) struct ToCipher<A> {
+    pub(super) algorithm: A,
+    pub(super) text: Zeroizing<Vec<u8>>,
+    pub(super) iv: Option<Vec<u8>>,
+    pub(super) aad: Option<Vec<u8>>,
+    pub(super) tag: Option<Vec<u8>>,
+}
+
+impl<A> ToCipher<A> {
+    pub(super) fn command<'a>(&'a self, key: Named<'a>) -> CipherCommand<'a, A>
+    where
+        A: Copy,
+    {
+        let (iv, aad, tag) = (self.iv.as_deref(), self.aad.as_deref(), self.tag.as_deref());
+        CipherCommand { key, algorithm: self.algorithm, text: &self.text, iv, aad, tag }
+    }
+}
+
+pub(super) fn encrypt(body: &Members) -> Result<ToCipher<EncryptAlgorithm>, MemberError> {
+    cipher(body, EncryptAlgorithm::parse)
+}
+
+pub(super) fn wrap(body: &Members) -> Result<ToCipher<WrapAlgorithm>, MemberError> {
+    cipher(body, WrapAlgorithm::parse)
+}
+
+fn cipher<A>(body: &Members, parse: fn(&str) -> Option<A>) -> Result<ToCipher<A>, MemberError> {
+    let found = body.required("alg", body.text("alg")?)?;
+    let algorithm = parse(found).ok_or_else(|| invalid("alg", found))?;
+    let text = Zeroizing::new(body.required("value", body.octets("value")?)?);
+    let (iv, aad, tag) = (body.octets("iv")?, body.octets("aad")?, body.octets("tag")?);
+    Ok(ToCipher { algorithm, text, iv, aad, tag })
+}
+
 /// What is to be signed.
 pub(super) struct ToSign {
     pub(super) algorithm: SignAlgorithm,
@@ -200,6 +239,7 @@ pub(super) struct ToSign {
 }
 
 pub(super) fn sign(body: &Members) -> Result<ToSign, MemberError> {
+    check_plain_ml_dsa(body)?;
     let digest = body.required("value", body.octets("value")?)?;
     Ok(ToSign { algorithm: algorithm(body)?, digest })
 }
@@ -212,9 +252,16 @@ pub(super) struct ToVerify {
 }
 
 pub(super) fn verify(body: &Members) -> Result<ToVerify, MemberError> {
+    check_plain_ml_dsa(body)?;
     let digest = body.required("digest", body.octets("digest")?)?;
     let signature = body.required("value", body.octets("value")?)?;
     Ok(ToVerify { algorithm: algorithm(body)?, digest, signature })
+}
+
+/// A context or a message representative made elsewhere would be signed as if it had not been given.
+fn check_plain_ml_dsa(body: &Members) -> Result<(), MemberError> {
+    let given = ["context", "external_mu"].into_iter().find(|name| body.get(name).is_some());
+    given.map_or(Ok(()), |name| Err(invalid(name, "which is not supported")))
 }
 
 /// What is said of a release.
@@ -266,6 +313,7 @@ enum Family {
     Rsa,
     Ec,
     Oct,
+    Akp,
 }
 
 /// Azure's name of a type: its family, and whether it is an HSM key's.
@@ -284,6 +332,10 @@ fn key_type(family: Family, body: &Members) -> Result<KeyType, MemberError> {
             let curve = CURVES.into_iter().find(|(own, _)| *own == found).map(|(_, curve)| curve);
             curve.map(|curve| KeyType::Ec { curve }).ok_or_else(|| invalid("crv", found))
         }
+        Family::Akp => {
+            let found = body.required("alg", body.text("alg")?)?;
+            MlDsa::parse(found).map(|set| KeyType::Akp { set }).ok_or_else(|| invalid("alg", found))
+        }
     }
 }
 
@@ -299,6 +351,7 @@ fn type_of(key: &ImportKey) -> Result<KeyType, ImportError> {
             RsaBits::from_bits(bits).map(|bits| KeyType::Rsa { bits }).ok_or(ImportError::RsaSize { bits })
         }
         ImportKey::Ec { curve, .. } => Ok(KeyType::Ec { curve: *curve }),
+        ImportKey::Akp { set, .. } => Ok(KeyType::Akp { set: *set }),
         ImportKey::Oct { k } => {
             let bits = OctBits::from_bits(k.len().saturating_mul(8));
             bits.map(|bits| KeyType::Oct { bits }).ok_or(ImportError::OctSize { len: k.len() })
@@ -395,13 +448,15 @@ fn spelled(text: &str) -> String {
 }
 
 /// Azure's names (key-vault spec 2.3).
-const TYPES: [(&str, Family, bool); 6] = [
+const TYPES: [(&str, Family, bool); 8] = [
     ("RSA", Family::Rsa, false),
     ("RSA-HSM", Family::Rsa, true),
     ("EC", Family::Ec, false),
     ("EC-HSM", Family::Ec, true),
     ("oct", Family::Oct, false),
     ("oct-HSM", Family::Oct, true),
+    ("AKP", Family::Akp, false),
+    ("AKP-HSM", Family::Akp, true),
 ];
 
 const CURVES: [(&str, Curve); 4] =

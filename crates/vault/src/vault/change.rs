@@ -55,7 +55,7 @@ impl Vault {
             change.ops.push(self.put_version(context, at, &updated.version)?);
             if self.commit(context, change).await? {
                 if !updated.version.enabled {
-                    self.signers.remove(&(updated.head.id, updated.version.version));
+                    self.opened.remove(&(updated.head.id, updated.version.version));
                 }
                 return Ok(updated);
             }

@@ -26,7 +26,7 @@ impl Vault {
             let deleted = Key { head: Arc::new(head), ..found.key };
             let (from, to) = (self.records.place().head(name), self.records.place().deleted_head(name));
             if self.moved(context, Event::KeyDeleted, (from, found.head), to, &deleted).await? {
-                self.drop_signers(&deleted.head);
+                self.drop_opened(&deleted.head);
                 return Ok(deleted);
             }
         }
@@ -63,7 +63,7 @@ impl Vault {
             change.ops.push(Op::Put(place.leftover(tombstone.id), Vec::new()));
             change.ops.push(Op::Delete(place.rotation(tombstone.id)));
             if self.commit(context, change).await? {
-                self.drop_signers(&found.key.head);
+                self.drop_opened(&found.key.head);
                 return self.remove_leftovers(context.now, context.randomness, tombstone.id).await;
             }
         }

@@ -77,7 +77,6 @@ impl Scene {
     }
 
     pub(crate) fn sweep(&self) -> Result<(), Refusal> {
-        let grant = grant(Permission::Purge);
         wait(self.vault.sweep(at(NOW), &randomness))
     }
 

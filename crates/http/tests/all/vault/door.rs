@@ -354,7 +354,7 @@ fn absent_operations_say_so() {
     runtime().block_on(async {
         let scene = Scene::new().await;
         for (method, path, operation) in [
-            ("POST", "/keys/k//wrapKey", "wrapKey"),
+            ("POST", "/keys/k//securewrapkey", "secureWrapKey"),
             ("POST", "/keys/k/secureunwrapkey", "secureUnwrapKey"),
             ("GET", "/keys/k/attestation", "get key attestation"),
             ("POST", "/rng", "random bytes"),

@@ -1,0 +1,125 @@
+//! Encrypting, decrypting, wrapping and unwrapping with keys that stay here.
+//!
+//! RSA encrypts and wraps under the public half, which needs no custody; everything else opens the key. A given nonce is
+//! never used for GCM: two texts under one nonce would give both away, and Azure's Managed HSM makes its own too.
+
+use std::sync::Arc;
+
+use skerry_attestation_result::unix_secs;
+use skerry_identity::Permission;
+use skerry_keys::{EncryptAlgorithm, Encrypted, KeyType, WrapAlgorithm};
+use zeroize::Zeroizing;
+
+use crate::command::{CipherCommand, Context, Named, Operation};
+use crate::decide;
+use crate::record::Key;
+use crate::records::FoundKey;
+use crate::refusal::Refusal;
+use crate::vault::Vault;
+
+impl Vault {
+    /// Encrypts a text.
+    pub async fn encrypt(
+        &self,
+        context: &Context<'_>,
+        command: &CipherCommand<'_, EncryptAlgorithm>,
+    ) -> Result<(Key, Encrypted), Refusal> {
+        let found = self.permitted(context, Permission::Encrypt, command.key, Operation::Encrypt).await?;
+        let Owned { algorithm, text, iv, aad, .. } = Owned::of(command);
+        if is_rsa(&found.key) {
+            let version = Arc::clone(&found.key.version);
+            let encrypt =
+                move || skerry_keys::encrypt(&version.public, algorithm, &text, iv.as_deref(), aad.as_deref());
+            let encrypted = self.work(encrypt).await?.map_err(Refusal::Cipher)?;
+            return Ok((found.key, encrypted));
+        }
+        let (iv, mut rng) = (iv.filter(|_| !algorithm.as_str().ends_with("GCM")), (context.randomness)());
+        let encrypt = move |key: &skerry_keys::OpenedKey| {
+            key.encrypt(algorithm, &text, iv.as_deref(), aad.as_deref(), &mut *rng).map_err(Refusal::Cipher)
+        };
+        self.with_opened(found, encrypt).await
+    }
+
+    /// Decrypts a text. Whatever is wrong with it is one refusal.
+    pub async fn decrypt(
+        &self,
+        context: &Context<'_>,
+        command: &CipherCommand<'_, EncryptAlgorithm>,
+    ) -> Result<(Key, Zeroizing<Vec<u8>>), Refusal> {
+        let found = self.permitted(context, Permission::Decrypt, command.key, Operation::Decrypt).await?;
+        let Owned { algorithm, text, iv, aad, tag } = Owned::of(command);
+        let decrypt = move |key: &skerry_keys::OpenedKey| {
+            let decrypted = key.decrypt(algorithm, &text, iv.as_deref(), aad.as_deref(), tag.as_deref());
+            decrypted.map_err(Refusal::Cipher)
+        };
+        self.with_opened(found, decrypt).await
+    }
+
+    /// Wraps a key.
+    pub async fn wrap(
+        &self,
+        context: &Context<'_>,
+        command: &CipherCommand<'_, WrapAlgorithm>,
+    ) -> Result<(Key, Vec<u8>), Refusal> {
+        let found = self.permitted(context, Permission::WrapKey, command.key, Operation::WrapKey).await?;
+        let Owned { algorithm, text, .. } = Owned::of(command);
+        if is_rsa(&found.key) {
+            let version = Arc::clone(&found.key.version);
+            let wrap = move || skerry_keys::wrap(&version.public, algorithm, &text);
+            let wrapped = self.work(wrap).await?.map_err(Refusal::Cipher)?;
+            return Ok((found.key, wrapped));
+        }
+        self.with_opened(found, move |key| key.wrap(algorithm, &text).map_err(Refusal::Cipher)).await
+    }
+
+    /// Unwraps a key. Whatever is wrong with it is one refusal.
+    pub async fn unwrap(
+        &self,
+        context: &Context<'_>,
+        command: &CipherCommand<'_, WrapAlgorithm>,
+    ) -> Result<(Key, Zeroizing<Vec<u8>>), Refusal> {
+        let found = self.permitted(context, Permission::UnwrapKey, command.key, Operation::UnwrapKey).await?;
+        let Owned { algorithm, text, .. } = Owned::of(command);
+        self.with_opened(found, move |key| key.unwrap(algorithm, &text).map_err(Refusal::Cipher)).await
+    }
+
+    /// The key, for a caller who may do this with a version that can be used so.
+    pub(super) async fn permitted(
+        &self,
+        context: &Context<'_>,
+        permission: Permission,
+        key: Named<'_>,
+        operation: Operation,
+    ) -> Result<FoundKey, Refusal> {
+        self.check(context, permission)?;
+        let found = self.find(key).await?;
+        decide::usable(&found.key, operation, unix_secs(context.now))?;
+        Ok(found)
+    }
+}
+
+/// A command's octets, for another thread; the text may be a secret.
+struct Owned<A> {
+    algorithm: A,
+    text: Zeroizing<Vec<u8>>,
+    iv: Option<Vec<u8>>,
+    aad: Option<Vec<u8>>,
+    tag: Option<Vec<u8>>,
+}
+
+impl<A: Copy> Owned<A> {
+    fn of(command: &CipherCommand<'_, A>) -> Owned<A> {
+        let owned = |octets: Option<&[u8]>| octets.map(<[u8]>::to_vec);
+        Owned {
+            algorithm: command.algorithm,
+            text: Zeroizing::new(command.text.to_vec()),
+            iv: owned(command.iv),
+            aad: owned(command.aad),
+            tag: owned(command.tag),
+        }
+    }
+}
+
+fn is_rsa(key: &Key) -> bool {
+    matches!(key.version.key_type, KeyType::Rsa { .. })
+}

@@ -1,0 +1,51 @@
+//! Keys that are opened in memory: for work that needs the private half, on the pool.
+
+use std::sync::Arc;
+
+use skerry_keys::OpenedKey;
+use skerry_store::Revision;
+
+use crate::record::{Key, KeyHead};
+use crate::records::FoundKey;
+use crate::refusal::Refusal;
+use crate::vault::Vault;
+
+/// An opened key. It is used only while head and version are the very records under which it was opened: what was
+/// disabled, deleted or replaced since is opened anew, or not at all.
+#[derive(Clone)]
+pub(super) struct Kept {
+    state: (Revision, Revision),
+    opened: Arc<OpenedKey>,
+}
+
+impl Vault {
+    /// Has the pool do a job with the opened key, and keeps that for the next.
+    pub(super) async fn with_opened<T: Send + 'static>(
+        &self,
+        found: FoundKey,
+        job: impl FnOnce(&OpenedKey) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<(Key, T), Refusal> {
+        let FoundKey { key, head, version: at } = found;
+        let (place, state) = ((key.head.id, key.version.version), (head, at));
+        let kept = self.opened.get(&place).filter(|kept| kept.state == state).map(|kept| kept.opened);
+        let (custody, binding, version) = (Arc::clone(&self.custody), key.binding(self.id), Arc::clone(&key.version));
+        let work = move || -> Result<(Arc<OpenedKey>, T), Refusal> {
+            let opened = match kept {
+                Some(opened) => opened,
+                None => Arc::new(custody.open_for_use(&version.material, &binding).map_err(Refusal::Open)?),
+            };
+            let done = job(&opened)?;
+            Ok((opened, done))
+        };
+        let (opened, done) = self.work(work).await??;
+        self.opened.insert(place, Kept { state, opened });
+        Ok((key, done))
+    }
+
+    /// Drops the opened keys of all versions: what cannot be used is not kept in memory.
+    pub(super) fn drop_opened(&self, head: &KeyHead) {
+        for of in &head.versions {
+            self.opened.remove(&(head.id, of.version));
+        }
+    }
+}
