@@ -1,4 +1,4 @@
-//! base64 in its three uses: strict for what is signed or is a key, lenient for members of requests, standard for x5c.
+//! base64 in its uses: strict for what is signed or is a key, lenient for members of requests, standard for x5c.
 //!
 //! Strict means RFC 7515's form: url-safe alphabet, no padding, no white space, unused bits zero. So every byte string
 //! has exactly one text.
@@ -34,6 +34,15 @@ pub fn decode_lenient(text: impl AsRef<[u8]>) -> Result<Vec<u8>, NotBase64> {
     LENIENT.decode(text).map_err(|_| NotBase64)
 }
 
+/// Decodes base64 of one alphabet or the other, with or without padding, as members of attest requests come
+/// (observed: padded and unpadded base64url; the service's specification has an example in the standard alphabet).
+pub fn decode_either(text: impl AsRef<[u8]>) -> Result<Vec<u8>, NotBase64> {
+    let text = text.as_ref();
+    let standard = text.iter().any(|octet| matches!(octet, b'+' | b'/'));
+    let engine = if standard { LENIENT_STANDARD } else { LENIENT };
+    engine.decode(text).map_err(|_| NotBase64)
+}
+
 /// base64 with the standard alphabet and padding (RFC 4648, 4), as `x5c` and the attestation service's `kid` have it.
 pub fn encode_standard(bytes: impl AsRef<[u8]>) -> String {
     STANDARD.encode(bytes)
@@ -44,10 +53,10 @@ pub fn decode_standard(text: impl AsRef<[u8]>) -> Result<Vec<u8>, NotBase64> {
     STANDARD.decode(text).map_err(|_| NotBase64)
 }
 
-const LENIENT: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::URL_SAFE,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
+const LENIENT: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, PADDED_OR_NOT);
+const LENIENT_STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, PADDED_OR_NOT);
+const PADDED_OR_NOT: GeneralPurposeConfig =
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
 
 #[cfg(test)]
 mod tests {
@@ -67,6 +76,17 @@ mod tests {
         assert_eq!(decode_lenient("_w"), Ok(vec![255]));
         for other in ["/w==", "_x==", "_w= =", "_w\n"] {
             assert_eq!(decode_lenient(other), Err(NotBase64), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn either_form_takes_each_alphabet_but_not_both_and_no_stray_bits() {
+        for text in ["_-8=", "_-8", "/+8=", "/+8"] {
+            assert_eq!(decode_either(text), Ok(vec![255, 239]), "{text:?}");
+        }
+        assert_eq!(decode_either(""), Ok(Vec::new()));
+        for other in ["_+8=", "/-8", "/+9=", "_-9", "/+8==", "/+ 8", "/+8\n", "/", "/+8=A"] {
+            assert_eq!(decode_either(other), Err(NotBase64), "{other:?}");
         }
     }
 

@@ -1,8 +1,11 @@
 //! The attest request for SEV-SNP, as Microsoft's clients send it (attestation spec 1.3, 6; observed from the sidecar).
 //!
 //! `{"report": b64url(JSON {"SnpReport", "VcekCertChain", "Endorsements"}), "runtimeData"?, "initTimeData"?, "nonce"?}`.
-//! Members of requests are lenient base64url, padded or not; unknown members are ignored, as the service does. What is
-//! inside the report is strict from there on.
+//! Members are base64url or base64, padded or not; their names are compared without case, and unknown ones are ignored, as
+//! the service does. A name that comes twice, in whatever case, is refused: two readers must not read two requests. What
+//! the members hold is strict from there on.
+
+use std::collections::HashSet;
 
 use skerry_jose::b64;
 use skerry_jose::json::{self, Object, Value};
@@ -18,11 +21,13 @@ pub enum WireError {
     Json { member: &'static str, source: json::Error },
     #[error("{0} is not a JSON object")]
     NotAnObject(&'static str),
+    #[error("a member of {0} comes twice in different case")]
+    Duplicate(&'static str),
     #[error("member {0} is missing")]
     Missing(&'static str),
     #[error("member {0} has the wrong JSON type")]
     WrongType(&'static str),
-    #[error("member {0} is not base64url")]
+    #[error("member {0} is not base64")]
     NotBase64(&'static str),
     #[error("member {name} has {len} bytes, more than {max}")]
     TooLarge { name: &'static str, len: usize, max: usize },
@@ -64,18 +69,20 @@ impl SnpRequest {
     /// Reads a request body.
     pub fn parse(body: &[u8]) -> Result<SnpRequest, WireError> {
         let body = object("body", body, &limits::BODY)?;
+        let body = Members::of("body", &body)?;
         if body.get("draftPolicyForAttestation").is_some_and(|draft| !draft.is_null()) {
             return Err(WireError::DraftPolicy);
         }
-        let report = bytes(&body, "report")?.ok_or(WireError::Missing("report"))?;
+        let report = bytes(body, "report")?.ok_or(WireError::Missing("report"))?;
         let report = object("report", &report, &limits::BODY)?;
+        let report = Members::of("report", &report)?;
         Ok(SnpRequest {
-            report: bytes(&report, "SnpReport")?.ok_or(WireError::Missing("SnpReport"))?,
-            chain_pem: bytes(&report, "VcekCertChain")?.ok_or(WireError::Missing("VcekCertChain"))?,
-            uvm: uvm(&report)?,
-            runtime_data: data(&body, "runtimeData")?,
-            init_data: data(&body, "initTimeData")?,
-            nonce: nonce(&body)?,
+            report: bytes(report, "SnpReport")?.ok_or(WireError::Missing("SnpReport"))?,
+            chain_pem: bytes(report, "VcekCertChain")?.ok_or(WireError::Missing("VcekCertChain"))?,
+            uvm: uvm(report)?,
+            runtime_data: data(body, "runtimeData")?,
+            init_data: data(body, "initTimeData")?,
+            nonce: nonce(body)?,
         })
     }
 
@@ -109,11 +116,29 @@ impl Data {
     }
 }
 
+/// An object of a request, whose names are compared without case (observed: clients and specification differ in it). Only
+/// ASCII has case here, as every name that is looked for is ASCII.
+#[derive(Clone, Copy)]
+struct Members<'a>(&'a Object);
+
+impl<'a> Members<'a> {
+    /// The members of `object`, iff no two of their names differ in case only.
+    fn of(name: &'static str, object: &'a Object) -> Result<Members<'a>, WireError> {
+        let mut seen = HashSet::with_capacity(object.len());
+        let distinct = object.iter().all(|(own, _)| seen.insert(own.to_ascii_lowercase()));
+        distinct.then_some(Members(object)).ok_or(WireError::Duplicate(name))
+    }
+
+    fn get(self, name: &str) -> Option<&'a Value> {
+        self.0.iter().find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+}
+
 /// Absent, null, or present and empty (the sidecar always sends `{"data":"","dataType":""}`) all mean no data.
-fn data(body: &Object, name: &'static str) -> Result<Option<Data>, WireError> {
+fn data(body: Members<'_>, name: &'static str) -> Result<Option<Data>, WireError> {
     let member = match body.get(name) {
         None | Some(Value::Null) => return Ok(None),
-        Some(Value::Object(member)) => member,
+        Some(Value::Object(member)) => Members::of(name, member)?,
         Some(_) => return Err(WireError::WrongType(name)),
     };
     let Some(bytes) = bytes(member, "data")?.filter(|bytes| !bytes.is_empty()) else { return Ok(None) };
@@ -131,11 +156,12 @@ fn data(body: &Object, name: &'static str) -> Result<Option<Data>, WireError> {
 }
 
 /// `Endorsements` may be missing or empty; else base64url of `{"Uvm": [base64url, ...]}`.
-fn uvm(report: &Object) -> Result<Vec<Vec<u8>>, WireError> {
+fn uvm(report: Members<'_>) -> Result<Vec<Vec<u8>>, WireError> {
     let Some(endorsements) = bytes(report, "Endorsements")?.filter(|bytes| !bytes.is_empty()) else {
         return Ok(Vec::new());
     };
     let endorsements = object("Endorsements", &endorsements, &limits::BODY)?;
+    let endorsements = Members::of("Endorsements", &endorsements)?;
     let Some(uvm) = endorsements.get("Uvm") else { return Ok(Vec::new()) };
     let uvm = uvm.as_array().ok_or(WireError::WrongType("Uvm"))?;
     if uvm.len() > limits::UVM_MAX {
@@ -143,13 +169,13 @@ fn uvm(report: &Object) -> Result<Vec<Vec<u8>>, WireError> {
     }
     let decode = |one: &Value| {
         let text = one.as_str().ok_or(WireError::WrongType("Uvm"))?;
-        b64::decode_lenient(text).map_err(|_| WireError::NotBase64("Uvm"))
+        b64::decode_either(text).map_err(|_| WireError::NotBase64("Uvm"))
     };
     uvm.iter().map(decode).collect()
 }
 
 /// A text, or a number as the sidecar sends it (up to 2^64-1), echoed as text.
-fn nonce(body: &Object) -> Result<Option<String>, WireError> {
+fn nonce(body: Members<'_>) -> Result<Option<String>, WireError> {
     let nonce = match body.get("nonce") {
         None | Some(Value::Null) => return Ok(None),
         Some(Value::String(text)) => text.clone(),
@@ -169,13 +195,13 @@ fn object(member: &'static str, bytes: &[u8], limits: &json::Limits) -> Result<O
     value.into_object().ok_or(WireError::NotAnObject(member))
 }
 
-fn text<'a>(object: &'a Object, name: &'static str) -> Result<Option<&'a str>, WireError> {
-    match object.get(name) {
+fn text<'a>(members: Members<'a>, name: &'static str) -> Result<Option<&'a str>, WireError> {
+    match members.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(value) => value.as_str().map(Some).ok_or(WireError::WrongType(name)),
     }
 }
 
-fn bytes(object: &Object, name: &'static str) -> Result<Option<Vec<u8>>, WireError> {
-    text(object, name)?.map(|text| b64::decode_lenient(text).map_err(|_| WireError::NotBase64(name))).transpose()
+fn bytes(members: Members<'_>, name: &'static str) -> Result<Option<Vec<u8>>, WireError> {
+    text(members, name)?.map(|text| b64::decode_either(text).map_err(|_| WireError::NotBase64(name))).transpose()
 }

@@ -1,5 +1,5 @@
 use skerry_jose::b64;
-use skerry_jose::json::Object;
+use skerry_jose::json::{Object, Value};
 use skerry_verifier::limits;
 use skerry_verifier::wire::{Data, SnpRequest, WireError};
 
@@ -37,6 +37,86 @@ fn sidecar_s_spelling_is_read() {
     assert_eq!(request.runtime_data, Some(Data::json(b"{}").unwrap()));
     assert_eq!((request.init_data, request.nonce), (None, Some("18446744073709551615".into())));
     assert!(request.uvm.is_empty());
+}
+
+/// Names are compared without case at every level of the request (observed: `AttestationInfo` for `attestationInfo`).
+#[test]
+fn names_have_no_case() {
+    let uvm = Object::new().with("UVM", vec!["Aw"]).to_json();
+    let inner =
+        Object::new().with("snpReport", "AQ").with("VCEKCERTCHAIN", "Ag").with("endorsements", b64::encode(uvm));
+    let data = |json: &str| Object::new().with("Data", b64::encode(json)).with("DATATYPE", "JSON");
+    let body = Object::new()
+        .with("Report", report(inner))
+        .with("RuntimeData", data("{}"))
+        .with("INITTIMEDATA", data("{\"a\":1}"))
+        .with("Nonce", "n");
+    let spelled = SnpRequest {
+        report: vec![1],
+        chain_pem: vec![2],
+        uvm: vec![vec![3]],
+        runtime_data: Some(Data::json(b"{}").unwrap()),
+        init_data: Some(Data::json(b"{\"a\":1}").unwrap()),
+        nonce: Some("n".into()),
+    };
+    assert_eq!(parse(body.clone()), Ok(spelled));
+    assert_eq!(parse(body.with("DraftPolicyForAttestation", "x")), Err(WireError::DraftPolicy));
+}
+
+/// A name that comes twice is refused, in one case or two, known or not; what differs in more than case is another name.
+#[test]
+fn a_name_comes_once() {
+    for other in ["Report", "REPORT"] {
+        assert_eq!(parse(body().with(other, report(inner()))), Err(WireError::Duplicate("body")));
+        assert_eq!(parse(body().with(other, Value::Null)), Err(WireError::Duplicate("body")));
+    }
+    assert_eq!(parse(body().with("x", 1u64).with("X", 1u64)), Err(WireError::Duplicate("body")));
+    let inner = inner().with("snpreport", "AQ");
+    assert_eq!(parse(Object::new().with("report", report(inner))), Err(WireError::Duplicate("report")));
+    let data = Object::new().with("data", "e30").with("dataType", "JSON");
+    for name in ["runtimeData", "initTimeData"] {
+        for other in ["Data", "DataType"] {
+            let twice = data.clone().with(other, "");
+            assert_eq!(parse(body().with(name, twice)), Err(WireError::Duplicate(name)));
+        }
+    }
+    let uvm = Object::new().with("Uvm", vec!["AQ"]).with("uvm", vec!["AQ"]).to_json();
+    let inner = self::inner().with("Endorsements", b64::encode(uvm));
+    assert_eq!(parse(Object::new().with("report", report(inner))), Err(WireError::Duplicate("Endorsements")));
+    let same = SnpRequest::parse(br#"{"report":"AA","report":"AA"}"#);
+    assert!(matches!(same, Err(WireError::Json { member: "body", .. })));
+    assert!(parse(body().with("report ", 1u64).with("\u{212a}", 1u64).with("k", 1u64)).is_ok());
+}
+
+/// The data is the TEE's and no part of the request: its names keep their case, and two that differ in it are two.
+#[test]
+fn names_in_data_keep_their_case() {
+    let json = r#"{"Keys":[],"keys":[]}"#;
+    let runtime = Object::new().with("data", b64::encode(json)).with("dataType", "JSON");
+    let data = parse(body().with("runtimeData", runtime)).unwrap().runtime_data.unwrap();
+    assert_eq!(data.json.unwrap().to_json(), json);
+}
+
+/// Every binary member is taken in either alphabet, with padding and without; the two do not mix.
+#[test]
+fn either_alphabet_is_read() {
+    let spelled = |text: &str| {
+        let uvm = Object::new().with("Uvm", vec![text]).to_json();
+        let inner = Object::new().with("SnpReport", text).with("VcekCertChain", text);
+        let inner = inner.with("Endorsements", b64::encode_standard(uvm));
+        let runtime = Object::new().with("data", text).with("dataType", "Binary");
+        parse(Object::new().with("report", b64::encode_standard(inner.to_json())).with("runtimeData", runtime))
+    };
+    let bytes = vec![255, 239];
+    for text in ["_-8", "_-8=", "/+8", "/+8="] {
+        let request = spelled(text).unwrap();
+        assert_eq!((&request.report, &request.chain_pem), (&bytes, &bytes));
+        assert_eq!(request.uvm, [bytes.clone()]);
+        assert_eq!(request.runtime_data.unwrap().bytes, bytes);
+    }
+    for text in ["_+8", "/-8=", "/+9", "/+8==", "/+8\n", " /+8"] {
+        assert_eq!(spelled(text), Err(WireError::NotBase64("SnpReport")), "{text:?}");
+    }
 }
 
 /// What is written is what is read.
