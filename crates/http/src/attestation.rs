@@ -2,9 +2,9 @@
 //!
 //! Attesting, the signing certificates and the metadata are open to anybody; all about policies takes a bearer token, asked
 //! for before anything else. Paths are compared without case, since clients spell them in several ways (observed:
-//! `SevSnpVM`, `sevsnpvm`). Types of TEE that Azure knows and this service does not are refused with 400, and so is setting
-//! a policy: policies are configuration here. Not here: TCB baselines, and every decision about evidence, which is
-//! `skerry-verifier`'s.
+//! `SevSnpVM`, `sevsnpvm`). Evidence of types that Azure knows and this service does not is refused with 400, though their
+//! default policies are shown where they are known; setting a policy is refused too: policies are configuration here. Not
+//! here: TCB baselines, and every decision about evidence, which is `skerry-verifier`'s.
 
 mod policy;
 mod refusal;
@@ -17,7 +17,7 @@ use http::header::{HeaderValue, WWW_AUTHENTICATE};
 use http::{Method, StatusCode};
 use skerry_attestation_result::{AttestationToken, names};
 use skerry_jose::json::Object;
-use skerry_policy::attestation::AppraisalPolicy;
+use skerry_policy::attestation::{AppraisalPolicy, DefaultPolicy, EvidenceType};
 use skerry_verifier::Verifier;
 use skerry_verifier::limits::BODY_BYTES_MAX;
 use skerry_verifier::wire::SnpRequest;
@@ -125,8 +125,8 @@ impl Surface {
         }
     }
 
-    async fn attest(&self, kind: Kind, request: &mut Request) -> Result<Reply, Reply> {
-        kind.built()?;
+    async fn attest(&self, kind: EvidenceType, request: &mut Request) -> Result<Reply, Reply> {
+        built(kind)?;
         let body = request.body(BODY_BYTES_MAX).await.map_err(|error| refuse_body(&error))?;
         let (verifier, machine) = (Arc::clone(&self.verifier), self.machine.clone());
         let attest = move || {
@@ -138,9 +138,18 @@ impl Surface {
         Ok(token_reply(token))
     }
 
-    async fn policy(&self, kind: Kind) -> Result<Reply, Reply> {
-        kind.built()?;
-        self.result(Said::Policy(self.policy.text().to_owned())).await
+    async fn policy(&self, kind: EvidenceType) -> Result<Reply, Reply> {
+        self.result(self.policy_of(kind)?).await
+    }
+
+    /// That of the evidence which is verified here; of other types the service's default, as far as it is known.
+    fn policy_of(&self, kind: EvidenceType) -> Result<Said, Reply> {
+        match (kind, kind.default_policy()) {
+            (EvidenceType::SevSnpVm, _) => Ok(Said::Policy(self.policy.text().to_owned())),
+            (_, Some(DefaultPolicy::Text(text))) => Ok(Said::Policy(text.to_owned())),
+            (_, Some(DefaultPolicy::Empty)) => Ok(Said::NoPolicy),
+            (_, None) => Err(unknown_default(kind)),
+        }
     }
 
     async fn result(&self, said: Said) -> Result<Reply, Reply> {
@@ -172,10 +181,10 @@ impl Surface {
 /// What is served, and at which path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Route {
-    Attest(Kind),
+    Attest(EvidenceType),
     Certs,
     Metadata,
-    Policy(Kind),
+    Policy(EvidenceType),
     PolicyCertificates,
     /// Resetting a policy, adding or removing a certificate.
     PolicyChange,
@@ -185,10 +194,10 @@ impl Route {
     fn of(segments: &[String]) -> Option<Route> {
         let segments: Vec<_> = segments.iter().map(|segment| segment.to_ascii_lowercase()).collect();
         match segments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-            ["attest", kind] => Kind::of(kind).map(Route::Attest),
+            ["attest", kind] => EvidenceType::parse(kind).map(Route::Attest),
             ["policies", kind] => match kind.strip_suffix(":reset") {
-                Some(kind) => Kind::of(kind).map(|_| Route::PolicyChange),
-                None => Kind::of(kind).map(Route::Policy),
+                Some(kind) => EvidenceType::parse(kind).map(|_| Route::PolicyChange),
+                None => EvidenceType::parse(kind).map(Route::Policy),
             },
             ["certificates"] => Some(Route::PolicyCertificates),
             ["certificates:add" | "certificates:remove"] => Some(Route::PolicyChange),
@@ -211,33 +220,16 @@ impl Route {
     }
 }
 
-/// A type of attestation that Azure has (`attestationType` of its specification).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    SevSnpVm,
-    NotBuilt(&'static str),
-}
-
-impl Kind {
-    fn of(lower: &str) -> Option<Kind> {
-        KINDS.into_iter().find(|(name, _)| *name == lower).map(|(_, kind)| kind)
-    }
-
-    fn built(self) -> Result<(), Reply> {
-        let Kind::NotBuilt(name) = self else { return Ok(()) };
-        let text = format!("attestation type {name} is not supported by this service, only SevSnpVm is");
-        Err(refuse(StatusCode::BAD_REQUEST, "InvalidOperation", &text))
+/// Evidence of one type is verified here.
+fn built(kind: EvidenceType) -> Result<(), Reply> {
+    match kind {
+        EvidenceType::SevSnpVm => Ok(()),
+        other => {
+            let text = format!("attestation type {} is not supported by this service, only SevSnpVm is", other.name());
+            Err(refuse(StatusCode::BAD_REQUEST, "InvalidOperation", &text))
+        }
     }
 }
-
-const KINDS: [(&str, Kind); 6] = [
-    ("sevsnpvm", Kind::SevSnpVm),
-    ("sgxenclave", Kind::NotBuilt("SgxEnclave")),
-    ("openenclave", Kind::NotBuilt("OpenEnclave")),
-    ("tdxvm", Kind::NotBuilt("TdxVm")),
-    ("azureguest", Kind::NotBuilt("AzureGuest")),
-    ("tpm", Kind::NotBuilt("Tpm")),
-];
 
 /// Absent is as good as known: SDKs send none to `/certs` and the metadata (recorded).
 fn check_api_version(request: &Request) -> Result<(), Reply> {
@@ -305,6 +297,11 @@ fn token_reply(token: String) -> Reply {
 /// What a service shared by its tenants answers is not recorded; this is its answer to other operations it does not take.
 fn configured() -> Reply {
     refuse(StatusCode::BAD_REQUEST, "InvalidOperation", "the policies of this service are part of its configuration")
+}
+
+fn unknown_default(kind: EvidenceType) -> Reply {
+    let text = format!("the default policy of attestation type {} is not known to this service", kind.name());
+    refuse(StatusCode::BAD_REQUEST, "InvalidOperation", &text)
 }
 
 fn not_found() -> Reply {

@@ -1,7 +1,8 @@
 //! Appraisal policies of the attestation service. So far these are the known default texts, each by its hash.
 //!
-//! Every known text permits all that passed the floor and issues no claims of its own; any other text is refused, since
-//! guessing at a policy is worse than having none. The language itself is not here yet.
+//! Every text that is taken permits all that passed the floor and issues no claims of its own; any other text is refused,
+//! since guessing at a policy is worse than having none. The language itself is not here yet. The service's defaults for
+//! types of evidence that nothing here appraises are a table of texts, to be shown and not to be evaluated.
 
 use aws_lc_rs::digest;
 use skerry_jose::b64;
@@ -51,6 +52,66 @@ impl AppraisalPolicy {
     }
 }
 
+/// A type of evidence that the attestation service has, under its name there (`attestationType` of its specification).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs)] // each name is the service's
+pub enum EvidenceType {
+    SgxEnclave,
+    OpenEnclave,
+    SevSnpVm,
+    TdxVm,
+    AzureGuest,
+    Tpm,
+}
+
+impl EvidenceType {
+    /// All of them.
+    pub const ALL: [EvidenceType; 6] =
+        [Self::SgxEnclave, Self::OpenEnclave, Self::SevSnpVm, Self::TdxVm, Self::AzureGuest, Self::Tpm];
+
+    /// The type of this name, in whatever case (observed: `SevSnpVM`, `sevsnpvm`, `azureGuest`).
+    pub fn parse(name: &str) -> Option<EvidenceType> {
+        Self::ALL.into_iter().find(|one| one.name().eq_ignore_ascii_case(name))
+    }
+
+    /// The name as the service's specification spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SgxEnclave => "SgxEnclave",
+            Self::OpenEnclave => "OpenEnclave",
+            Self::SevSnpVm => "SevSnpVm",
+            Self::TdxVm => "TdxVm",
+            Self::AzureGuest => "AzureGuest",
+            Self::Tpm => "Tpm",
+        }
+    }
+
+    /// What the service appraises this type by where nobody has set a policy; none if that is not known.
+    pub fn default_policy(self) -> Option<DefaultPolicy> {
+        DEFAULTS.iter().find(|(one, _)| *one == self).map(|(_, policy)| *policy)
+    }
+}
+
+/// A default of the service, as it shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DefaultPolicy {
+    /// This text, byte for byte.
+    Text(&'static str),
+    /// No policy: nothing of this type is attested until somebody sets one.
+    Empty,
+}
+
+/// Recorded of a shared instance, whose policies nobody can set (2021); the one for SEV-SNP from hashes in tokens of such
+/// instances (2022, 2025). Not here, since no recording shows them: TDX (the hash in the documentation's sample token is
+/// of a text laid out by hand, as the one in its sample token for SEV-SNP is, which is not the default) and Azure guests
+/// (a hash is known, its text is not).
+const DEFAULTS: [(EvidenceType, DefaultPolicy); 4] = [
+    (EvidenceType::SgxEnclave, DefaultPolicy::Text(SGX_DEFAULT)),
+    (EvidenceType::OpenEnclave, DefaultPolicy::Text(SGX_DEFAULT)),
+    (EvidenceType::SevSnpVm, DefaultPolicy::Text(SNP_DEFAULT)),
+    (EvidenceType::Tpm, DefaultPolicy::Empty),
+];
+
 fn hash(text: &str) -> String {
     b64::encode(digest::digest(&digest::SHA256, b64::encode(text).as_bytes()))
 }
@@ -59,6 +120,17 @@ fn hash(text: &str) -> String {
 const TEXT_BYTES_MAX: usize = 64 * 1024;
 
 const SNP_DEFAULT: &str = "version= 1.0;authorizationrules{=> permit();};";
+
+const SGX_DEFAULT: &str = concat!(
+    "version= 1.0;authorizationrules{=> permit();};issuancerules{",
+    r#"c:[type=="x-ms-sgx-is-debuggable"] => issue(type="is-debuggable", value=c.value);"#,
+    r#"c:[type=="x-ms-sgx-mrsigner"] => issue(type="sgx-mrsigner", value=c.value);"#,
+    r#"c:[type=="x-ms-sgx-mrenclave"] => issue(type="sgx-mrenclave", value=c.value);"#,
+    r#"c:[type=="x-ms-sgx-product-id"] => issue(type="product-id", value=c.value);"#,
+    r#"c:[type=="x-ms-sgx-svn"] => issue(type="svn", value=c.value);"#,
+    r#"c:[type=="x-ms-attestation-type"] => issue(type="tee", value=c.value);"#,
+    "};",
+);
 
 const KNOWN: [&str; 3] = [
     SNP_DEFAULT,
@@ -81,6 +153,37 @@ mod tests {
                 "B56nbp5slhw66peoRYkpdq1WykMkEworvdol08hnMXE",
             ]
         );
+    }
+
+    #[test]
+    fn defaults_have_the_hashes_of_real_tokens() {
+        let sgx = Some("bROrN897ZfWmWY2V0FLUlu3uwk5xatGnKYHn3zBbSlw");
+        let snp = Some("9NY0VnTQ-IiBriBplVUpFbczcDaEBUwsiFYAzHu_gco");
+        let hashes = EvidenceType::ALL.map(|one| match one.default_policy() {
+            Some(DefaultPolicy::Text(text)) => Some(hash(text)),
+            Some(DefaultPolicy::Empty) | None => None,
+        });
+        assert_eq!(hashes.each_ref().map(Option::as_deref), [sgx, sgx, snp, None, None, None]);
+        assert_eq!(EvidenceType::Tpm.default_policy(), Some(DefaultPolicy::Empty));
+        assert_eq!(EvidenceType::TdxVm.default_policy(), None);
+        assert_eq!(EvidenceType::AzureGuest.default_policy(), None);
+    }
+
+    #[test]
+    fn a_default_that_issues_claims_is_shown_and_not_evaluated() {
+        assert_eq!(AppraisalPolicy::parse(SGX_DEFAULT), Err(PolicyParsingError::Unknown { hash: hash(SGX_DEFAULT) }));
+    }
+
+    #[test]
+    fn types_are_found_in_whatever_case_and_by_their_whole_name() {
+        for one in EvidenceType::ALL {
+            for name in [one.name().to_owned(), one.name().to_lowercase(), one.name().to_uppercase()] {
+                assert_eq!(EvidenceType::parse(&name), Some(one));
+            }
+        }
+        for other in ["", "SevSnp", "SevSnpVm ", "VbsEnclave", "Pluton"] {
+            assert_eq!(EvidenceType::parse(other), None, "{other:?}");
+        }
     }
 
     #[test]

@@ -34,6 +34,7 @@ impl ResultSigner {
             .with("nbf", issued);
         let claims = match said {
             Said::Policy(text) => claims.with("x-ms-policy", unsigned(text)),
+            Said::NoPolicy => claims.with("x-ms-policy", NO_POLICY),
             Said::NoCertificates => {
                 claims.with("x-ms-policy-certificates", Object::new().with("keys", Vec::<Object>::new()))
             }
@@ -46,6 +47,8 @@ impl ResultSigner {
 pub(super) enum Said {
     /// This policy is set.
     Policy(String),
+    /// No policy is set, and there is no default.
+    NoPolicy,
     /// No certificate may sign policies (recorded of services whose policies are nobody's to set).
     NoCertificates,
 }
@@ -53,8 +56,14 @@ pub(super) enum Said {
 /// A default policy is given as if somebody had set it unsigned (recorded). This is data within a claim, never verified.
 fn unsigned(text: &str) -> String {
     let policy = Object::new().with("AttestationPolicy", b64::encode(text)).to_json();
-    format!("{}.{}.", b64::encode(r#"{"alg":"none"}"#), b64::encode(policy))
+    format!("{UNSIGNED_HEADER}.{}.", b64::encode(policy))
 }
+
+/// `{"alg":"none"}`.
+const UNSIGNED_HEADER: &str = "eyJhbGciOiJub25lIn0";
+
+/// An unsigned policy without a body (recorded of the type `Tpm`).
+const NO_POLICY: &str = "eyJhbGciOiJub25lIn0..";
 
 /// Recorded: `exp - iat` of every result.
 const RESULT_LIFETIME_SECS: u64 = 3_600;
