@@ -4,6 +4,7 @@
 //! ports can be made after. Everything that can fail fails before the first request is answered.
 
 mod callers;
+mod jobs;
 mod services;
 mod store;
 mod surfaces;
@@ -72,6 +73,7 @@ impl Assembled {
             let (address, names, limits) = (listener.address, listener.names, Limits::default());
             listeners.push((socket, Listener { address, tls: listener.tls, names, surface, limits }));
         }
+        jobs::sweep(&all, &machine).await?;
         let server = Server::on(listeners, &machine).context("the listeners could not be set up")?;
         Ok(Assembled { server, installation, vaults: all, machine })
     }
@@ -130,3 +132,6 @@ const POOL_QUEUE_MAX: usize = 512;
 
 /// How much of the time a clock may go back unnoticed over a restart.
 const TICK: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests;

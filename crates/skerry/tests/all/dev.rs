@@ -16,6 +16,7 @@ use skerry_evidence::snp::Generation;
 use skerry_jose::{Algorithm, JwkSet, SigningKey};
 use skerry_keywrap::UnwrapKey;
 use skerry_simulator::Root;
+use skerry_store::{At, Op, OpId, Outcome, Store, Txn};
 
 use crate::process::*;
 
@@ -264,6 +265,32 @@ fn other_root_key_is_noticed() {
     let output = folder.fails(&["--port-base", "0"]);
     assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
     assert!(stderr(&output).contains("root key is not the one"), "{}", stderr(&output));
+}
+
+/// Versions without a key, which a purge that was cut short leaves, are gone from the store before anything is answered.
+#[test]
+fn start_removes_what_a_purge_left() {
+    let folder = Folder::new();
+    folder.start().0.stop("TERM");
+    // Rows of the vault `dev` as a purge leaves them: the mark that a key is left over, and a version of it.
+    let vault = uuid::uuid!("2f6a1f4e-95c5-4c0e-8a43-1d0d3f8a7b01");
+    let row = |kind: &[u8], rest: &[u8]| [b"v/", vault.as_bytes().as_slice(), kind, rest].concat();
+    let rows = [row(b"/g/", &[7; 16]), row(b"/m/", &[[7; 16], [8; 16]].concat())];
+    let in_store = |run: &dyn Fn(&tokio::runtime::Runtime, &Store)| {
+        let store = Store::open(&folder.file("store.redb"), skerry_store::Options::new(|_| ())).unwrap();
+        run(&tokio::runtime::Builder::new_current_thread().build().unwrap(), &store);
+    };
+    in_store(&|runtime, store| {
+        let ops = rows.iter().map(|row| Op::Put(row.clone(), Vec::new())).collect();
+        let txn = Txn { op: OpId([9; 16]), checks: Vec::new(), ops };
+        assert!(matches!(runtime.block_on(store.commit(&txn)), Ok(Outcome::Committed(_))));
+    });
+    folder.start().0.stop("TERM");
+    in_store(&|runtime, store| {
+        for row in &rows {
+            assert_eq!(runtime.block_on(store.get(row, At::Linearizable)).unwrap(), None);
+        }
+    });
 }
 
 /// The whole story over HTTPS: a key with a policy, evidence, a token, and a release that our own client believes. After a
