@@ -7,7 +7,7 @@ use skerry_store::{At, Check, Op, OpId, Outcome, Txn};
 use uuid::Uuid;
 
 use crate::command::{Context, Named, Randomizer};
-use crate::decide;
+use crate::decide::{self, Rules};
 use crate::limits::ATTEMPTS_MAX;
 use crate::record::{Key, KeyName};
 use crate::refusal::Refusal;
@@ -51,9 +51,20 @@ impl Vault {
     /// reached from then on; its versions go before this answers.
     pub async fn purge(&self, context: &Context<'_>, name: &KeyName) -> Result<(), Refusal> {
         self.check(context, Permission::Purge)?;
+        self.purge_under(&self.rules, context, name).await
+    }
+
+    /// As [`purge`](Self::purge), but iff the key's time is over, in every vault: for jobs, since a key that was found due may
+    /// have been recovered and deleted again before its turn.
+    pub async fn purge_due(&self, context: &Context<'_>, name: &KeyName) -> Result<(), Refusal> {
+        self.check(context, Permission::Purge)?;
+        self.purge_under(&Rules { purge_protection: true, ..self.rules }, context, name).await
+    }
+
+    async fn purge_under(&self, rules: &Rules, context: &Context<'_>, name: &KeyName) -> Result<(), Refusal> {
         for _ in 0..ATTEMPTS_MAX {
             let found = self.find_deleted(name).await?;
-            let tombstone = decide::purge(&self.rules, &found.key.head, unix_secs(context.now))?;
+            let tombstone = decide::purge(rules, &found.key.head, unix_secs(context.now))?;
             let place = self.records.place();
             let mut change = self.change(context, Event::KeyPurged, &found.key);
             let (from, mark) = (place.deleted_head(name), place.tombstone(tombstone.id));

@@ -292,6 +292,24 @@ fn days_kept_are_azure_s() {
     }
 }
 
+/// What is purged because it is due is due then, with and without purge protection: a key that was recovered and deleted
+/// again since it was found stays.
+#[test]
+fn only_what_is_due_is_purged_for_being_due() {
+    for purge_protection in [false, true] {
+        let scene = Setup { purge_protection, retention_days: 7, ..Setup::default() }.scene();
+        let kept = Err(Refusal::PurgeProtected { name: KEY.into() });
+        let end = NOW + 7 * DAY;
+        scene.delete(KEY).unwrap();
+        assert_eq!(scene.purge_due_at(KEY, end - 1), kept);
+        scene.recover(KEY).unwrap();
+        scene.delete_at(KEY, end - 1).unwrap();
+        assert_eq!(scene.purge_due_at(KEY, end), kept);
+        assert_eq!(scene.purge_due_at(KEY, end - 1 + 7 * DAY), Ok(()));
+        assert_eq!(scene.purge_due_at(KEY, end - 1 + 7 * DAY), Err(Refusal::DeletedKeyNotFound { name: KEY.into() }));
+    }
+}
+
 /// A purge that is cut short after its head is gone leaves nothing that can be reached, and sweeping removes the rest:
 /// more versions than one transaction holds. A sweep that is cut short too is finished by the next.
 #[test]
