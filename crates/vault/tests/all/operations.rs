@@ -76,6 +76,11 @@ impl Scene {
         wait(self.vault.purge(&context(&grant, "purge-1", secs), &name(key)))
     }
 
+    pub(crate) fn purge_due_at(&self, key: &str, secs: u64) -> Result<(), Refusal> {
+        let grant = grant(Permission::Purge);
+        wait(self.vault.purge_due(&context(&grant, "purge-1", secs), &name(key)))
+    }
+
     pub(crate) fn sweep(&self) -> Result<(), Refusal> {
         wait(self.vault.sweep(at(NOW), &randomness))
     }
