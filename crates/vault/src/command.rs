@@ -236,6 +236,9 @@ pub struct Changes {
     pub tags: Option<Tags>,
     /// Release policy; of the key, so it is refused for a version that is named.
     pub policy: Option<PolicyInput>,
+    /// Earliest attestation token that is good for the key, in seconds since the epoch; of the key too. Raising it revokes
+    /// what was attested before; it is not lowered.
+    pub min_iat: Option<u64>,
 }
 
 /// A digest to be signed.

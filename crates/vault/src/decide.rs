@@ -265,6 +265,11 @@ pub fn update(key: &Key, version_named: bool, changes: &Changes, now: u64) -> Re
         Some(input) => Arc::new(with_policy(&key.head, input)?),
         None => Arc::clone(&key.head),
     };
+    let head = match changes.min_iat {
+        Some(_) if version_named => return Err(Refusal::MinIatOnVersion),
+        Some(asked) => Arc::new(with_min_iat(&head, asked, now)?),
+        None => head,
+    };
     Ok(Key { head, version: Arc::new(changed(&key.version, changes, now)?) })
 }
 
@@ -275,6 +280,20 @@ fn with_policy(head: &KeyHead, input: &PolicyInput) -> Result<KeyHead, Refusal> 
     let policy = KeyPolicy::parse(&input.data).map_err(Refusal::Policy)?;
     let generation = head.generation.saturating_add(1);
     Ok(KeyHead { policy: Some(policy), immutable: input.immutable.unwrap_or(false), generation, ..head.clone() })
+}
+
+/// A time to come would stop all releases until then, and could not be taken back.
+fn with_min_iat(head: &KeyHead, asked: u64, now: u64) -> Result<KeyHead, Refusal> {
+    if !head.exportable {
+        return Err(Refusal::MinIatWithoutExportable);
+    }
+    if asked < head.min_iat {
+        return Err(Refusal::MinIatLowered { known: head.min_iat, asked });
+    }
+    match asked > now {
+        true => Err(Refusal::MinIatInFuture { asked, now }),
+        false => Ok(KeyHead { min_iat: asked, ..head.clone() }),
+    }
 }
 
 fn changed(version: &KeyVersion, changes: &Changes, now: u64) -> Result<KeyVersion, Refusal> {

@@ -95,6 +95,14 @@ pub enum Refusal {
     PolicyOnVersion,
     #[error("Immutable Key Release Policy cannot be modified.")]
     PolicyImmutable,
+    #[error("the earliest attestation token is {known} already, which is not lowered to {asked}")]
+    MinIatLowered { known: u64, asked: u64 },
+    #[error("the earliest attestation token of a key is set on the key, not on a version")]
+    MinIatOnVersion,
+    #[error("the earliest attestation token would be of {asked}, later than now, {now}: nothing could be released")]
+    MinIatInFuture { asked: u64, now: u64 },
+    #[error("a key that is not exportable is released to nobody, and has no earliest attestation token")]
+    MinIatWithoutExportable,
     #[error("a new version does not change the release policy of its key: update the key instead")]
     PolicyOfNewVersion,
 

@@ -215,6 +215,9 @@ fn attributes(rules: &Rules, key: &Key) -> Object {
     if key.head.exportable {
         attributes.insert("exportable", true);
     }
+    if key.head.min_iat > 0 {
+        attributes.insert(MIN_IAT, key.head.min_iat);
+    }
     attributes
 }
 
@@ -285,6 +288,8 @@ fn crv(curve: Curve) -> &'static str {
     }
 }
 
+/// Our own attribute: the earliest attestation token that is good for the key, in seconds since the epoch.
+pub const MIN_IAT: &str = "x-skerry-min-iat";
 /// Azure's name of a level at which there is no HSM: custody is in software.
 const HSM_PLATFORM_SOFTWARE: &str = "0";
 /// Fewer days than these are "customized".

@@ -197,6 +197,10 @@ impl Door<'_> {
             | R::Import(_)
             | R::Policy(_)
             | R::PolicyOfNewVersion
+            | R::MinIatLowered { .. }
+            | R::MinIatOnVersion
+            | R::MinIatInFuture { .. }
+            | R::MinIatWithoutExportable
             | R::TooManyVersions { .. }
             | R::NoRotationPolicy { .. }
             | R::Rotation(_)

@@ -18,6 +18,7 @@ use skerry_vault::command::{
 use skerry_vault::jwk::{self, JwkImportError};
 use skerry_vault::record::KeyName;
 use skerry_vault::rotation::{Action, Period, RotationInput, Trigger};
+use skerry_vault::wire::MIN_IAT;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::limits::VAULT_JSON;
@@ -194,7 +195,16 @@ pub(super) fn update(body: &Members) -> Result<Changes, MemberError> {
         attributes: attributes(body)?,
         tags: tags(body)?,
         policy: release_policy(body)?,
+        min_iat: min_iat(body)?,
     })
+}
+
+/// Our own attribute beside Azure's.
+fn min_iat(body: &Members) -> Result<Option<u64>, MemberError> {
+    match body.members("attributes")? {
+        Some(attributes) => attributes.number(MIN_IAT),
+        None => Ok(None),
+    }
 }
 
 /// What is to be encrypted, decrypted, wrapped or unwrapped. The text may be a secret.

@@ -40,7 +40,11 @@ impl Vault {
     /// Changes what can be changed of a version, and of its key.
     pub async fn update(&self, context: &Context<'_>, key: Named<'_>, changes: &Changes) -> Result<Key, Refusal> {
         self.check(context, Permission::Update)?;
-        let event = if changes.policy.is_some() { Event::PolicyChanged } else { Event::KeyChanged };
+        let event = if changes.policy.is_some() || changes.min_iat.is_some() {
+            Event::PolicyChanged
+        } else {
+            Event::KeyChanged
+        };
         for _ in 0..ATTEMPTS_MAX {
             let found = self.find(key).await?;
             let updated = decide::update(&found.key, key.version.is_some(), changes, unix_secs(context.now))?;

@@ -8,6 +8,7 @@ use skerry_jose::json::{ErrorKind, Value};
 use skerry_jose::{Algorithm, JwkSet, JwsError, KeyLookupError, SigningKey, b64};
 use skerry_keywrap::UnwrapError;
 use skerry_policy::permit::{Denied, VaultFloor};
+use skerry_vault::command::Changes;
 use skerry_vault::release::{Circumstances, decide};
 use skerry_vault::{Refusal, TrustedAuthority};
 
@@ -340,7 +341,31 @@ fn attack_20_token_before_the_authority_s_earliest() {
     assert!(scene(IAT).release(&good_token()).is_ok());
 }
 
-/// Attack 20: tokens from before the key's earliest time. There is no operation yet that sets it, so the record is edited.
+/// Attack 20: raising a key's earliest time revokes what was attested before, at once, for a token that was believed and
+/// kept too; it is not lowered, not set for a time to come, and not on a version or a key that nothing releases.
+#[test]
+fn attack_20_raising_the_key_s_earliest_revokes() {
+    let scene = Scene::new();
+    scene.make(&CreateCommand { exportable: false, policy: None, ..create("kept") }).unwrap();
+    assert!(scene.release(&good_token()).is_ok());
+    let set = |key: &str, min_iat| scene.update(key, &Changes { min_iat: Some(min_iat), ..Changes::default() });
+    assert_eq!(set(KEY, IAT).unwrap().head.min_iat, IAT);
+    assert!(scene.release(&good_token()).is_ok(), "not before it");
+    assert_eq!(set(KEY, IAT + 1).unwrap().head.min_iat, IAT + 1);
+    let revoked = Refusal::Denied(Denied::TokenRevoked { iat: IAT, min_iat: IAT + 1 });
+    assert_eq!(scene.release(&good_token()), Err(revoked));
+    assert_eq!(text(&scene.records()[scene.records().len() - 2], "event"), "policy-changed");
+    assert_eq!(set(KEY, IAT).err(), Some(Refusal::MinIatLowered { known: IAT + 1, asked: IAT }));
+    assert_eq!(set(KEY, NOW + 1).err(), Some(Refusal::MinIatInFuture { asked: NOW + 1, now: NOW }));
+    assert_eq!(set("kept", IAT).err(), Some(Refusal::MinIatWithoutExportable));
+    let changes = Changes { min_iat: Some(NOW), ..Changes::default() };
+    let of_version = scene.update_at(KEY, Some(scene.key(KEY).version.version), &changes, NOW);
+    assert_eq!(of_version.err(), Some(Refusal::MinIatOnVersion));
+    scene.create_under("other", &policy()).unwrap();
+    assert!(scene.release_key("other", &good_token()).is_ok(), "of this key alone");
+}
+
+/// Attack 20: tokens from before the key's earliest time, to the second.
 #[test]
 fn attack_20_token_before_the_key_s_earliest() {
     let scene = Scene::new();
