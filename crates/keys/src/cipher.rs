@@ -10,8 +10,15 @@
 //! is in the schemes and Azure has it too. Give such keys the operations of one purpose only, and prefer RSA-OAEP-256
 //! and GCM.
 //!
-//! Deliberately not here: a limit to how often a key may draw ivs of its own (SP 800-38D, 8.3: 2^32 for random ones),
-//! and RSA1_5 with an answer made up in place of a refusal, which clients would take for a key.
+//! One symmetric key under several modes keeps its permissions apart no better. Who may encrypt by CBC has AES of any
+//! block, hence GCM's key stream and hash key and the steps of wrapping: with CBC, `encrypt` alone opens and forges what
+//! GCM made under the same key and forges wrapped keys, and `decrypt` unwraps them. So too an iv given to GCM: given
+//! again, it opens. Azure lets any symmetric key do all of it; a vault that wants the permissions to mean something
+//! keeps a key to one mode.
+//!
+//! Deliberately not here: which of these a key may do; a limit to how often a key may draw ivs of its own (SP 800-38D,
+//! 8.3: 2^32 for random ones), and RSA1_5 with an answer made up in place of a refusal, which clients would take for a
+//! key.
 
 use crate::aes::{self, BLOCK_LEN, GCM_IV_LEN, SEMIBLOCK_LEN};
 use crate::key_type::{KeyType, OctBits, PublicKey, PublicKeyError};
