@@ -52,7 +52,8 @@ fn refusals(scene: &Scene) -> Vec<String> {
     refused.chain(made.iter().flat_map(|one| [format!("{one}"), format!("{one:?}")])).collect()
 }
 
-/// A part of the material that no public key has in it: the scalar of EC, the last number of RSA (its CRT coefficient).
+/// A part of the material that no public key has in it: the scalar of EC, the last number of RSA (its CRT
+/// coefficient), the seed of ML-DSA.
 fn private_part(key_type: KeyType, material: &[u8]) -> Vec<u8> {
     match key_type {
         KeyType::Ec { .. } => {
@@ -62,6 +63,7 @@ fn private_part(key_type: KeyType, material: &[u8]) -> Vec<u8> {
         }
         KeyType::Rsa { .. } => material[material.len() - 32..].to_vec(),
         KeyType::Oct { .. } => material.to_vec(),
+        KeyType::Akp { .. } => material[material.len() - 32..].to_vec(),
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use skerry_keys::{CustodyError, ReleaseError, SignError};
+use skerry_keys::{CustodyError, OpenError, ReleaseError};
 use skerry_policy::permit::Denied;
 use skerry_store::seal::{Root, SealError, Sealer};
 use skerry_store::stamp::{Kind, STAMP_KEY, StampError};
@@ -286,7 +286,7 @@ fn attack_49_material_is_bound_to_its_key() {
         });
         write(&scene.store, &swapped);
         assert_eq!(scene.release(&good_token()).err(), Some(refused));
-        let refused = Refusal::Sign(SignError::Custody(CustodyError::Integrity));
+        let refused = Refusal::Open(OpenError::Custody(CustodyError::Integrity));
         assert_eq!(scene.sign(KEY).err(), Some(refused));
         write(&scene.store, &key);
         assert!(scene.release(&good_token()).is_ok() && scene.sign(KEY).is_ok(), "the control");

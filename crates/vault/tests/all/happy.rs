@@ -33,6 +33,7 @@ fn every_type_in_every_wrap(kind: VaultKind, [rsa, ec, oct]: [&str; 3]) {
             KeyType::Rsa { .. } => rsa,
             KeyType::Ec { .. } => ec,
             KeyType::Oct { .. } => oct,
+            KeyType::Akp { .. } => panic!("none is among them"),
         };
         let mut first: Option<Vec<u8>> = None;
         for enc in Wrap::ALL {

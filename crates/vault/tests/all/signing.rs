@@ -2,7 +2,9 @@
 
 use aws_lc_rs::digest::{SHA256, SHA384, SHA512, digest};
 use aws_lc_rs::signature::{self, RsaPublicKeyComponents, UnparsedPublicKey};
-use skerry_keys::{Curve, CustodyError, KeyType, OctBits, PublicKey, RsaBits, SignAlgorithm, SignError, VerifyError};
+use skerry_keys::{
+    Curve, CustodyError, KeyType, MlDsa, OctBits, OpenError, PublicKey, RsaBits, SignAlgorithm, SignError, VerifyError,
+};
 use skerry_policy::permit::Version;
 use skerry_vault::Refusal;
 use skerry_vault::command::{AttributesInput, Changes, KeyOp, NewKey, Operation};
@@ -48,6 +50,15 @@ fn oracle(public: &PublicKey, algorithm: SignAlgorithm, signature: &[u8]) -> boo
             UnparsedPublicKey::new(ec, point).verify(MESSAGE, signature).is_ok()
         }
         PublicKey::Oct => false,
+        PublicKey::Akp { set, key } => {
+            let ml_dsa = match set {
+                MlDsa::S44 => &signature::ML_DSA_44,
+                MlDsa::S65 => &signature::ML_DSA_65,
+                MlDsa::S87 => &signature::ML_DSA_87,
+            };
+            // Of ML-DSA the digest is the message.
+            UnparsedPublicKey::new(ml_dsa, key).verify(&digest_for(algorithm), signature).is_ok()
+        }
     }
 }
 
@@ -79,7 +90,7 @@ fn every_algorithm_with_every_type() {
             }
         }
     }
-    assert!(scene.story() == made("key-created", 7), "signatures are not on record so far");
+    assert!(scene.story() == made("key-created", 10), "signatures are not on record so far");
 }
 
 /// Octets of a signature (key-vault spec 2.4).
@@ -88,20 +99,31 @@ fn len(key_type: KeyType) -> usize {
         KeyType::Rsa { bits } => bits.bits() / 8,
         KeyType::Ec { curve } => 2 * curve.field_len(),
         KeyType::Oct { .. } => 0,
+        KeyType::Akp { set: MlDsa::S44 } => 2420,
+        KeyType::Akp { set: MlDsa::S65 } => 3309,
+        KeyType::Akp { set: MlDsa::S87 } => 4627,
     }
 }
 
-/// A symmetric key neither signs nor verifies, whatever its key_ops say.
+/// A symmetric key signs by HMAC alone, whatever its key_ops say, and verifies what it signed.
 #[test]
-fn symmetric_keys_do_not_sign() {
+fn symmetric_keys_sign_by_hmac_alone() {
     let scene = Setup::default().bare();
-    scene.create(KEY, KeyType::Oct { bits: OctBits::B256 });
+    let key_type = KeyType::Oct { bits: OctBits::B256 };
+    scene.create(KEY, key_type);
     for algorithm in SignAlgorithm::ALL {
         let digest = digest_for(algorithm);
         let signed = scene.sign_at(KEY, None, algorithm, &digest, NOW);
-        assert_eq!(signed.err(), Some(Refusal::Sign(SignError::Symmetric)));
-        let refused = VerifyError::Algorithm { algorithm, key_type: None };
-        assert_eq!(scene.check_at(KEY, algorithm, &digest, &[0; 64], NOW), Err(Refusal::Verify(refused)));
+        let check = |signature: &[u8]| scene.check_at(KEY, algorithm, &digest, signature, NOW);
+        if algorithm.fits(key_type) {
+            let signature = signed.unwrap().value;
+            assert_eq!(Some(signature.len()), algorithm.digest_len());
+            assert_eq!((check(&signature), check(&[0; 64])), (Ok(true), Ok(false)), "{algorithm:?}");
+            continue;
+        }
+        assert_eq!(signed.err(), Some(Refusal::Sign(SignError::Algorithm { algorithm, key_type })));
+        let refused = VerifyError::Algorithm { algorithm, key_type: Some(key_type) };
+        assert_eq!(check(&[0; 64]), Err(Refusal::Verify(refused)));
     }
     scene.create("control", EC);
     assert!(scene.sign("control").is_ok());
@@ -270,7 +292,7 @@ fn signer_is_dropped_with_the_right_to_sign() {
             version.material = material;
         });
         crate::database::write(&scene.store, &swapped);
-        let refused = Refusal::Sign(SignError::Custody(CustodyError::Integrity));
+        let refused = Refusal::Open(OpenError::Custody(CustodyError::Integrity));
         assert_eq!(scene.sign(KEY).err(), Some(refused), "{way}");
         assert_eq!(scene.key(KEY).head.id, key.head.id);
     }
