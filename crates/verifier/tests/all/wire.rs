@@ -111,7 +111,7 @@ fn either_alphabet_is_read() {
     for text in ["_-8", "_-8=", "/+8", "/+8="] {
         let request = spelled(text).unwrap();
         assert_eq!((&request.report, &request.chain_pem), (&bytes, &bytes));
-        assert_eq!(request.uvm, [bytes.clone()]);
+        assert_eq!(request.uvm, vec![bytes.clone()]);
         assert_eq!(request.runtime_data.unwrap().bytes, bytes);
     }
     for text in ["_+8", "/-8=", "/+9", "/+8==", "/+8\n", " /+8"] {
