@@ -1,4 +1,5 @@
-//! Attest requests for SEV-SNP: what is read is written and read again as the same, and nothing is real hardware's.
+//! Attest requests for SEV-SNP: what is read is written and read again as the same, one that has a draft policy asks for no
+//! token, and nothing is real hardware's.
 //!
 //! Without NUL an input is a body. With one it is report, PEM chain, UVM endorsement, runtime data, init data and nonce,
 //! before they are encoded.
@@ -11,7 +12,7 @@ use skerry_attestation_result::{IssuerUrl, TokenSigner};
 use skerry_fuzz::{now, parts};
 use skerry_jose::json::Object;
 use skerry_jose::{Algorithm, SigningKey, b64};
-use skerry_verifier::wire::SnpRequest;
+use skerry_verifier::wire::{Asked, SnpRequest, WireError};
 use skerry_verifier::{Verifier, VerifierConfig};
 
 static VERIFIER: LazyLock<Verifier> = LazyLock::new(|| {
@@ -28,7 +29,14 @@ fuzz_target!(|data: &[u8]| {
 });
 
 fn read(body: &[u8]) {
-    let Ok(request) = SnpRequest::parse(body) else { return };
+    let request = match Asked::parse(body) {
+        Ok(Asked::Token(request)) => request,
+        Ok(Asked::Draft(request, _)) => {
+            assert_eq!(SnpRequest::parse(body), Err(WireError::Draft));
+            request
+        }
+        Err(error) => return assert_eq!(SnpRequest::parse(body), Err(error)),
+    };
     let again = SnpRequest::parse(request.to_body().as_bytes()).expect("a request that was read is written and read");
     assert_eq!(again, request);
     assert!(VERIFIER.verify(&request, now()).is_err(), "taken for real hardware");

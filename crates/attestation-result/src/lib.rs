@@ -17,4 +17,4 @@ pub use authority::{Authority, ClaimedToken, TokenError, TokenText, TrustedResul
 pub use issuer::{IssuerUrl, IssuerUrlError};
 pub use result::{AttestationResult, Provenance};
 pub use target::{TargetKey, TargetKeyError};
-pub use token::{AttestationToken, TokenSigner, key_id, unix_secs};
+pub use token::{AttestationToken, DraftToken, TokenSigner, key_id, unix_secs};

@@ -7,7 +7,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::digest;
-use skerry_jose::json::{Object, Value};
+use skerry_jose::json::Object;
 use skerry_jose::{JwkSet, ProtectedHeader, SigningError, SigningKey, VerifyingKey, b64};
 
 use crate::issuer::IssuerUrl;
@@ -31,6 +31,23 @@ impl AttestationToken {
     }
 }
 
+/// What a token would say, in its form and signed by nobody, made by [`TokenSigner::draft`]. Its `alg` is `none`, so that
+/// no Relying Party believes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DraftToken(String);
+
+impl DraftToken {
+    /// The compact form, whose last part is empty.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The compact form, owned.
+    pub fn into_string(self) -> String {
+        self.0
+    }
+}
+
 /// An issuer's name and key, and what follows from them for every token.
 pub struct TokenSigner {
     issuer: IssuerUrl,
@@ -43,12 +60,7 @@ impl TokenSigner {
     /// Binds a signing key to an issuer. `jku` is `<issuer>/certs`.
     pub fn new(issuer: IssuerUrl, key: SigningKey) -> TokenSigner {
         let kid = key_id(key.spki_der());
-        let mut header = Object::new();
-        header.insert("alg", key.algorithm().name());
-        header.insert("jku", format!("{}/certs", issuer.as_str().trim_end_matches('/')));
-        header.insert("kid", kid.as_str());
-        header.insert("typ", "JWT");
-        let header = ProtectedHeader::new(&Value::Object(header).to_json());
+        let header = ProtectedHeader::new(&header(key.algorithm().name(), &issuer, &kid));
         TokenSigner { issuer, key, kid, header }
     }
 
@@ -77,6 +89,17 @@ impl TokenSigner {
 
     /// Signs a result. `jti` is 32 random bytes of the caller's.
     pub fn sign(&self, result: &AttestationResult, jti: [u8; 32]) -> Result<AttestationToken, SigningError> {
+        self.header.sign(self.payload(result, jti).as_bytes(), &self.key).map(AttestationToken)
+    }
+
+    /// Writes a result for nobody to believe, as the service answers for a draft policy: `alg` is `none`, `jku` and `kid`
+    /// are those of signed tokens, the signature is empty (recorded). `jti` is 32 random bytes of the caller's.
+    pub fn draft(&self, result: &AttestationResult, jti: [u8; 32]) -> DraftToken {
+        let header = header("none", &self.issuer, &self.kid);
+        DraftToken(format!("{}.{}.", b64::encode(header), b64::encode(self.payload(result, jti))))
+    }
+
+    fn payload(&self, result: &AttestationResult, jti: [u8; 32]) -> String {
         let issued = unix_secs(result.issued());
         let mut claims = result.claims().clone();
         claims.insert("exp", issued.saturating_add(TOKEN_LIFETIME_SECS));
@@ -85,10 +108,15 @@ impl TokenSigner {
         claims.insert("jti", hex::encode(jti));
         claims.insert("nbf", issued);
         claims.insert(names::VERSION, "1.0");
-        let mut claims = Value::Object(claims);
         claims.sort();
-        self.header.sign(claims.to_json().as_bytes(), &self.key).map(AttestationToken)
+        claims.to_json()
     }
+}
+
+/// Four members, sorted.
+fn header(algorithm: &str, issuer: &IssuerUrl, kid: &str) -> String {
+    let jku = format!("{}/certs", issuer.as_str().trim_end_matches('/'));
+    Object::new().with("alg", algorithm).with("jku", jku).with("kid", kid).with("typ", "JWT").to_json()
 }
 
 /// Seconds since the epoch, as NumericDate counts them (RFC 7519, 2); times before it count as the epoch itself.

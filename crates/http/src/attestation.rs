@@ -15,12 +15,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{HeaderValue, WWW_AUTHENTICATE};
 use http::{Method, StatusCode};
-use skerry_attestation_result::{AttestationToken, names};
+use skerry_attestation_result::{AttestationToken, DraftToken, names};
 use skerry_jose::json::Object;
 use skerry_policy::attestation::{AppraisalPolicy, DefaultPolicy, EvidenceType};
-use skerry_verifier::Verifier;
 use skerry_verifier::limits::BODY_BYTES_MAX;
-use skerry_verifier::wire::SnpRequest;
+use skerry_verifier::wire::Asked;
+use skerry_verifier::{AttestError, Verifier};
 
 use crate::machine::Machine;
 use crate::pool::Pool;
@@ -129,13 +129,8 @@ impl Surface {
         built(kind)?;
         let body = request.body(BODY_BYTES_MAX).await.map_err(|error| refuse_body(&error))?;
         let (verifier, machine) = (Arc::clone(&self.verifier), self.machine.clone());
-        let attest = move || {
-            let request = SnpRequest::parse(&body)?;
-            verifier.attest(&request, machine.now(), &mut *machine.randomness())
-        };
-        let token = self.pool.run(attest).await.map_err(refuse_pool)?;
-        let token = token.map(AttestationToken::into_string).map_err(|error| refuse_attest(&error))?;
-        Ok(token_reply(token))
+        let token = self.pool.run(move || token(&verifier, &body, &machine)).await.map_err(refuse_pool)?;
+        token.map(token_reply).map_err(|error| refuse_attest(&error))
     }
 
     async fn policy(&self, kind: EvidenceType) -> Result<Reply, Reply> {
@@ -174,6 +169,18 @@ impl Surface {
             }
             Denied::Forbidden => refuse(StatusCode::FORBIDDEN, "Forbidden", &text),
             Denied::Unavailable => Reply::busy(),
+        }
+    }
+}
+
+/// A token, or for a draft policy one that nobody signed. The client finds both in one place (recorded).
+fn token(verifier: &Verifier, body: &[u8], machine: &Machine) -> Result<String, AttestError> {
+    let asked = Asked::parse(body)?;
+    let (now, mut randomness) = (machine.now(), machine.randomness());
+    match asked {
+        Asked::Token(request) => verifier.attest(&request, now, &mut *randomness).map(AttestationToken::into_string),
+        Asked::Draft(request, draft) => {
+            verifier.attest_draft(&request, &draft, now, &mut *randomness).map(DraftToken::into_string)
         }
     }
 }

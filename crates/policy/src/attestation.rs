@@ -31,14 +31,14 @@ impl AppraisalPolicy {
         AppraisalPolicy { text: SNP_DEFAULT, hash: hash(SNP_DEFAULT) }
     }
 
-    /// Reads a policy text: exactly one of the known defaults, byte for byte.
-    pub fn parse(text: &str) -> Result<AppraisalPolicy, PolicyParsingError> {
+    /// Reads a policy text for evidence of this type: exactly one of the known defaults for it, byte for byte.
+    pub fn parse(kind: EvidenceType, text: &str) -> Result<AppraisalPolicy, PolicyParsingError> {
         if text.len() > TEXT_BYTES_MAX {
             return Err(PolicyParsingError::TooLarge { len: text.len(), max: TEXT_BYTES_MAX });
         }
-        let known = KNOWN.into_iter().find(|known| *known == text);
+        let known = KNOWN.into_iter().find(|known| *known == (kind, text));
         let unknown = || PolicyParsingError::Unknown { hash: hash(text) };
-        known.map(|text| AppraisalPolicy { text, hash: hash(text) }).ok_or_else(unknown)
+        known.map(|(_, text)| AppraisalPolicy { text, hash: hash(text) }).ok_or_else(unknown)
     }
 
     /// The text.
@@ -132,10 +132,11 @@ const SGX_DEFAULT: &str = concat!(
     "};",
 );
 
-const KNOWN: [&str; 3] = [
-    SNP_DEFAULT,
-    "version= 1.0;\n\nauthorizationrules\n{\n    => permit();\n};",
-    "version= 1.0;\n\nauthorizationrules\n{\n    => permit();\n};\n\nissuancerules\n{\n};",
+/// Texts whose hashes real tokens of that type have, and that permit all and issue nothing.
+const KNOWN: [(EvidenceType, &str); 3] = [
+    (EvidenceType::SevSnpVm, SNP_DEFAULT),
+    (EvidenceType::SevSnpVm, "version= 1.0;\n\nauthorizationrules\n{\n    => permit();\n};"),
+    (EvidenceType::TdxVm, "version= 1.0;\n\nauthorizationrules\n{\n    => permit();\n};\n\nissuancerules\n{\n};"),
 ];
 
 #[cfg(test)]
@@ -144,7 +145,7 @@ mod tests {
 
     #[test]
     fn known_texts_have_the_hashes_of_real_tokens() {
-        let hashes: Vec<_> = KNOWN.into_iter().map(hash).collect();
+        let hashes: Vec<_> = KNOWN.into_iter().map(|(_, text)| hash(text)).collect();
         assert_eq!(
             hashes,
             [
@@ -171,7 +172,22 @@ mod tests {
 
     #[test]
     fn a_default_that_issues_claims_is_shown_and_not_evaluated() {
-        assert_eq!(AppraisalPolicy::parse(SGX_DEFAULT), Err(PolicyParsingError::Unknown { hash: hash(SGX_DEFAULT) }));
+        for kind in EvidenceType::ALL {
+            let unknown = PolicyParsingError::Unknown { hash: hash(SGX_DEFAULT) };
+            assert_eq!(AppraisalPolicy::parse(kind, SGX_DEFAULT), Err(unknown), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_text_is_a_policy_for_its_own_type() {
+        for (own, text) in KNOWN {
+            for kind in EvidenceType::ALL {
+                let unknown = PolicyParsingError::Unknown { hash: hash(text) };
+                let expected = if kind == own { Ok(text) } else { Err(unknown) };
+                let policy = AppraisalPolicy::parse(kind, text);
+                assert_eq!(policy.as_ref().map(AppraisalPolicy::text), expected.as_ref().copied(), "{kind:?}");
+            }
+        }
     }
 
     #[test]
@@ -189,10 +205,13 @@ mod tests {
     #[test]
     fn any_other_text_is_refused_however_close() {
         let text = "version= 1.0;authorizationrules{=> permit(); };";
-        assert_eq!(AppraisalPolicy::parse(text), Err(PolicyParsingError::Unknown { hash: hash(text) }));
+        assert_eq!(
+            AppraisalPolicy::parse(EvidenceType::SevSnpVm, text),
+            Err(PolicyParsingError::Unknown { hash: hash(text) })
+        );
         let long = " ".repeat(TEXT_BYTES_MAX + 1);
         let too_large = PolicyParsingError::TooLarge { len: long.len(), max: TEXT_BYTES_MAX };
-        assert_eq!(AppraisalPolicy::parse(&long), Err(too_large));
-        assert_eq!(AppraisalPolicy::parse(SNP_DEFAULT), Ok(AppraisalPolicy::snp_default()));
+        assert_eq!(AppraisalPolicy::parse(EvidenceType::SevSnpVm, &long), Err(too_large));
+        assert_eq!(AppraisalPolicy::parse(EvidenceType::SevSnpVm, SNP_DEFAULT), Ok(AppraisalPolicy::snp_default()));
     }
 }

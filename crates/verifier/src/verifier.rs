@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use rand_core::CryptoRng;
-use skerry_attestation_result::{AttestationResult, AttestationToken, Provenance, TokenSigner, names};
+use skerry_attestation_result::{AttestationResult, AttestationToken, DraftToken, Provenance, TokenSigner, names};
 use skerry_evidence::anchors::{self, Anchors};
 use skerry_evidence::evidence::{BindingError, BoundEvidence, UvmMismatch, VerifiedEvidence};
 use skerry_evidence::limits::Limits;
@@ -138,12 +138,32 @@ impl Verifier {
         now: SystemTime,
         rng: &mut dyn CryptoRng,
     ) -> Result<AttestationToken, AttestError> {
+        let result = self.result(request, &self.config.policy, now)?;
+        self.signer.sign(&result, jti(rng)).map_err(AttestError::Signing)
+    }
+
+    /// What [`attest`](Self::attest) would say if `draft` were the policy: every other step is the same, the floor too, and
+    /// what comes of it is signed by nobody. Nobody vouches for `request` or `draft`.
+    pub fn attest_draft(
+        &self,
+        request: &SnpRequest,
+        draft: &AppraisalPolicy,
+        now: SystemTime,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<DraftToken, AttestError> {
+        let result = self.result(request, draft, now)?;
+        Ok(self.signer.draft(&result, jti(rng)))
+    }
+
+    fn result(
+        &self,
+        request: &SnpRequest,
+        policy: &AppraisalPolicy,
+        now: SystemTime,
+    ) -> Result<AttestationResult, AttestError> {
         let verified = self.verify(request, now)?;
         let bound = self.bind(verified, request)?;
-        let result = self.appraise(&bound, request, now)?;
-        let mut jti = [0; 32];
-        rng.fill_bytes(&mut jti);
-        self.signer.sign(&result, jti).map_err(AttestError::Signing)
+        self.appraise(&bound, request, policy, now)
     }
 
     /// The first half of the flow: authentic evidence, whatever it says.
@@ -188,6 +208,7 @@ impl Verifier {
         &self,
         bound: &BoundEvidence,
         request: &SnpRequest,
+        policy: &AppraisalPolicy,
         now: SystemTime,
     ) -> Result<AttestationResult, AttestError> {
         let evidence = bound.evidence();
@@ -200,7 +221,7 @@ impl Verifier {
             claims.insert(names::COMPLIANCE_STATUS, "azure-compliant-uvm");
         }
         insert_data(&mut claims, request)?;
-        claims.insert(names::POLICY_HASH, self.config.policy.hash());
+        claims.insert(names::POLICY_HASH, policy.hash());
         if let Some(nonce) = &request.nonce {
             claims.insert("nonce", nonce.as_str());
         }
@@ -210,6 +231,12 @@ impl Verifier {
         };
         Ok(AttestationResult::assertion(self.signer.issuer().clone(), claims, provenance, now))
     }
+}
+
+fn jti(rng: &mut dyn CryptoRng) -> [u8; 32] {
+    let mut jti = [0; 32];
+    rng.fill_bytes(&mut jti);
+    jti
 }
 
 /// The data that was bound, as the objects they are. Their bytes were hashed before anything was read from them.

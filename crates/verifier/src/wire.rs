@@ -1,6 +1,7 @@
 //! The attest request for SEV-SNP, as Microsoft's clients send it (attestation spec 1.3, 6; observed from the sidecar).
 //!
-//! `{"report": b64url(JSON {"SnpReport", "VcekCertChain", "Endorsements"}), "runtimeData"?, "initTimeData"?, "nonce"?}`.
+//! `{"report": b64url(JSON {"SnpReport", "VcekCertChain", "Endorsements"}), "runtimeData"?, "initTimeData"?, "nonce"?,
+//! "draftPolicyForAttestation"?}`.
 //! Members are base64url or base64, padded or not; their names are compared without case, and unknown ones are ignored, as
 //! the service does. A name that comes twice, in whatever case, is refused: two readers must not read two requests. What
 //! the members hold is strict from there on.
@@ -9,6 +10,7 @@ use std::collections::HashSet;
 
 use skerry_jose::b64;
 use skerry_jose::json::{self, Object, Value};
+use skerry_policy::attestation::{AppraisalPolicy, EvidenceType, PolicyParsingError};
 
 use crate::limits;
 
@@ -35,8 +37,10 @@ pub enum WireError {
     DataType,
     #[error("more than {} UVM endorsements", limits::UVM_MAX)]
     TooManyUvm,
-    #[error("member draftPolicyForAttestation is not supported yet")]
-    DraftPolicy,
+    #[error("member draftPolicyForAttestation")]
+    DraftPolicy(#[source] PolicyParsingError),
+    #[error("member draftPolicyForAttestation asks for a draft, where a token is asked for")]
+    Draft,
 }
 
 /// Data that evidence binds: the bytes that were hashed, and for JSON what they say.
@@ -65,14 +69,41 @@ pub struct SnpRequest {
     pub nonce: Option<String>,
 }
 
-impl SnpRequest {
-    /// Reads a request body.
-    pub fn parse(body: &[u8]) -> Result<SnpRequest, WireError> {
+/// What a body asks for. Whoever asks under a policy of their own gets nothing that is signed, so these are two.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// A token, by the policy that is configured.
+    Token(SnpRequest),
+    /// What a token would say, by this policy instead.
+    Draft(SnpRequest, AppraisalPolicy),
+}
+
+impl Asked {
+    /// Reads a request body. A draft policy is plain text (recorded).
+    pub fn parse(body: &[u8]) -> Result<Asked, WireError> {
         let body = object("body", body, &limits::BODY)?;
         let body = Members::of("body", &body)?;
-        if body.get("draftPolicyForAttestation").is_some_and(|draft| !draft.is_null()) {
-            return Err(WireError::DraftPolicy);
+        let draft =
+            text(body, "draftPolicyForAttestation")?.map(|text| AppraisalPolicy::parse(EvidenceType::SevSnpVm, text));
+        let draft = draft.transpose().map_err(WireError::DraftPolicy)?;
+        let request = SnpRequest::of(body)?;
+        Ok(match draft {
+            None => Asked::Token(request),
+            Some(draft) => Asked::Draft(request, draft),
+        })
+    }
+}
+
+impl SnpRequest {
+    /// Reads a request body that asks for a token.
+    pub fn parse(body: &[u8]) -> Result<SnpRequest, WireError> {
+        match Asked::parse(body)? {
+            Asked::Token(request) => Ok(request),
+            Asked::Draft(..) => Err(WireError::Draft),
         }
+    }
+
+    fn of(body: Members<'_>) -> Result<SnpRequest, WireError> {
         let report = bytes(body, "report")?.ok_or(WireError::Missing("report"))?;
         let report = object("report", &report, &limits::BODY)?;
         let report = Members::of("report", &report)?;

@@ -1,7 +1,7 @@
 use skerry_attestation_result::limits::TOKEN_LIFETIME_SECS;
-use skerry_attestation_result::{AttestationResult, IssuerUrl, Provenance};
-use skerry_jose::b64;
+use skerry_attestation_result::{AttestationResult, IssuerUrl, Provenance, TokenError};
 use skerry_jose::json::Object;
+use skerry_jose::{JwsError, b64};
 
 use crate::support::*;
 
@@ -28,6 +28,30 @@ fn token_has_the_recorded_form() {
             r#"{{"exp":{exp},"iat":{NOW},"iss":"{ISSUER}","jti":"{jti}","nbf":{NOW},"x-ms-a":{{"a":2,"z":1}},"x-ms-b":1,"x-ms-ver":"1.0"}}"#
         )
     );
+}
+
+/// A draft is a token's payload under a header that says that nobody signed it (recorded), and nobody believes it, nor with
+/// another's signature.
+#[test]
+fn draft_has_the_recorded_form_and_is_not_believed() {
+    let claims = object(r#"{"x-ms-b":1,"x-ms-a":{"z":1,"a":2}}"#);
+    let issuer = IssuerUrl::parse(ISSUER).unwrap();
+    let result = AttestationResult::assertion(issuer, claims, Provenance::Real, now());
+    let signer = signer(ISSUER);
+    let signed = signer.sign(&result, [7; 32]).unwrap().into_string();
+    let draft = signer.draft(&result, [7; 32]);
+    let [header, payload, signature] = draft.as_str().split('.').collect::<Vec<_>>().try_into().unwrap();
+    let kid = signer.kid();
+    assert_eq!(
+        String::from_utf8(b64::decode(header).unwrap()).unwrap(),
+        format!(r#"{{"alg":"none","jku":"{ISSUER}/certs","kid":"{kid}","typ":"JWT"}}"#)
+    );
+    assert_eq!((Some(payload), signature), (signed.split('.').nth(1), ""));
+    let none = || Some(TokenError::Jws(JwsError::Algorithm("none".into())));
+    assert_eq!(authority().verify(draft.as_str(), now()).err(), none());
+    let spliced = format!("{}{}", draft.as_str(), signed.split('.').nth(2).unwrap());
+    assert_eq!(authority().verify(&spliced, now()).err(), none());
+    assert!(authority().verify(&signed, now()).is_ok());
 }
 
 /// Provenance is set from the evidence's anchors, whatever the claims said.

@@ -53,7 +53,7 @@ pub(super) fn refuse_pool(error: PoolError) -> Reply {
 fn code(error: &AttestError) -> Option<&'static str> {
     match error {
         AttestError::Signing(_) => None,
-        AttestError::Request(WireError::DraftPolicy) => Some("InvalidOperation"),
+        AttestError::Request(WireError::DraftPolicy(_) | WireError::Draft) => Some("InvalidOperation"),
         AttestError::Request(_) | AttestError::Binding(_) | AttestError::BinaryRuntimeData => Some("InvalidParameter"),
         AttestError::Floor(_) => Some("PolicyEvaluationError"),
         _ => Some("InvalidQuote"),

@@ -4,14 +4,14 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, OnceLock};
 
 use http::HeaderValue;
-use skerry_attestation_result::{Authority, IssuerUrl, TokenSigner};
+use skerry_attestation_result::{Authority, IssuerUrl, TokenError, TokenSigner};
 use skerry_evidence::snp::Generation;
 use skerry_evidence::uvm::TrustList;
 use skerry_http::attestation::{Config, Denied, ResultSigner, Surface};
 use skerry_http::{Limits, Pool, Surface as Surfaces};
 use skerry_jose::json::{self, Object, Value};
 use skerry_jose::limits::JwsLimits;
-use skerry_jose::{Algorithm, JwkSet, SigningKey, Unverified, b64};
+use skerry_jose::{Algorithm, JwkSet, JwsError, SigningKey, Unverified, b64};
 use skerry_policy::attestation::AppraisalPolicy;
 use skerry_simulator::{ChipConfig, Root, TeeConfig, UVM_FEED, UvmSigner};
 use skerry_testkit::seeded;
@@ -198,6 +198,57 @@ fn less_may_be_sent() {
     });
 }
 
+/// Under a draft policy the answer says what a token would say with the draft's hash, in the form that was recorded for SGX:
+/// nobody signed it, and so nobody believes it.
+#[test]
+fn drafts_are_answered_and_signed_by_nobody() {
+    runtime().block_on(async {
+        let site = Site::of(surface()).await;
+        for (name, text, hash) in [
+            ("draftPolicyForAttestation", SNP_RECORDED, "9NY0VnTQ-IiBriBplVUpFbczcDaEBUwsiFYAzHu_gco"),
+            ("DraftPolicyForAttestation", SNP_DOCUMENTED, "LTPRQQju-FejAwdYihF8YV_c2XWebG9joKvrHKc3bxs"),
+        ] {
+            let body = sidecar_body().with(name, text);
+            let response = attest(&site, "/attest/SevSnpVm?api-version=2022-08-01", &body).await;
+            assert_eq!(response.status, 200, "{}", response.body);
+            let token = response.json().get("token").unwrap().as_str().unwrap().to_owned();
+            let [header, claims, signature] = token.split('.').collect::<Vec<_>>().try_into().unwrap();
+            let part = |text| json::parse(&b64::decode(text).unwrap(), &skerry_jose::limits::JSON).unwrap();
+            let (header, claims) = (part(header).into_object().unwrap(), part(claims).into_object().unwrap());
+            assert_eq!((self::text(&header, "alg"), signature), (Some("none"), ""));
+            let published = site.get("/certs").await;
+            let keys = JwkSet::parse(published.body.as_bytes(), &skerry_jose::limits::JSON).unwrap();
+            assert!(published.body.contains(self::text(&header, "kid").unwrap()));
+            assert_eq!(self::text(&claims, "x-ms-policy-hash"), Some(hash));
+            assert_eq!(self::text(&claims, "iss"), Some(ISSUER));
+            assert!(claims.get("x-ms-policy-signer").is_none());
+            let authority = Authority::with_keys(IssuerUrl::parse(ISSUER).unwrap(), keys);
+            let none = TokenError::Jws(JwsError::Algorithm("none".into()));
+            assert_eq!(authority.verify(&token, now()).err(), Some(none));
+        }
+        let nulled = sidecar_body().with("draftPolicyForAttestation", Value::Null);
+        claims(&site, &attest(&site, "/attest/SevSnpVm?api-version=2022-08-01", &nulled).await).await;
+    });
+}
+
+const SNP_RECORDED: &str = "version= 1.0;authorizationrules{=> permit();};";
+const SNP_DOCUMENTED: &str = "version= 1.0;\n\nauthorizationrules\n{\n    => permit();\n};";
+
+/// Members' names in another case, and everything in the standard alphabet, are the same request.
+#[test]
+fn members_are_read_leniently() {
+    runtime().block_on(async {
+        let site = Site::of(surface()).await;
+        let standard = |octets: &[u8]| b64::encode_standard(octets);
+        let runtime = Object::new().with("Data", standard(RUNTIME)).with("DataType", "json");
+        let report = b64::decode_lenient(report(true)).unwrap();
+        let body = Object::new().with("Report", standard(&report)).with("RuntimeData", runtime).with("NONCE", "n");
+        let claims = claims(&site, &attest(&site, "/attest/SevSnpVm?api-version=2022-08-01", &body).await).await;
+        assert_eq!(claims.get("x-ms-runtime").unwrap().to_json(), r#"{"keys":[]}"#);
+        assert_eq!(text(&claims, "nonce"), Some("n"));
+    });
+}
+
 /// Each thing that is wrong with a request is 400 with its code, and a reason for its sender.
 #[test]
 fn refusals_have_their_codes() {
@@ -219,9 +270,19 @@ fn refusals_have_their_codes() {
                 "request: member draft",
             ),
             (
-                body.with("draftPolicyForAttestation", AppraisalPolicy::snp_default().text()),
+                body.clone().with("DRAFTPOLICYFORATTESTATION", SNP_RECORDED.to_uppercase()),
                 "InvalidOperation",
-                "request: member draft",
+                "request: member draftPolicyForAttestation: not one of the known default policies",
+            ),
+            (
+                body.clone().with("draftPolicyForAttestation", true),
+                "InvalidParameter",
+                "request: member draftPolicyForAttestation has the wrong JSON type",
+            ),
+            (
+                body.with("Report", "AAAA"),
+                "InvalidParameter",
+                "request: a member of body comes twice in different case",
             ),
         ] {
             let response = attest(&site, "/attest/SevSnpVm?api-version=2022-08-01", &body).await;

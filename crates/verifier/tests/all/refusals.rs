@@ -1,10 +1,12 @@
+use skerry_attestation_result::{Authority, TokenError};
 use skerry_evidence::evidence::{BindingError, UvmMismatch};
 use skerry_evidence::limits::Limits;
 use skerry_evidence::snp::{
     ChainError, Crl, CrlPolicy, Generation, Options, ParseError, ReportError, Role, TcbVersion,
 };
 use skerry_evidence::uvm::UvmError;
-use skerry_policy::attestation::AppraisalPolicy;
+use skerry_jose::{JwsError, b64};
+use skerry_policy::attestation::{AppraisalPolicy, EvidenceType};
 use skerry_simulator::{ChipConfig, TeeConfig, UVM_FEED};
 use skerry_verifier::wire::Data;
 use skerry_verifier::{AttestError, Floor, FloorRefusal, VerifierConfig};
@@ -25,6 +27,35 @@ fn unspoilt_evidence_gets_a_token() {
     assert_eq!(claims.get("x-ms-runtime").unwrap().to_json(), r#"{"b":{"a":2,"z":1},"keys":[]}"#);
     assert_eq!(claims.get("x-skerry-simulated").and_then(|value| value.as_bool()), Some(true));
     assert!(claims.get("x-ms-compliance-status").is_none());
+}
+
+/// Under a draft policy the answer is the token's payload but for the policy's hash, no authority believes it, and nothing
+/// that is refused without a draft is let through with one.
+#[test]
+fn a_draft_changes_the_hash_and_nothing_else() {
+    let text = "version= 1.0;\n\nauthorizationrules\n{\n    => permit();\n};";
+    let draft = AppraisalPolicy::parse(EvidenceType::SevSnpVm, text).unwrap();
+    let verifier = verifier(config());
+    let good = request(TeeConfig::default());
+    let token = verifier.attest(&good, now(), &mut rng()).unwrap();
+    let drafted = verifier.attest_draft(&good, &draft, now(), &mut rng()).unwrap();
+    let [_, body, signature] = drafted.as_str().split('.').collect::<Vec<_>>().try_into().unwrap();
+    let body = String::from_utf8(b64::decode(body).unwrap()).unwrap();
+    assert_eq!(body, payload(&token).replace(AppraisalPolicy::snp_default().hash(), draft.hash()));
+    assert!(body.contains("\"x-ms-policy-hash\":\"LTPRQQju-FejAwdYihF8YV_c2XWebG9joKvrHKc3bxs\""));
+    assert_eq!(signature, "");
+    let authority = Authority::built_in(verifier.signer()).unwrap();
+    let none = TokenError::Jws(JwsError::Algorithm("none".into()));
+    assert_eq!(authority.verify(drafted.as_str(), now()).err(), Some(none));
+    assert!(authority.verify(token.as_str(), now()).is_ok());
+    let debug = request(TeeConfig { policy: DEBUG, ..TeeConfig::default() });
+    let mut spliced = good.clone();
+    spliced.runtime_data = Some(Data::json(b"{}").unwrap());
+    let foreign = request_of(&chip(other_root()), TeeConfig::default());
+    for refused in [debug, spliced, foreign] {
+        let error = verifier.attest(&refused, now(), &mut rng()).unwrap_err();
+        assert_eq!(verifier.attest_draft(&refused, &draft, now(), &mut rng()), Err(error));
+    }
 }
 
 /// Authentic but not acceptable, rule by rule: refused by the floor's rule of that name, accepted when it is loosened.

@@ -1,7 +1,8 @@
 use skerry_jose::b64;
 use skerry_jose::json::{Object, Value};
+use skerry_policy::attestation::{AppraisalPolicy, DefaultPolicy, EvidenceType, PolicyParsingError};
 use skerry_verifier::limits;
-use skerry_verifier::wire::{Data, SnpRequest, WireError};
+use skerry_verifier::wire::{Asked, Data, SnpRequest, WireError};
 
 fn report(members: Object) -> String {
     b64::encode(members.to_json())
@@ -60,7 +61,8 @@ fn names_have_no_case() {
         nonce: Some("n".into()),
     };
     assert_eq!(parse(body.clone()), Ok(spelled));
-    assert_eq!(parse(body.with("DraftPolicyForAttestation", "x")), Err(WireError::DraftPolicy));
+    let draft = body.with("DraftPolicyForAttestation", AppraisalPolicy::snp_default().text());
+    assert_eq!(parse(draft), Err(WireError::Draft));
 }
 
 /// A name that comes twice is refused, in one case or two, known or not; what differs in more than case is another name.
@@ -147,8 +149,41 @@ fn malformed_members_are_named() {
         inner.remove(name);
         assert_eq!(parse(Object::new().with("report", report(inner))), Err(WireError::Missing(name)));
     }
-    assert_eq!(parse(body().with("draftPolicyForAttestation", "x")), Err(WireError::DraftPolicy));
 }
+
+/// A draft that is a known default for SEV-SNP is that policy; any other is refused by its hash, however close, and the
+/// default of another type is another. Null is none.
+#[test]
+fn drafts_are_known_texts() {
+    let asked = |draft: &str| Asked::parse(body().with(DRAFT, draft).to_json().as_bytes());
+    let request = parse(body()).unwrap();
+    for text in [AppraisalPolicy::snp_default().text(), "version= 1.0;\n\nauthorizationrules\n{\n    => permit();\n};"]
+    {
+        let policy = AppraisalPolicy::parse(EvidenceType::SevSnpVm, text).unwrap();
+        assert_eq!(policy.text(), text);
+        assert_eq!(asked(text), Ok(Asked::Draft(request.clone(), policy)));
+        assert_eq!(parse(body().with(DRAFT, text)), Err(WireError::Draft));
+    }
+    let sgx = EvidenceType::SgxEnclave.default_policy();
+    let Some(DefaultPolicy::Text(sgx)) = sgx else { panic!("{sgx:?}") };
+    let tdx = "version= 1.0;\n\nauthorizationrules\n{\n    => permit();\n};\n\nissuancerules\n{\n};";
+    let recorded = "version=1.0; authorizationrules{=> permit();}; issuancerules{};";
+    let spaced = format!("{} ", AppraisalPolicy::snp_default().text());
+    for text in ["", "x", sgx, tdx, recorded, &spaced, &b64::encode(AppraisalPolicy::snp_default().text())] {
+        let unknown = AppraisalPolicy::parse(EvidenceType::SevSnpVm, text).unwrap_err();
+        assert!(matches!(unknown, PolicyParsingError::Unknown { .. }));
+        assert_eq!(asked(text), Err(WireError::DraftPolicy(unknown)), "{text:?}");
+    }
+    let long = "x".repeat(64 * 1024 + 1);
+    let too_large = PolicyParsingError::TooLarge { len: long.len(), max: 64 * 1024 };
+    assert_eq!(asked(&long), Err(WireError::DraftPolicy(too_large)));
+    let other_type = Asked::parse(body().with(DRAFT, 1u64).to_json().as_bytes());
+    assert_eq!(other_type, Err(WireError::WrongType(DRAFT)));
+    let null = Asked::parse(body().with(DRAFT, Value::Null).to_json().as_bytes());
+    assert_eq!(null, Ok(Asked::Token(request)));
+}
+
+const DRAFT: &str = "draftPolicyForAttestation";
 
 /// Runtime data: JSON must be an object, of bounded size, and its type must be known.
 #[test]
