@@ -245,7 +245,7 @@ fn take(scene: &Scene, step: &Step, model: &Model, now: u64) -> Result<Option<Ke
                 immutable: Some(immutable),
             });
             let attributes = AttributesInput { enabled, ..AttributesInput::default() };
-            let changes = Changes { attributes, policy, tags: tag.map(tags), key_ops: None };
+            let changes = Changes { attributes, policy, tags: tag.map(tags), ..Changes::default() };
             scene.update_at(NAMES[name], version.map(|index| model.any_id(index)), &changes, now).map(Some)
         }
         Step::Delete { name } => scene.delete_at(NAMES[name], now).map(Some),
