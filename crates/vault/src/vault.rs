@@ -99,11 +99,11 @@ pub struct Vault {
 }
 
 impl Vault {
-    /// The vault of this id in this installation, with whatever keys are stored for it.
+    /// The vault of this id in this installation, with whatever keys are stored for it. Vaults may share a `signer`.
     pub fn new(
         config: VaultConfig,
         installation: Arc<Installation>,
-        signer: ReleaseSigner,
+        signer: Arc<ReleaseSigner>,
         pools: Pools,
     ) -> Result<Vault, VaultConfigError> {
         let VaultConfig { id, rules, authorities, floor } = config;
@@ -119,7 +119,7 @@ impl Vault {
             pages: keks.pages,
             installation,
             custody: Arc::new(keks.material),
-            signer: Arc::new(signer),
+            signer,
             authorities: Authorities::new(authorities)?,
             tokens: Tokens::default(),
             opened: Cache::new(OPENED_CACHED_MAX),

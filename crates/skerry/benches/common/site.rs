@@ -72,7 +72,7 @@ impl Site {
         let id = uuid::Builder::from_random_bytes(random()).into_uuid();
         let authorities = vec![TrustedAuthority::fixed(Authority::built_in(&actors.token_signer()?)?)];
         let config = VaultConfig { id, rules, authorities, floor: VaultFloor::default() };
-        let signer = ReleaseSigner::new(copy(&actors.signing)?, &actors.chain)?;
+        let signer = Arc::new(ReleaseSigner::new(copy(&actors.signing)?, &actors.chain)?);
         let vault = Vault::new(config, Arc::new(installation), signer, pools.clone())?;
         let access = Arc::new(access(id));
         let grant = access.grant(&caller(), *id.as_bytes(), Permission::Create)?;

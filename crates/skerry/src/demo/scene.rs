@@ -216,7 +216,7 @@ async fn services(
     };
     let floor = VaultFloor::default().danger().accept_simulated();
     let config = VaultConfig { id, rules, authorities: vec![authority], floor };
-    let vault = Vault::new(config, Arc::new(installation), ReleaseSigner::new(key, &chain)?, pools()?)?;
+    let vault = Vault::new(config, Arc::new(installation), Arc::new(ReleaseSigner::new(key, &chain)?), pools()?)?;
     Ok((verifier, vault, Roots::new(ca.root_der())?, folder))
 }
 

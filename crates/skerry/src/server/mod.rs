@@ -62,10 +62,13 @@ impl Assembled {
         let pools = vaults::pools(Arc::clone(&pool))?;
         let access = Arc::new(Access::new(settings.access));
         let parts = surfaces::Parts { tokens, callers, access, attestation, pool, machine: machine.clone() };
-        let (mut listeners, mut all) = (Vec::new(), Vaults::new());
+        let (mut listeners, mut all, mut signers) = (Vec::new(), Vaults::new(), vaults::Signers::default());
         for (listener, socket) in settings.listeners.into_iter().zip(sockets) {
             let served = match &listener.serves {
-                Serves::Vaults(own) => vaults::of_listener(own, &settings.vaults, &authorities, &installation, &pools)?,
+                Serves::Vaults(own) => {
+                    let (known, signer) = ((settings.vaults.as_slice(), &authorities), signers.of(&own.release)?);
+                    vaults::of_listener(own, known, &installation, &signer, &pools)?
+                }
                 Serves::Attestation | Serves::Identity | Serves::Metadata => Vaults::new(),
             };
             let surface = parts.surface(&listener, &served, &settings.issuers)?;

@@ -23,7 +23,8 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::jobs;
-use super::vaults::Vaults;
+use super::vaults::{Signers, Vaults};
+use crate::config::ReleaseKey;
 use crate::machine::rng;
 
 const VAULT: Uuid = Uuid::from_bytes([0x51; 16]);
@@ -86,14 +87,14 @@ impl Site {
 }
 
 /// An RSA key takes its time, and one will do.
-fn signer() -> ReleaseSigner {
+fn signer() -> Arc<ReleaseSigner> {
     static CERTIFIED: OnceLock<(Vec<u8>, Vec<Vec<u8>>)> = OnceLock::new();
     let (key, chain) = CERTIFIED.get_or_init(|| {
         let key = SigningKey::generate(Algorithm::Rs256).unwrap();
         let chain = Ca::generate("tests", at(NOW)).unwrap().issue(&key, &["kv1.example"], at(NOW)).unwrap();
         (key.to_pkcs8().unwrap().to_vec(), chain)
     });
-    ReleaseSigner::new(SigningKey::from_pkcs8(Algorithm::Rs256, key).unwrap(), chain).unwrap()
+    Arc::new(ReleaseSigner::new(SigningKey::from_pkcs8(Algorithm::Rs256, key).unwrap(), chain).unwrap())
 }
 
 fn at(secs: u64) -> SystemTime {
@@ -143,4 +144,18 @@ async fn start_finishes_a_purge_that_was_cut_short() {
     assert!(format!("{failure:?}").contains("vault kv1: what a purge or a restore left"), "{failure:?}");
     jobs::sweep(&site.vaults, &machine(NOW)).await.unwrap();
     assert_eq!(site.rows().await, 1, "a tombstone");
+}
+
+/// Listeners of one release key share what signs with it; a key of another chain is another.
+#[test]
+fn release_signers_are_shared() {
+    let certified = || {
+        let key = SigningKey::generate(Algorithm::Rs256).unwrap();
+        let chain = Ca::generate("tests", at(NOW)).unwrap().issue(&key, &["kv1.example"], at(NOW)).unwrap();
+        ReleaseKey { key: key.to_pkcs8().unwrap(), chain }
+    };
+    let (one, other, mut signers) = (certified(), certified(), Signers::default());
+    let (first, second) = (signers.of(&one).unwrap(), signers.of(&one).unwrap());
+    assert!(Arc::ptr_eq(&first, &second));
+    assert!(!Arc::ptr_eq(&first, &signers.of(&other).unwrap()));
 }

@@ -14,7 +14,7 @@ use skerry_vault::pool::Pool;
 use skerry_vault::{Installation, Pools, ReleaseSigner, TrustedAuthority, Vault, VaultConfig, VaultKind as DomainKind};
 
 use super::callers;
-use crate::config::{self, Keys, VaultKind};
+use crate::config::{self, Keys, ReleaseKey, VaultKind};
 
 /// Vaults by their names.
 pub(crate) type Vaults = HashMap<String, Arc<Vault>>;
@@ -48,26 +48,40 @@ impl Authorities {
     }
 }
 
+/// What signs release answers, by its certificates: listeners of one release key share it.
+#[derive(Default)]
+pub(crate) struct Signers(HashMap<Vec<Vec<u8>>, Arc<ReleaseSigner>>);
+
+impl Signers {
+    pub(crate) fn of(&mut self, release: &ReleaseKey) -> anyhow::Result<Arc<ReleaseSigner>> {
+        if let Some(signer) = self.0.get(&release.chain) {
+            return Ok(Arc::clone(signer));
+        }
+        let key = SigningKey::from_pkcs8(skerry_jose::Algorithm::Rs256, &release.key)?;
+        let signer = Arc::new(ReleaseSigner::new(key, &release.chain)?);
+        self.0.insert(release.chain.clone(), Arc::clone(&signer));
+        Ok(signer)
+    }
+}
+
 /// The vaults of one listener, all of which sign releases with its release key.
 pub(crate) fn of_listener(
     listener: &config::VaultListener,
-    vaults: &[config::Vault],
-    authorities: &Authorities,
+    (vaults, authorities): (&[config::Vault], &Authorities),
     installation: &Arc<Installation>,
+    signer: &Arc<ReleaseSigner>,
     pools: &Pools,
 ) -> anyhow::Result<Vaults> {
     let vault = |name: &String| {
         let settings = vaults.iter().find(|vault| vault.name == *name);
         let settings = settings.ok_or_else(|| anyhow!("there is no vault {name}"))?;
-        let key = SigningKey::from_pkcs8(skerry_jose::Algorithm::Rs256, &listener.release.key)?;
-        let signer = ReleaseSigner::new(key, &listener.release.chain)?;
         let config = VaultConfig {
             id: settings.id,
             rules: rules(settings),
             authorities: authorities.trusted(settings),
             floor: floor(settings),
         };
-        let made = Vault::new(config, Arc::clone(installation), signer, pools.clone());
+        let made = Vault::new(config, Arc::clone(installation), Arc::clone(signer), pools.clone());
         anyhow::Ok((name.clone(), Arc::new(made.with_context(|| format!("vault {name}"))?)))
     };
     listener.vaults.iter().map(vault).collect()

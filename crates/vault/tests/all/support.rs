@@ -123,7 +123,7 @@ impl Setup {
         let ca = Ca::generate("Skerry tests", at(NOW)).unwrap();
         let key = signing_key(&SERVICE);
         let chain = ca.issue(&key, &[HOST], at(NOW)).unwrap();
-        let signer = ReleaseSigner::new(key, &chain).unwrap();
+        let signer = Arc::new(ReleaseSigner::new(key, &chain).unwrap());
         let rules = Rules { kind, hsm, retention_days, purge_protection };
         let config = VaultConfig { id, rules, authorities, floor };
         let vault = Vault::new(config, Arc::clone(installation), signer, pools)?;

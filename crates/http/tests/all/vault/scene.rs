@@ -109,7 +109,7 @@ impl Scene {
             static KEY: OnceLock<Vec<u8>> = OnceLock::new();
             let key = signing_key(&KEY);
             let chain = ca.issue(&key, &[host], now()).unwrap();
-            let signer = ReleaseSigner::new(key, &chain).unwrap();
+            let signer = Arc::new(ReleaseSigner::new(key, &chain).unwrap());
             let hsm = HsmBacking::default().danger().software_hsm();
             let config = VaultConfig {
                 id: Uuid::from_bytes([number; 16]),
