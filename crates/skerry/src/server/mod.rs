@@ -23,6 +23,8 @@ use skerry_vault::Installation;
 use skerry_vault::pool::Pool;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 pub(crate) use services::tokens;
 
@@ -30,6 +32,7 @@ pub(crate) use vaults::Vaults;
 
 use crate::config::{Serves, Settings};
 use crate::edge::{self, Failure};
+use jobs::Jobs;
 
 /// A server that is ready to answer: what is served, on sockets that have connections waiting already.
 pub(crate) struct Assembled {
@@ -86,9 +89,11 @@ impl Assembled {
         &self.vaults
     }
 
-    /// Serves until `stop` is ready, then lets what is in flight finish.
+    /// Serves, and does what is due, until `stop` is ready, then lets what is in flight finish.
     pub(crate) async fn serve(self, stop: impl Future<Output = ()>) {
-        let Assembled { server, installation, machine, .. } = self;
+        let Assembled { server, installation, vaults, machine } = self;
+        let (stopping, stopped) = watch::channel(false);
+        let jobs = tokio::spawn(Jobs::new(vaults).run(machine.clone(), stopped));
         let ticking = tokio::spawn(async move {
             let mut ticks = tokio::time::interval(TICK);
             loop {
@@ -98,8 +103,17 @@ impl Assembled {
                 }
             }
         });
-        let drained = server.serve(stop).await;
+        let drained = server.serve(async {
+            stop.await;
+            stopping.send_replace(true);
+        });
+        let drained = drained.await;
         ticking.abort();
+        let abort = jobs.abort_handle();
+        if timeout(JOBS_STOP_TIME_MAX, jobs).await.is_err() {
+            // A purge that is cut short here is finished by the next start.
+            abort.abort();
+        }
         if drained.connections_cut > 0 || drained.listeners_busy > 0 {
             let (cut, busy) = (drained.connections_cut, drained.listeners_busy);
             edge::note(&format!("stopped with {cut} connections cut, and work in flight on {busy} listeners"));
@@ -132,6 +146,9 @@ fn pool() -> anyhow::Result<Arc<Pool>> {
 
 /// A signature takes about a millisecond of a core: past this, a queue is half a second long on one.
 const POOL_QUEUE_MAX: usize = 512;
+
+/// Making an RSA key of 4096 bits, which a job may be at, takes a few seconds of a slow core.
+const JOBS_STOP_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// How much of the time a clock may go back unnoticed over a restart.
 const TICK: Duration = Duration::from_secs(60);
