@@ -22,11 +22,16 @@ impl Asked {
         Asked { measures: has("--bench"), json: has("--json"), only: only.cloned().unwrap_or_default() }
     }
 
+    /// Whether something of this name is asked for.
+    pub(crate) fn names(&self, name: &str) -> bool {
+        name.contains(&self.only)
+    }
+
     /// The cases whose name has the text asked for, and those that they are compared with.
     pub(crate) fn choose<'a>(&self, cases: Vec<Case<'a>>) -> Vec<Case<'a>> {
-        let asked: Vec<&Case<'_>> = cases.iter().filter(|case| case.name.contains(&self.only)).collect();
+        let asked: Vec<&Case<'_>> = cases.iter().filter(|case| self.names(&case.name)).collect();
         let bases: Vec<String> = asked.iter().flat_map(|case| case.bases()).cloned().collect();
-        let is_wanted = |case: &Case<'_>| case.name.contains(&self.only) || bases.contains(&case.name);
+        let is_wanted = |case: &Case<'_>| self.names(&case.name) || bases.contains(&case.name);
         cases.into_iter().filter(is_wanted).collect()
     }
 }

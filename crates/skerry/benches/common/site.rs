@@ -19,7 +19,6 @@ use skerry_vault::pool::Pool;
 use skerry_vault::record::{Key, KeyName};
 use skerry_vault::{Installation, Pools, ReleaseSigner, TrustedAuthority, Vault, VaultConfig, VaultKind};
 use tempfile::TempDir;
-use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{CALLER, HOST, ISSUER, KEY, TENANT, copy, random, rng, rs256};
@@ -51,7 +50,7 @@ pub(crate) struct Site {
     /// What seals the key's material, and its id.
     pub(crate) kek: (Zeroizing<[u8; 32]>, [u8; 16]),
     pub(crate) access: Arc<Access>,
-    pub(crate) folder: TempDir,
+    _folder: TempDir,
 }
 
 impl Site {
@@ -74,12 +73,12 @@ impl Site {
         let config = VaultConfig { id, rules, authorities, floor: VaultFloor::default() };
         let signer = Arc::new(ReleaseSigner::new(copy(&actors.signing)?, &actors.chain)?);
         let vault = Vault::new(config, Arc::new(installation), signer, pools.clone())?;
-        let access = Arc::new(access(id));
+        let access = Arc::new(access());
         let grant = access.grant(&caller(), *id.as_bytes(), Permission::Create)?;
         let context = Context { grant: &grant, request_id: "made for the bench", now, randomness: &randomizer };
         let key = vault.create(&context, &new_key()?).await?;
         let kek = seal::Root::new(octets).kek(seal::Root::VAULT_MATERIAL, id.as_bytes());
-        Ok(Site { vault: Arc::new(vault), key, kek, access, folder })
+        Ok(Site { vault: Arc::new(vault), key, kek, access, _folder: folder })
     }
 }
 
@@ -110,11 +109,12 @@ pub(crate) fn caller() -> Principal {
     Principal::new(TENANT, CALLER)
 }
 
-fn access(vault: Uuid) -> Access {
+/// He may do everything in every vault.
+pub(crate) fn access() -> Access {
     Access::new(vec![Assignment {
         issuer: TENANT.to_owned(),
         subjects: vec![CALLER.to_owned()],
-        scope: Scope::Vault(*vault.as_bytes()),
+        scope: Scope::Every,
         permissions: Permission::ALL.into_iter().collect(),
     }])
 }

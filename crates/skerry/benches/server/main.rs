@@ -1,0 +1,117 @@
+//! What a request costs a server over HTTPS, beyond the cryptography and the connection that it cannot do without.
+//!
+//! The server is this program once more, with the hidden argument `--child FOLDER`: vaults, an attestation service and an
+//! echo on the server's own stack, on one core. The load is on another. The figure is CPU time of the server's process
+//! per request, which it reads from its own clock when asked over a pipe; what the kernel does for a connection is in it.
+//!
+//! A request is compared with the sum of two others, taken in turn with it: a straight-line function in the same process
+//! that does its cryptography, parsing and printing and nothing else, and the echo, which takes and answers as many bytes
+//! over the same kind of connection. docs/performance.md reads the table.
+//!
+//! `cargo bench --bench server` measures, then finds out what one core answers and how long that takes at half the load,
+//! and how the program starts. `-- --json` prints JSON, `-- --only TEXT` takes the cases whose name has TEXT. Without
+//! `--bench` each case runs once. Missed aims are printed and never fail the run.
+
+#![allow(clippy::indexing_slicing)] // serde_json's values, which answer null for what is not there
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod child;
+mod cores;
+mod load;
+mod operation;
+mod pace;
+mod start;
+mod straight;
+mod wire;
+
+use std::io::Write as _;
+use std::path::Path;
+
+use serde_json::json;
+
+use common::measure::{Asked, Case, measure, print_table, rows_json};
+use load::Load;
+use operation::{OPERATIONS, Operation};
+
+fn main() -> anyhow::Result<()> {
+    if let Some((folder, tokens)) = child::told(std::env::args()) {
+        return child::run(Path::new(&folder), tokens);
+    }
+    let asked = Asked::of(std::env::args());
+    let size = if asked.measures { FULL } else { TINY };
+    let load = Load::start(&size)?;
+    let mut cases = asked.choose(cases(&load, &size));
+    measure(&mut cases, size.blocks, || load.server_cpu())?;
+    let paces = pace::measure(&load, &size, &asked)?;
+    let starts = start::measure(&size, &asked)?;
+    match (asked.measures, asked.json) {
+        (false, _) => Ok(()),
+        (true, true) => {
+            let all = json!({
+                "inputs": load.inputs(), "rows": rows_json(&cases),
+                "paces": paces.iter().map(pace::Pace::json).collect::<Vec<_>>(),
+                "starts": starts.iter().map(start::Start::json).collect::<Vec<_>>(),
+            });
+            Ok(writeln!(std::io::stdout().lock(), "{all:#}")?)
+        }
+        (true, false) => {
+            print_table(&cases, &load.inputs())?;
+            pace::print(&paces)?;
+            start::print(&starts)
+        }
+    }
+}
+
+/// How much is made and measured.
+struct Size {
+    blocks: usize,
+    /// Requests on connections that are open already, per block.
+    kept: usize,
+    /// Requests on connections of their own, per block.
+    new: usize,
+    /// Distinct attestation tokens. More than a vault's cache keeps, so that a walk over them never meets one again.
+    tokens: usize,
+    /// Seconds of saturation, and of half the load.
+    pace_secs: u64,
+    /// Times that the program is started.
+    starts: usize,
+}
+
+const FULL: Size = Size { blocks: 20, kept: 200, new: 60, tokens: 5_000, pace_secs: 6, starts: 10 };
+const TINY: Size = Size { blocks: 1, kept: 1, new: 1, tokens: 2, pace_secs: 0, starts: 1 };
+
+fn cases<'a>(load: &'a Load, size: &'a Size) -> Vec<Case<'a>> {
+    OPERATIONS.iter().flat_map(|operation| of_operation(load, size, operation)).collect()
+}
+
+/// The two halves of its base, then the operation itself on each vault, each on kept and on new connections.
+fn of_operation<'a>(load: &'a Load, size: &'a Size, operation: &'a Operation) -> Vec<Case<'a>> {
+    let name = operation.name;
+    let (straight, synced) = (format!("{name}: straight-line"), format!("{name}: straight-line, synced write"));
+    let (echo, echo_new) = (format!("{name}: echo"), format!("{name}: echo, new connection"));
+    let by_hand = |synced| move |_| load.straight(operation, size.kept, synced);
+    let mut cases = vec![Case::new(&straight, by_hand(false))];
+    if operation.syncs {
+        cases.push(Case::new(&synced, by_hand(true)));
+    }
+    cases.push(Case::new(&echo, move |_| load.echo(operation, size.kept)));
+    cases.push(Case::new(&echo_new, move |_| load.echo_anew(operation, size.new)));
+    for place in load.places(operation) {
+        let kept = Case::new(format!("{name}{}", place.words), move |_| load.ask(operation, place, size.kept));
+        let new = format!("{name}{}, new connection", place.words);
+        let new = Case::new(new, move |_| load.ask_anew(operation, place, size.new));
+        let kept = kept.against(&[&straight, &echo], AIM);
+        let new = new.against(&[&straight, &echo_new], AIM);
+        let synced_too = operation.syncs && place.on_disk;
+        cases.extend(match synced_too {
+            true => [kept.beside(&[&synced, &echo]), new.beside(&[&synced, &echo_new])],
+            false => [kept, new],
+        });
+    }
+    cases
+}
+
+/// A request over the sum of the straight line and the echo.
+const AIM: f64 = 1.15;
