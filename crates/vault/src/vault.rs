@@ -95,6 +95,7 @@ pub struct Vault {
     authorities: Authorities,
     tokens: Tokens,
     opened: Cache<(Uuid, Version), Kept>,
+    restoring: backup::Restoring,
     pools: Pools,
 }
 
@@ -123,6 +124,7 @@ impl Vault {
             authorities: Authorities::new(authorities)?,
             tokens: Tokens::default(),
             opened: Cache::new(OPENED_CACHED_MAX),
+            restoring: backup::Restoring::default(),
             pools,
         })
     }

@@ -1,12 +1,13 @@
 //! Backing keys up and restoring them.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use skerry_audit::{Event, Verdict};
 use skerry_identity::Permission;
 use skerry_keys::custody::{Binding, SealedMaterial};
 use skerry_policy::permit::KeyRef;
-use skerry_store::{At, Check, Op, OpId, Outcome, Revision, Txn};
+use skerry_store::{At, Check, Op, OpId, Outcome, Revision, Settled, Txn};
 use uuid::Uuid;
 
 use crate::backup::Backup;
@@ -42,26 +43,29 @@ impl Vault {
 
     /// Brings a key back from a blob, with its name, versions and policies, iff its name is free here and nothing newer or
     /// stricter of it was purged here. Its versions are written first, where nothing refers to them; its head makes them a
-    /// key in one step.
+    /// key in one step. Two restores of one key do not run at once: the second is [`Refusal::Contended`].
     pub async fn restore(&self, context: &Context<'_>, blob: &[u8]) -> Result<Key, Refusal> {
         self.check(context, Permission::Restore)?;
         let sealer = self.installation.sealer(BACKUPS, Uuid::nil());
         let backup = Backup::open(blob, &sealer, self.rules.kind).map_err(Refusal::Backup)?;
+        let id = backup.head.id;
+        let _restoring = self.restoring.begin(id).ok_or(Refusal::Contended)?;
         for _ in 0..ATTEMPTS_MAX {
             let found = self.records.slot(&backup.head.name).await?;
-            let known = self.tombstone(backup.head.id).await?;
+            let known = self.tombstone(id).await?;
             let tombstone = known.as_ref().map(|(tombstone, _)| tombstone);
             decide::admit_restored(&self.rules, &found.slot, tombstone, &backup)?;
+            // Of a purge, or of a restore whose caller went away.
+            self.remove_leftovers(context.now, context.randomness, id).await?;
             let (head, versions) = self.resealed(context, &backup).await?;
-            let staged = self.stage(context, head.id, &versions).await?;
+            let Some(staged) = self.stage(context, &head, &versions).await? else { continue };
             let newest = versions.into_iter().last().ok_or(Corrupted::Form("a key without versions"))?;
             let key = Key { head: Arc::new(head), version: Arc::new(newest) };
             let change = self.restoration(context, &backup, known.map(|(_, at)| at), staged, &key)?;
-            match self.commit(context, change).await {
-                Ok(true) => return Ok(key),
-                Ok(false) => self.remove_leftovers(context.now, context.randomness, key.head.id).await?,
-                Err(refusal) => return Err(refusal),
+            if self.commit(context, change).await? {
+                return Ok(key);
             }
+            self.remove_leftovers(context.now, context.randomness, id).await?;
         }
         Err(Refusal::Contended)
     }
@@ -124,30 +128,92 @@ impl Vault {
     }
 
     /// Puts versions whose key is not there yet, under a mark that keeps others from doing the same and that has a start-up
-    /// remove them if their key never comes.
-    async fn stage(&self, context: &Context<'_>, key: Uuid, versions: &[KeyVersion]) -> Result<Revision, Refusal> {
-        let (place, mut staged) = (self.records.place(), None);
-        let mark = place.leftover(key);
-        for some in versions.chunks(VERSIONS_AT_A_TIME) {
-            let (check, mut ops) = match staged {
-                Some(revision) => (Check::Unchanged(mark.clone(), revision), Vec::new()),
-                None => (Check::Absent(mark.clone()), vec![Op::Put(mark.clone(), Vec::new())]),
-            };
-            for version in some {
-                ops.push(self.put_version(context, place.version(key, version.version), version)?);
+    /// remove them if their key never comes; none if something came in between.
+    ///
+    /// The name has to be free when the mark is put, and not only when it was looked at: else a restore of the same key
+    /// that came first would have its versions replaced, and then removed, by this one.
+    async fn stage(
+        &self,
+        context: &Context<'_>,
+        head: &KeyHead,
+        versions: &[KeyVersion],
+    ) -> Result<Option<Revision>, Refusal> {
+        let place = self.records.place();
+        let mark = place.leftover(head.id);
+        let mut checks = [mark.clone(), place.head(&head.name), place.deleted_head(&head.name)].map(Check::Absent).to_vec();
+        let mut ops = vec![Op::Put(mark.clone(), Vec::new())];
+        let (mut len, mut staged) = (0_usize, None);
+        for version in versions {
+            let op = self.put_version(context, place.version(head.id, version.version), version)?;
+            let more = len_of(&op);
+            if ops.len() >= OPS_AT_A_TIME || len.saturating_add(more) > LEN_AT_A_TIME {
+                let Some(at) = self.put_staged(context, checks, ops).await? else { return Ok(None) };
+                let at = *staged.get_or_insert(at);
+                (checks, ops, len) = (vec![Check::Unchanged(mark.clone(), at)], Vec::new(), 0);
             }
-            let txn = Txn { op: OpId(random(&mut (context.randomness)())), checks: vec![check], ops };
-            match self.installation.commit(txn, context.now, (context.randomness)()).await? {
-                Outcome::Committed(revision) => staged = staged.or(Some(revision)),
-                Outcome::Conflict(_) => return Err(Refusal::Contended),
-                Outcome::Unknown => return Err(Refusal::Unsettled),
-            }
+            ops.push(op);
+            len = len.saturating_add(more);
         }
-        staged.ok_or_else(|| Corrupted::Form("a key without versions").into())
+        let last = self.put_staged(context, checks, ops).await?;
+        Ok(last.map(|at| staged.unwrap_or(at)))
+    }
+
+    async fn put_staged(
+        &self,
+        context: &Context<'_>,
+        checks: Vec<Check>,
+        ops: Vec<Op>,
+    ) -> Result<Option<Revision>, Refusal> {
+        let op = OpId(random(&mut (context.randomness)()));
+        match self.installation.commit(Txn { op, checks, ops }, context.now, (context.randomness)()).await? {
+            Outcome::Committed(revision) => Ok(Some(revision)),
+            Outcome::Conflict(_) => Ok(None),
+            Outcome::Unknown => match self.records.store().settle(op).await {
+                Ok(Settled::Committed(revision)) => Ok(Some(revision)),
+                Ok(Settled::Aborted) => Ok(None),
+                Err(_) => Err(Refusal::Unsettled),
+            },
+        }
+    }
+}
+
+fn len_of(op: &Op) -> usize {
+    match op {
+        Op::Put(key, value) => key.len().saturating_add(value.len()),
+        Op::Delete(key) => key.len(),
+    }
+}
+
+/// Keys that are being restored by this process, so that what is staged for one is not taken for something left over.
+#[derive(Default)]
+pub(super) struct Restoring(Mutex<HashSet<Uuid>>);
+
+impl Restoring {
+    /// None while another restores this key; until the value is dropped this one does.
+    fn begin(&self, key: Uuid) -> Option<Begun<'_>> {
+        self.keys().insert(key).then_some(Begun { all: self, key })
+    }
+
+    fn keys(&self) -> MutexGuard<'_, HashSet<Uuid>> {
+        // A set of ids is whole whatever a thread that held it did.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Begun<'a> {
+    all: &'a Restoring,
+    key: Uuid,
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        self.all.keys().remove(&self.key);
     }
 }
 
 /// Purpose of the key that seals backups.
 const BACKUPS: &str = "key backups";
-/// A version has up to 4 kB and a transaction up to a megabyte and 127 operations.
-const VERSIONS_AT_A_TIME: usize = 64;
+/// Operations of a transaction that stages versions: of the 127 there can be (skerry_store::limits) the installation adds one.
+const OPS_AT_A_TIME: usize = 100;
+/// Octets of such a transaction, of the 1.4 MiB there can be. A version has a few kB, and with the longest tags 31.
+const LEN_AT_A_TIME: usize = 512 * 1024;

@@ -98,7 +98,9 @@ impl Vault {
         }
     }
 
-    /// Nothing refers to these records any more, so they go without conditions, as many at a time as a transaction holds.
+    /// Removes the versions of a key that has no head, and their mark, as many at a time as a transaction holds. Each step
+    /// holds only while the mark stands as it was found: who comes late finds it gone, and must not touch what a restore
+    /// has put there since.
     pub(super) async fn remove_leftovers(
         &self,
         now: SystemTime,
@@ -106,18 +108,23 @@ impl Vault {
         key: Uuid,
     ) -> Result<(), Refusal> {
         let place = self.records.place();
+        let mark = place.leftover(key);
+        let Some(found) = self.records.store().get(&mark, At::Linearizable).await? else { return Ok(()) };
         loop {
             let page = self.records.store().range(&place.versions(key), None, ROWS, At::Linearizable).await?;
             let mut ops: Vec<Op> = page.rows.into_iter().map(|row| Op::Delete(row.key)).collect();
             if !page.more {
-                ops.push(Op::Delete(place.leftover(key)));
+                ops.push(Op::Delete(mark.clone()));
             }
-            let txn = Txn { op: OpId(random(&mut randomness())), checks: Vec::new(), ops };
+            let checks = vec![Check::Unchanged(mark.clone(), found.modified)];
+            let txn = Txn { op: OpId(random(&mut randomness())), checks, ops };
             match self.installation.commit(txn, now, randomness()).await? {
                 Outcome::Committed(_) if !page.more => return Ok(()),
                 Outcome::Committed(_) => {}
+                // Another removes them, or a restore has made a key of them.
+                Outcome::Conflict(_) => return Ok(()),
                 // Whether these went or not, start-up goes through them again.
-                Outcome::Conflict(_) | Outcome::Unknown => return Err(Refusal::Unsettled),
+                Outcome::Unknown => return Err(Refusal::Unsettled),
             }
         }
     }
