@@ -47,6 +47,8 @@ pub enum BackupError {
     OlderGeneration { found: u64, known: u64 },
     #[error("the backup has a policy that can change, where it was fixed for good")]
     PolicyLoosened,
+    #[error("the backup takes attestation tokens from {found} on, where those before {known} were revoked")]
+    MinIatLowered { found: u64, known: u64 },
 }
 
 impl Backup {

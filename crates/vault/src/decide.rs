@@ -210,8 +210,12 @@ pub fn admit_restored(rules: &Rules, slot: &Slot, known: Option<&Tombstone>, bac
     if found < generation {
         return Err(Refusal::Backup(BackupError::OlderGeneration { found, known: generation }));
     }
-    match known.immutable && !backup.head.immutable {
-        true => Err(Refusal::Backup(BackupError::PolicyLoosened)),
+    if known.immutable && !backup.head.immutable {
+        return Err(Refusal::Backup(BackupError::PolicyLoosened));
+    }
+    let (found, known) = (backup.head.min_iat, known.min_iat);
+    match found < known {
+        true => Err(Refusal::Backup(BackupError::MinIatLowered { found, known })),
         false => Ok(()),
     }
 }
@@ -337,7 +341,8 @@ pub fn purge(rules: &Rules, head: &KeyHead, now: u64) -> Result<Tombstone, Refus
     if rules.purge_protection && head.deletion.is_none_or(|deletion| now < deletion.purge) {
         return Err(Refusal::PurgeProtected { name: head.name.to_string() });
     }
-    Ok(Tombstone { id: head.id, generation: head.generation, immutable: head.immutable, purged: now })
+    let KeyHead { id, generation, immutable, min_iat, .. } = *head;
+    Ok(Tombstone { id, generation, immutable, min_iat, purged: now })
 }
 
 /// Whether this version may be used so (key-vault spec 2.5): a version that has ended still decrypts, unwraps, verifies and

@@ -14,7 +14,7 @@
 //! version    [1, version 16, hsm, enabled, nbf / null, exp / null, created, updated, type 2,
 //!             public key, [key_op ...], [[name, value] ...], sealed material]
 //! rotation   [1, lifetime / null, [[rotate, after creation, period] ...], created / null, updated / null]
-//! tombstone  [1, key 16, generation, immutable, purged]
+//! tombstone  [1, key 16, generation, immutable, min_iat, purged]
 //! ```
 //!
 //! Each record has one spelling: integers and lengths in their shortest form (RFC 8949, 4.2.1), every field in its place.
@@ -61,6 +61,8 @@ pub struct Tombstone {
     pub generation: u64,
     /// Whether its policy was fixed for good.
     pub immutable: bool,
+    /// Earliest attestation token that was good for it, in seconds since the epoch.
+    pub min_iat: u64,
     /// When, in seconds since the epoch.
     pub purged: u64,
 }
@@ -301,8 +303,8 @@ pub fn decode_rotation(bytes: &[u8]) -> Result<RotationPolicy, Corrupted> {
 pub fn encode_tombstone(tombstone: &Tombstone) -> Vec<u8> {
     let mut out = Encoder::new(Vec::new());
     let mut write = || -> Written {
-        out.array(5)?.u8(FORMAT)?.bytes(tombstone.id.as_bytes())?.u64(tombstone.generation)?;
-        out.bool(tombstone.immutable)?.u64(tombstone.purged)?;
+        out.array(6)?.u8(FORMAT)?.bytes(tombstone.id.as_bytes())?.u64(tombstone.generation)?;
+        out.bool(tombstone.immutable)?.u64(tombstone.min_iat)?.u64(tombstone.purged)?;
         Ok(())
     };
     // Infallible: writing to a vector.
@@ -313,9 +315,14 @@ pub fn encode_tombstone(tombstone: &Tombstone) -> Vec<u8> {
 /// A tombstone from its bytes, as [`decode_head`].
 pub fn decode_tombstone(bytes: &[u8]) -> Result<Tombstone, Corrupted> {
     let parse = |input: &mut Decoder<'_>| {
-        begin(input, 5)?;
-        let id = Uuid::from_bytes(octets(input)?);
-        Ok(Tombstone { id, generation: input.u64()?, immutable: input.bool()?, purged: input.u64()? })
+        begin(input, 6)?;
+        Ok(Tombstone {
+            id: Uuid::from_bytes(octets(input)?),
+            generation: input.u64()?,
+            immutable: input.bool()?,
+            min_iat: input.u64()?,
+            purged: input.u64()?,
+        })
     };
     read(bytes, parse, |tombstone| Ok(encode_tombstone(tombstone)))
 }

@@ -186,7 +186,11 @@ impl Door<'_> {
                 let message = format!("Key {name} already exists in this vault, and a backup is not restored over it.");
                 Answer::new(StatusCode::CONFLICT, "Conflict", message)
             }
-            R::Backup(BackupError::OlderGeneration { .. } | BackupError::PolicyLoosened) => {
+            R::Backup(
+                BackupError::OlderGeneration { .. }
+                | BackupError::PolicyLoosened
+                | BackupError::MinIatLowered { .. },
+            ) => {
                 Answer::new(StatusCode::CONFLICT, "Conflict", explained(refusal))
             }
 

@@ -245,7 +245,7 @@ fn purged_key_is_gone() {
     let (at, sealed) = &rows[0];
     assert_eq!(*at, [b"v/", VAULT_ID.as_bytes().as_slice(), b"/t/", first.head.id.as_bytes()].concat());
     let plain = root().sealer("vault records", VAULT_ID.as_bytes()).open(at, sealed).unwrap();
-    let tombstone = Tombstone { id: first.head.id, generation: 1, immutable: true, purged: NOW + 3 };
+    let tombstone = Tombstone { id: first.head.id, generation: 1, immutable: true, min_iat: 0, purged: NOW + 3 };
     assert_eq!(decode_tombstone(&plain), Ok(tombstone));
     let again = scene.create("PAYMENTS", EC);
     assert_ne!(again.head.id, first.head.id);

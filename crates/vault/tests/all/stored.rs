@@ -86,12 +86,15 @@ fn version() -> impl Strategy<Value = KeyVersion> {
 }
 
 fn tombstone() -> impl Strategy<Value = Tombstone> {
-    (any::<[u8; 16]>(), number(), any::<bool>(), number()).prop_map(|(id, generation, immutable, purged)| Tombstone {
-        id: Uuid::from_bytes(id),
-        generation,
-        immutable,
-        purged,
-    })
+    (any::<[u8; 16]>(), number(), any::<bool>(), number(), number()).prop_map(
+        |(id, generation, immutable, min_iat, purged)| Tombstone {
+            id: Uuid::from_bytes(id),
+            generation,
+            immutable,
+            min_iat,
+            purged,
+        },
+    )
 }
 
 /// What reads a record of one kind, and writes it again.
@@ -158,11 +161,11 @@ proptest! {
 /// A number that is spelt longer than it need be is no number of a record, so a record has one spelling.
 #[test]
 fn longer_spellings_are_refused() {
-    let tombstone = Tombstone { id: VAULT_ID, generation: 1, immutable: true, purged: NOW };
+    let tombstone = Tombstone { id: VAULT_ID, generation: 1, immutable: true, min_iat: 0, purged: NOW };
     let bytes = encode_tombstone(&tombstone);
-    assert_eq!((bytes[0], bytes[1], bytes[19]), (0x85, 1, 1), "five fields, the format, the generation");
+    assert_eq!((bytes[0], bytes[1], bytes[19]), (0x86, 1, 1), "six fields, the format, the generation");
     let form = Corrupted::Form("a field is not in its shortest form");
-    for (at, longer) in [(0, &[0x98, 5][..]), (1, &[0x18, 1]), (19, &[0x18, 1]), (19, &[0x19, 0, 1])] {
+    for (at, longer) in [(0, &[0x98, 6][..]), (1, &[0x18, 1]), (19, &[0x18, 1]), (19, &[0x19, 0, 1])] {
         let spelt = [&bytes[..at], longer, &bytes[at + 1..]].concat();
         assert_eq!(decode_tombstone(&spelt), Err(form.clone()), "{at}");
     }
