@@ -46,6 +46,7 @@ pub enum Operation {
     Sign,
     Verify,
     Release,
+    Rotate,
 }
 
 impl Operation {
@@ -60,6 +61,7 @@ impl Operation {
             Self::Sign => "sign",
             Self::Verify => "verify",
             Self::Release => "release",
+            Self::Rotate => "rotate",
         }
     }
 }

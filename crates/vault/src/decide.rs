@@ -367,7 +367,7 @@ pub fn usable(key: &Key, operation: Operation, now: u64) -> Result<(), Refusal> 
         Operation::UnwrapKey => KeyOp::UnwrapKey,
         Operation::Sign => KeyOp::Sign,
         Operation::Verify => KeyOp::Verify,
-        Operation::Get | Operation::Release => return Ok(()),
+        Operation::Get | Operation::Release | Operation::Rotate => return Ok(()),
     };
     match version.key_ops.contains(&needed) {
         true => Ok(()),

@@ -74,22 +74,38 @@ impl Vault {
         new: &NewKey,
         import: Option<Arc<ImportKey>>,
     ) -> Result<Key, Refusal> {
-        let mut kept: Option<Kept> = None;
+        let mut kept = None;
         for _ in 0..ATTEMPTS_MAX {
+            let attempt = Attempt { event, new, import: import.as_ref(), also: None };
             let found = self.records.slot(&new.name).await?;
-            let admitted = decide::admit(&self.rules, &found.slot, new)?;
-            let made = match kept.take().filter(|kept| kept.serves(&admitted)) {
-                Some(kept) => kept.made,
-                None => self.make(context, self.binding(context, new, &admitted), import.clone()).await?,
-            };
-            let again = Kept { key: id_of(&admitted), exportable: admitted.exportable, made: made.clone() };
-            let key = decide::assemble(new, admitted, made, unix_secs(context.now));
-            if self.commit(context, self.addition(context, event, &found, &key)?).await? {
+            if let Some(key) = self.try_add(context, attempt, found, &mut kept).await? {
                 return Ok(key);
             }
-            kept = Some(again);
         }
         Err(Refusal::Contended)
+    }
+
+    /// Makes a version of what was found under the name; none if that has changed. What was made then is kept for the next
+    /// attempt.
+    pub(super) async fn try_add(
+        &self,
+        context: &Context<'_>,
+        attempt: Attempt<'_>,
+        found: Found,
+        kept: &mut Option<Kept>,
+    ) -> Result<Option<Key>, Refusal> {
+        let Attempt { event, new, import, also } = attempt;
+        let admitted = decide::admit(&self.rules, &found.slot, new)?;
+        let made = match kept.take().filter(|kept| kept.serves(&admitted, new)) {
+            Some(kept) => kept.made,
+            None => self.make(context, self.binding(context, new, &admitted), import.cloned()).await?,
+        };
+        let of = (id_of(&admitted), admitted.exportable);
+        *kept = Some(Kept { key: of.0, exportable: of.1, key_type: new.key_type, made: made.clone() });
+        let key = decide::assemble(new, admitted, made, unix_secs(context.now));
+        let mut change = self.addition(context, event, &found, &key)?;
+        change.checks.extend(also);
+        Ok(self.commit(context, change).await?.then_some(key))
     }
 
     /// The new version under ids that are its own; a new key under a new id.
@@ -195,16 +211,26 @@ impl Change {
     }
 }
 
+/// A version about to be made.
+pub(super) struct Attempt<'a> {
+    pub(super) event: Event,
+    pub(super) new: &'a NewKey,
+    pub(super) import: Option<&'a Arc<ImportKey>>,
+    /// What it depends on besides the name.
+    pub(super) also: Option<Check>,
+}
+
 /// What was made for an attempt that came too late: it serves the next if that is for the same key on the same terms.
-struct Kept {
+pub(super) struct Kept {
     key: Option<Uuid>,
     exportable: bool,
+    key_type: KeyType,
     made: Made,
 }
 
 impl Kept {
-    fn serves(&self, admitted: &Admitted) -> bool {
-        self.key == id_of(admitted) && self.exportable == admitted.exportable
+    fn serves(&self, admitted: &Admitted, new: &NewKey) -> bool {
+        (self.key, self.exportable, self.key_type) == (id_of(admitted), admitted.exportable, new.key_type)
     }
 }
 

@@ -8,21 +8,40 @@ use skerry_identity::Permission;
 use skerry_store::{At, Check};
 use uuid::Uuid;
 
-use crate::command::{Context, Named};
+use crate::command::{Context, Named, NewKey, Operation};
 use crate::decide;
 use crate::limits::ATTEMPTS_MAX;
-use crate::record::{Key, KeyName};
+use crate::record::{Key, KeyName, Slot};
+use crate::records::Found;
 use crate::refusal::Refusal;
 use crate::rotation::{self, RotationInput, RotationPolicy};
 use crate::signer::VaultKind;
 use crate::stored::{self, Corrupted};
 use crate::vault::Vault;
+use crate::vault::change::Attempt;
 
 impl Vault {
-    /// Makes a new version with the type, uses, tags and release policy of the newest.
+    /// Makes a new version with the type, uses, tags and release policy of the newest, iff that is enabled: who disabled a
+    /// key to stop its use does not find it in use again because it was due.
     pub async fn rotate(&self, context: &Context<'_>, name: &KeyName) -> Result<Key, Refusal> {
         self.check(context, Permission::Rotate)?;
-        let key = self.find(Named { name, version: None }).await?.key;
+        let mut kept = None;
+        for _ in 0..ATTEMPTS_MAX {
+            let found = self.find(Named { name, version: None }).await?;
+            decide::usable(&found.key, Operation::Rotate, unix_secs(context.now))?;
+            let new = self.successor(context, &found.key).await?;
+            let at = self.records.place().version(found.key.head.id, found.key.version.version);
+            let slot = Found { slot: Slot::Live(Arc::clone(&found.key.head)), revision: Some(found.head) };
+            let as_found = Check::Unchanged(at, found.version);
+            let attempt = Attempt { event: Event::KeyCreated, new: &new, import: None, also: Some(as_found) };
+            if let Some(key) = self.try_add(context, attempt, slot, &mut kept).await? {
+                return Ok(key);
+            }
+        }
+        Err(Refusal::Contended)
+    }
+
+    async fn successor(&self, context: &Context<'_>, key: &Key) -> Result<NewKey, Refusal> {
         let policy = match self.rotation_of(key.head.id).await? {
             Some((policy, _)) => policy,
             None if self.rules.kind == VaultKind::ManagedHsm => {
@@ -30,8 +49,7 @@ impl Vault {
             }
             None => RotationPolicy::unset(self.rules.kind),
         };
-        let new = decide::rotation(&key, &policy, unix_secs(context.now));
-        self.add(context, Event::KeyCreated, &new, None).await
+        Ok(decide::rotation(key, &policy, unix_secs(context.now)))
     }
 
     /// The rotation policy of a key; what holds without one if none was set.
@@ -86,8 +104,7 @@ impl Vault {
         Ok(Some((stored::decode_rotation(&plain)?, entry.modified)))
     }
 
-    /// Names of keys whose newest version is due to be replaced, as far as one pass over `rows_max` policies finds them, and
-    /// where the next pass begins.
+    /// Names of keys whose newest version is due to be replaced, and is enabled, so that [`rotate`](Self::rotate) does it.
     pub async fn due_for_rotation(&self, context: &Context<'_>) -> Result<Vec<KeyName>, Refusal> {
         self.check(context, Permission::Rotate)?;
         let (now, prefix) = (unix_secs(context.now), self.records.place().heads());
@@ -98,7 +115,8 @@ impl Vault {
                 let head = self.records.head_of(row)?;
                 let Some((policy, _)) = self.rotation_of(head.id).await? else { continue };
                 let Some(key) = self.newest(Arc::clone(&head)).await? else { continue };
-                if policy.rotates_at(key.version.created, key.version.expires).is_some_and(|at| at <= now) {
+                let at = policy.rotates_at(key.version.created, key.version.expires);
+                if key.version.enabled && at.is_some_and(|at| at <= now) {
                     due.push(head.name.clone());
                 }
             }
