@@ -24,13 +24,8 @@ impl Vault {
     /// Everything of a key in one sealed blob. It is on record before it is answered.
     pub async fn backup(&self, context: &Context<'_>, name: &KeyName) -> Result<Vec<u8>, Refusal> {
         self.check(context, Permission::Backup)?;
-        let key = self.find(Named { name, version: None }).await?.key;
+        let (key, versions) = self.whole(name).await?;
         let head = KeyHead::clone(&key.head);
-        let mut versions = Vec::new();
-        for of in &head.versions {
-            let (version, _) = self.records.version(&head, of).await?;
-            versions.push(KeyVersion::clone(&version));
-        }
         let rotation = self.rotation_of(head.id).await?.map(|(policy, _)| policy);
         let backup = Backup { vault: self.id, head, versions, rotation };
         let sealer = self.installation.sealer(BACKUPS, Uuid::nil());
@@ -39,6 +34,22 @@ impl Vault {
         let entry = entries::change(context, Event::KeyBackedUp, &key.head, key.binding(self.id).key, unique);
         drop(self.record(skerry_audit::Entry { verdict: Verdict::Permitted, ..entry }).await?);
         Ok(blob)
+    }
+
+    /// A key at its newest version, and all its versions, all of them seen under one head.
+    async fn whole(&self, name: &KeyName) -> Result<(Key, Vec<KeyVersion>), Refusal> {
+        'anew: for _ in 0..ATTEMPTS_MAX {
+            let found = self.find(Named { name, version: None }).await?;
+            let (head, mut versions) = (&found.key.head, Vec::new());
+            for of in &head.versions {
+                match self.records.at_version((Arc::clone(head), found.head), Some(of.version)).await? {
+                    Some(version) => versions.push(KeyVersion::clone(&version.key.version)),
+                    None => continue 'anew,
+                }
+            }
+            return Ok((found.key, versions));
+        }
+        Err(Refusal::Contended)
     }
 
     /// Brings a key back from a blob, with its name, versions and policies, iff its name is free here and nothing newer or
