@@ -159,6 +159,7 @@ pub fn set(
     if let Some(short) = input.lifetime.iter().find(|period| period.days_min() < days_min) {
         return Err(too_short(short));
     }
+    let defaults = default_actions(kind);
     for (index, (action, trigger)) in input.actions.iter().enumerate() {
         if input.actions.iter().take(index).any(|(other, _)| other == action) {
             return Err(RotationError::ActionTwice);
@@ -175,6 +176,8 @@ pub fn set(
             None if matches!(trigger, Trigger::BeforeExpiry(_)) && *action == Action::Rotate => {
                 return Err(RotationError::NoLifetime);
             }
+            // What a key vault adds to a policy it takes back, whatever the lifetime: clients send what they were given.
+            _ if defaults.contains(&(*action, trigger.clone())) => {}
             Some(lifetime) if period.nominal_days() >= lifetime.nominal_days() => {
                 let (trigger, lifetime) = (period.text.clone(), lifetime.text.clone());
                 return Err(RotationError::NotWithinLifetime { trigger, lifetime });
@@ -185,7 +188,7 @@ pub fn set(
     let mut actions = input.actions.clone();
     // Recorded: a key vault adds the action to notify where a policy has none.
     let missing = |(action, _): &(Action, Trigger)| !input.actions.iter().any(|(own, _)| own == action);
-    actions.extend(default_actions(kind).into_iter().filter(missing));
+    actions.extend(defaults.into_iter().filter(missing));
     let created = before.and_then(|policy| policy.created).unwrap_or(now);
     Ok(RotationPolicy { lifetime: input.lifetime.clone(), actions, created: Some(created), updated: Some(now) })
 }
@@ -341,6 +344,11 @@ mod tests {
         let long = rotate(Trigger::AfterCreate(period("P3M")));
         let expected = RotationError::NotWithinLifetime { trigger: "P3M".into(), lifetime: "P90D".into() };
         assert_eq!(of_vault(&long), Err(expected));
+        let brief = RotationInput { lifetime: Some(period("P28D")), actions: Vec::new() };
+        let given = of_vault(&brief).unwrap();
+        assert_eq!(given.actions.len(), 1);
+        let back = RotationInput { actions: given.actions.clone(), ..brief };
+        assert_eq!(of_vault(&back), Ok(given), "what was given is taken back");
     }
 
     /// Rotation is due so long after the newest version was made, or so long before it expires.
