@@ -29,17 +29,18 @@ impl Vault {
         let (place, state) = ((key.head.id, key.version.version), (head, at));
         let kept = self.opened.get(&place).filter(|kept| kept.state == state).map(|kept| kept.opened);
         let (custody, binding, version) = (Arc::clone(&self.custody), key.binding(self.id), Arc::clone(&key.version));
-        let work = move || -> Result<(Arc<OpenedKey>, T), Refusal> {
+        let work = move || -> Result<(Arc<OpenedKey>, Result<T, Refusal>), Refusal> {
             let opened = match kept {
                 Some(opened) => opened,
                 None => Arc::new(custody.open_for_use(&version.material, &binding).map_err(Refusal::Open)?),
             };
-            let done = job(&opened)?;
+            let done = job(&opened);
             Ok((opened, done))
         };
         let (opened, done) = self.work(work).await??;
+        // Kept after a refusal too: a text that does not decrypt shall not cost more than one that does.
         self.opened.insert(place, Kept { state, opened });
-        Ok((key, done))
+        Ok((key, done?))
     }
 
     /// Drops the opened keys of all versions: what cannot be used is not kept in memory.
