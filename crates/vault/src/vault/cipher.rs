@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use skerry_attestation_result::unix_secs;
 use skerry_identity::Permission;
-use skerry_keys::{EncryptAlgorithm, Encrypted, KeyType, WrapAlgorithm};
+use skerry_keys::{CipherError, EncryptAlgorithm, Encrypted, KeyType, Parameter, WrapAlgorithm};
 use zeroize::Zeroizing;
 
 use crate::command::{CipherCommand, Context, Named, Operation};
@@ -25,6 +25,7 @@ impl Vault {
         command: &CipherCommand<'_, EncryptAlgorithm>,
     ) -> Result<(Key, Encrypted), Refusal> {
         let found = self.permitted(context, Permission::Encrypt, command.key, Operation::Encrypt).await?;
+        absent(Parameter::Tag, command.tag)?;
         let Owned { algorithm, text, iv, aad, .. } = Owned::of(command);
         if is_rsa(&found.key) {
             let version = Arc::clone(&found.key.version);
@@ -62,6 +63,7 @@ impl Vault {
         command: &CipherCommand<'_, WrapAlgorithm>,
     ) -> Result<(Key, Vec<u8>), Refusal> {
         let found = self.permitted(context, Permission::WrapKey, command.key, Operation::WrapKey).await?;
+        text_alone(command)?;
         let Owned { algorithm, text, .. } = Owned::of(command);
         if is_rsa(&found.key) {
             let version = Arc::clone(&found.key.version);
@@ -79,6 +81,7 @@ impl Vault {
         command: &CipherCommand<'_, WrapAlgorithm>,
     ) -> Result<(Key, Zeroizing<Vec<u8>>), Refusal> {
         let found = self.permitted(context, Permission::UnwrapKey, command.key, Operation::UnwrapKey).await?;
+        text_alone(command)?;
         let Owned { algorithm, text, .. } = Owned::of(command);
         self.with_opened(found, move |key| key.unwrap(algorithm, &text).map_err(Refusal::Cipher)).await
     }
@@ -117,6 +120,20 @@ impl<A: Copy> Owned<A> {
             aad: owned(command.aad),
             tag: owned(command.tag),
         }
+    }
+}
+
+/// No way of wrapping has a use for more than the key: taken silently, it would be thought to count.
+fn text_alone<A>(command: &CipherCommand<'_, A>) -> Result<(), Refusal> {
+    absent(Parameter::Iv, command.iv)?;
+    absent(Parameter::Aad, command.aad)?;
+    absent(Parameter::Tag, command.tag)
+}
+
+fn absent(parameter: Parameter, octets: Option<&[u8]>) -> Result<(), Refusal> {
+    match octets {
+        Some(_) => Err(Refusal::Cipher(CipherError::Unexpected { parameter })),
+        None => Ok(()),
     }
 }
 
