@@ -252,10 +252,17 @@ mod tests {
             (&get, "/deletedKeys/k", GetDeleted, Some("k"), None),
             (&delete, "/deletedkeys/k", Purge, Some("k"), None),
             (&post, "/deletedkeys/k/recover", Recover, Some("k"), None),
-            (&post, "/keys/restore", Absent("restore", Permission::Restore), None, None),
-            (&post, "/keys/k//wrapKey", Absent("wrapKey", Permission::WrapKey), Some("k"), None),
-            (&post, &format!("/keys/k/{V}/unwrapkey"), Absent("unwrapKey", Permission::UnwrapKey), Some("k"), Some(V)),
-            (&post, "/rng", Absent("random bytes", Permission::Get), None, None),
+            (&post, "/keys/restore", Restore, None, None),
+            (&post, "/keys/k/backup", Backup, Some("k"), None),
+            (&post, "/keys/k//wrapKey", WrapKey, Some("k"), None),
+            (&post, &format!("/keys/k/{V}/unwrapkey"), UnwrapKey, Some("k"), Some(V)),
+            (&post, &format!("/keys/k/{V}/ENCRYPT"), Encrypt, Some("k"), Some(V)),
+            (&post, "/keys/k/decrypt", Decrypt, Some("k"), None),
+            (&post, "/keys/k/rotate", Rotate, Some("k"), None),
+            (&get, "/keys/k/rotationpolicy", GetRotationPolicy, Some("k"), None),
+            (&put, "/keys/k//rotationPolicy", SetRotationPolicy, Some("k"), None),
+            (&post, "/keys/k//securewrapkey", Absent("secureWrapKey", Permission::WrapKey), Some("k"), None),
+            (&post, "/rng", Random, None, None),
         ] {
             let expected = (operation, name.map(str::to_owned), version.map(str::to_owned));
             assert_eq!(asked(method.clone(), path), Ok(expected), "{method} {path}");
