@@ -86,12 +86,15 @@ impl Default for Limits {
     }
 }
 
-/// Body of a vault request: the largest is a restored backup of a key with many versions; Azure publishes none.
+/// Body of a vault request; Azure publishes none. The largest are texts to be encrypted.
 pub const VAULT_BODY_BYTES_MAX: usize = 512 * 1024;
+
+/// Body of a restore: a backup has up to 1 MiB (`skerry_store::limits::VALUE_LEN_MAX`), base64 a third more.
+pub const RESTORE_BODY_BYTES_MAX: usize = 1_536 * 1024;
 
 /// JSON of such a body: few members, of which one is long.
 pub(crate) const VAULT_JSON: json::Limits =
-    json::Limits { bytes_max: VAULT_BODY_BYTES_MAX, depth_max: 8, values_max: 512, number_digits_max: 32 };
+    json::Limits { bytes_max: RESTORE_BODY_BYTES_MAX, depth_max: 8, values_max: 512, number_digits_max: 32 };
 
 /// Body of a token or metadata request: a form of six short fields and a secret.
 pub const FORM_BYTES_MAX: usize = 16 * 1024;

@@ -37,6 +37,8 @@ pub struct Backup {
 #[non_exhaustive]
 #[allow(missing_docs)] // each message says what its variant means
 pub enum BackupError {
+    #[error("the key has too many versions for a backup: {len} octets")]
+    TooLarge { len: usize },
     #[error("not a backup of a key")]
     NotABackup,
     #[error("a backup of another installation or kind of vault, or one that was changed")]
@@ -54,7 +56,10 @@ pub enum BackupError {
 impl Backup {
     /// The blob.
     pub fn seal(&self, sealer: &Sealer, kind: VaultKind, rng: &mut Randomness) -> Result<Vec<u8>, BackupError> {
-        let sealed = sealer.seal(bound_to(kind), &self.to_bytes()?, &mut **rng).map_err(BackupError::Seal)?;
+        let sealed = sealer.seal(bound_to(kind), &self.to_bytes()?, &mut **rng).map_err(|error| match error {
+            SealError::PlainLength { len } => BackupError::TooLarge { len },
+            error => BackupError::Seal(error),
+        })?;
         Ok([MAGIC, &sealed].concat())
     }
 

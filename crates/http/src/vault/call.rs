@@ -15,7 +15,7 @@ use skerry_vault::{Refusal, Vault, VaultKind, wire as answers};
 
 use zeroize::Zeroizing;
 
-use crate::limits::VAULT_BODY_BYTES_MAX;
+use crate::limits::{RESTORE_BODY_BYTES_MAX, VAULT_BODY_BYTES_MAX};
 use crate::machine::Machine;
 use crate::reply::Reply;
 use crate::request::Request;
@@ -88,7 +88,7 @@ impl Call<'_> {
                 Ok(ok(&Object::new().with("value", b64::encode(blob))))
             }
             Operation::Restore => {
-                let blob = wire::restore(&members(request).await?)?;
+                let blob = wire::restore(&members_within(request, RESTORE_BODY_BYTES_MAX).await?)?;
                 let restored = self.vault.restore(&context, &blob).await;
                 self.key(request, answers::key_bundle, restored)
             }
@@ -228,7 +228,11 @@ impl Call<'_> {
 }
 
 async fn members(request: &mut Request) -> Result<Members, Refused> {
-    let body = request.body(VAULT_BODY_BYTES_MAX).await.map_err(Refused::Body)?;
+    members_within(request, VAULT_BODY_BYTES_MAX).await
+}
+
+async fn members_within(request: &mut Request, bytes_max: usize) -> Result<Members, Refused> {
+    let body = request.body(bytes_max).await.map_err(Refused::Body)?;
     Ok(Members::parse(&body)?)
 }
 
