@@ -243,6 +243,27 @@ pub struct Changes {
     pub min_iat: Option<u64>,
 }
 
+impl Changes {
+    /// What is changed, in words for the log: times and switches with their values, the rest by its name.
+    pub fn words(&self) -> String {
+        let AttributesInput { enabled, not_before, expires, exportable: _ } = self.attributes;
+        let time = |name: &str, time: Option<u64>| time.map(|time| format!("{name} {time}"));
+        let words = [
+            enabled.map(|enabled| (if enabled { "enabled" } else { "disabled" }).to_owned()),
+            time("not before", not_before),
+            time("expires", expires),
+            self.key_ops.as_ref().map(|_| "key_ops".to_owned()),
+            self.tags.as_ref().map(|_| "tags".to_owned()),
+            self.policy.as_ref().map(|policy| match policy.immutable {
+                Some(true) => "release policy, fixed for good".to_owned(),
+                _ => "release policy".to_owned(),
+            }),
+            time("min_iat", self.min_iat),
+        ];
+        words.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+}
+
 /// A digest to be signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SignCommand<'a> {

@@ -151,7 +151,8 @@ impl Vault {
     ) -> Result<Option<Revision>, Refusal> {
         let place = self.records.place();
         let mark = place.leftover(head.id);
-        let mut checks = [mark.clone(), place.head(&head.name), place.deleted_head(&head.name)].map(Check::Absent).to_vec();
+        let mut checks =
+            [mark.clone(), place.head(&head.name), place.deleted_head(&head.name)].map(Check::Absent).to_vec();
         let mut ops = vec![Op::Put(mark.clone(), Vec::new())];
         let (mut len, mut staged) = (0_usize, None);
         for version in versions {

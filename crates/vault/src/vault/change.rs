@@ -49,6 +49,7 @@ impl Vault {
             let found = self.find(key).await?;
             let updated = decide::update(&found.key, key.version.is_some(), changes, unix_secs(context.now))?;
             let mut change = self.change(context, event, &updated);
+            change.intent.explanation = changes.words();
             let at = self.records.place().head(&updated.head.name);
             change.checks.push(Check::Unchanged(at.clone(), found.head));
             if !Arc::ptr_eq(&updated.head, &found.key.head) {

@@ -5,6 +5,7 @@ use skerry_jose::json::Object;
 use skerry_keys::{KeyType, OctBits};
 use skerry_policy::permit::KeyRef;
 use skerry_vault::Refusal;
+use skerry_vault::command::{AttributesInput, Changes, PolicyInput};
 
 use crate::support::*;
 
@@ -109,6 +110,23 @@ fn record(key: KeyRef, event: &str, verdict: &str, subject: &[u8]) -> Object {
 fn sorted(mut record: Object) -> String {
     record.sort();
     record.to_json()
+}
+
+/// The log says what was changed of a key, switches and times with their values.
+#[test]
+fn log_says_what_was_changed() {
+    let scene = Scene::new();
+    let attributes = AttributesInput { enabled: Some(false), expires: Some(NOW + 9), ..AttributesInput::default() };
+    let policy = Some(PolicyInput { data: policy().into_bytes(), immutable: Some(true) });
+    let changes = Changes { attributes, policy, tags: Some(tags(&[("a", "b")])), ..Changes::default() };
+    scene.update(KEY, &changes).unwrap();
+    let records = scene.records();
+    for record in &records[2..] {
+        let words = format!("disabled, expires {}, tags, release policy, fixed for good", NOW + 9);
+        assert_eq!((text(record, "event"), text(record, "explanation")), ("policy-changed", words.as_str()));
+    }
+    assert_eq!(records.len(), 4, "intent and outcome");
+    assert_eq!(Changes::default().words(), "");
 }
 
 /// Attack 60: what a stranger writes into a token cannot make its denial too long for the log, and so keep it out.
