@@ -203,7 +203,7 @@ pub(super) struct Restoring(Mutex<HashSet<Uuid>>);
 impl Restoring {
     /// None while another restores this key; until the value is dropped this one does.
     fn begin(&self, key: Uuid) -> Option<Begun<'_>> {
-        self.keys().insert(key).then_some(Begun { all: self, key })
+        self.keys().insert(key).then(|| Begun { all: self, key })
     }
 
     fn keys(&self) -> MutexGuard<'_, HashSet<Uuid>> {
