@@ -7,8 +7,10 @@
 mod answer;
 mod audit;
 mod authorities;
+mod backup;
 mod cache;
 mod canary;
+mod cipher;
 mod concurrency;
 mod database;
 mod form;
@@ -22,6 +24,7 @@ mod outcomes;
 mod paging;
 mod policies;
 mod refusals;
+mod rotation;
 mod rules;
 mod signing;
 mod stored;

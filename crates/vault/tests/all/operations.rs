@@ -1,10 +1,16 @@
 //! The operations of a vault as tests ask for them: each with a grant of its own, for names as text, now unless told.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
 use skerry_identity::Permission;
-use skerry_keys::{Curve, ImportKey, KeyType, SignAlgorithm};
+use skerry_keys::{Curve, EncryptAlgorithm, Encrypted, ImportKey, KeyType, SignAlgorithm, WrapAlgorithm};
 use skerry_policy::permit::Version;
-use skerry_vault::command::{Changes, ImportCommand, ListCommand, Named, NewKey, SignCommand, VerifyCommand};
-use skerry_vault::record::Key;
+use skerry_vault::command::{
+    Changes, CipherCommand, ImportCommand, ListCommand, Named, NewKey, Randomness, SignCommand, VerifyCommand,
+};
+use skerry_vault::record::{Key, KeyName};
+use skerry_vault::rotation::{RotationInput, RotationPolicy};
 use skerry_vault::{Listing, Refusal, Signature};
 use zeroize::Zeroizing;
 
@@ -136,11 +142,152 @@ impl Scene {
         wait(self.vault.verify(&context(&grant, "verify-1", secs), &command))
     }
 
+    pub(crate) fn rotate(&self, key: &str) -> Result<Key, Refusal> {
+        self.rotate_at(key, NOW)
+    }
+
+    pub(crate) fn rotate_at(&self, key: &str, secs: u64) -> Result<Key, Refusal> {
+        let grant = grant(Permission::Rotate);
+        wait(self.vault.rotate(&context(&grant, "rotate-1", secs), &name(key)))
+    }
+
+    pub(crate) fn rotation_policy(&self, key: &str) -> Result<RotationPolicy, Refusal> {
+        let grant = grant(Permission::GetRotationPolicy);
+        let found = wait(self.vault.rotation_policy(&context(&grant, "get-policy-1", NOW), &name(key)));
+        found.map(|(_, policy)| policy)
+    }
+
+    pub(crate) fn set_rotation_policy(&self, key: &str, input: &RotationInput) -> Result<RotationPolicy, Refusal> {
+        self.set_rotation_policy_at(key, input, NOW)
+    }
+
+    pub(crate) fn set_rotation_policy_at(
+        &self,
+        key: &str,
+        input: &RotationInput,
+        secs: u64,
+    ) -> Result<RotationPolicy, Refusal> {
+        let grant = grant(Permission::SetRotationPolicy);
+        let set = wait(self.vault.set_rotation_policy(&context(&grant, "set-policy-1", secs), &name(key), input));
+        set.map(|(_, policy)| policy)
+    }
+
+    /// Names of keys that are due to be rotated.
+    pub(crate) fn due_for_rotation(&self, secs: u64) -> Result<Vec<String>, Refusal> {
+        let grant = grant(Permission::Rotate);
+        texts(wait(self.vault.due_for_rotation(&context(&grant, "due-1", secs))))
+    }
+
+    /// Names of deleted keys that are due to be purged.
+    pub(crate) fn due_for_purge(&self, secs: u64) -> Result<Vec<String>, Refusal> {
+        let grant = grant(Permission::Purge);
+        texts(wait(self.vault.due_for_purge(&context(&grant, "due-1", secs))))
+    }
+
+    pub(crate) fn backup(&self, key: &str) -> Result<Vec<u8>, Refusal> {
+        let grant = grant_in(self.vault.id(), Permission::Backup);
+        wait(self.vault.backup(&context(&grant, "backup-1", NOW), &name(key)))
+    }
+
+    pub(crate) fn restore(&self, blob: &[u8]) -> Result<Key, Refusal> {
+        let grant = grant_in(self.vault.id(), Permission::Restore);
+        wait(self.vault.restore(&context(&grant, "restore-1", NOW), blob))
+    }
+
+    /// Deletes and purges.
+    pub(crate) fn remove(&self, key: &str) {
+        self.delete(key).unwrap();
+        self.purge(key).unwrap();
+    }
+
+    pub(crate) fn encrypt_at(
+        &self,
+        key: &str,
+        command: &Text<'_, EncryptAlgorithm>,
+        secs: u64,
+    ) -> Result<(Key, Encrypted), Refusal> {
+        let (grant, name) = (grant(Permission::Encrypt), name(key));
+        wait(self.vault.encrypt(&context(&grant, "encrypt-1", secs), &command.of(&name)))
+    }
+
+    pub(crate) fn decrypt_at(
+        &self,
+        key: &str,
+        command: &Text<'_, EncryptAlgorithm>,
+        secs: u64,
+    ) -> Result<Vec<u8>, Refusal> {
+        let (grant, name) = (grant(Permission::Decrypt), name(key));
+        let decrypted = wait(self.vault.decrypt(&context(&grant, "decrypt-1", secs), &command.of(&name)));
+        decrypted.map(|(_, text)| text.to_vec())
+    }
+
+    pub(crate) fn wrap_at(
+        &self,
+        key: &str,
+        command: &Text<'_, WrapAlgorithm>,
+        secs: u64,
+    ) -> Result<(Key, Vec<u8>), Refusal> {
+        let (grant, name) = (grant(Permission::WrapKey), name(key));
+        wait(self.vault.wrap(&context(&grant, "wrap-1", secs), &command.of(&name)))
+    }
+
+    pub(crate) fn unwrap_at(
+        &self,
+        key: &str,
+        command: &Text<'_, WrapAlgorithm>,
+        secs: u64,
+    ) -> Result<Vec<u8>, Refusal> {
+        let (grant, name) = (grant(Permission::UnwrapKey), name(key));
+        let unwrapped = wait(self.vault.unwrap(&context(&grant, "unwrap-1", secs), &command.of(&name)));
+        unwrapped.map(|(_, text)| text.to_vec())
+    }
+
     /// Event and verdict of every record since the vault was opened.
     pub(crate) fn story(&self) -> Vec<(String, String)> {
         let told = |record| (text(&record, "event").to_owned(), text(&record, "verdict").to_owned());
         self.records().into_iter().map(told).collect()
     }
+}
+
+/// Randomness that has something else happen, to its end, before it is drawn for the time `at`; counted from zero.
+pub(crate) fn meanwhile(
+    at: usize,
+    something: impl Fn() + Send + Sync + 'static,
+) -> impl Fn() -> Randomness + Send + Sync {
+    let drawn = AtomicUsize::new(0);
+    move || {
+        if drawn.fetch_add(1, Ordering::SeqCst) == at {
+            // An operation waits for its end on a thread of its own.
+            thread::scope(|scope| scope.spawn(&something).join()).unwrap();
+        }
+        randomness()
+    }
+}
+
+/// What a cipher is given, but for the key's name.
+#[derive(Clone, Copy)]
+pub(crate) struct Text<'a, A> {
+    pub(crate) algorithm: A,
+    pub(crate) version: Option<Version>,
+    pub(crate) text: &'a [u8],
+    pub(crate) iv: Option<&'a [u8]>,
+    pub(crate) aad: Option<&'a [u8]>,
+    pub(crate) tag: Option<&'a [u8]>,
+}
+
+impl<'a, A: Copy> Text<'a, A> {
+    pub(crate) fn new(algorithm: A, text: &'a [u8]) -> Text<'a, A> {
+        Text { algorithm, version: None, text, iv: None, aad: None, tag: None }
+    }
+
+    fn of(&self, name: &'a KeyName) -> CipherCommand<'a, A> {
+        let Text { algorithm, version, text, iv, aad, tag } = *self;
+        CipherCommand { key: Named { name, version }, algorithm, text, iv, aad, tag }
+    }
+}
+
+fn texts(names: Result<Vec<KeyName>, Refusal>) -> Result<Vec<String>, Refusal> {
+    names.map(|names| names.iter().map(ToString::to_string).collect())
 }
 
 /// A change of nothing but whether the version is enabled.
