@@ -1,17 +1,22 @@
-//! Heads, versions and tombstones of keys: what is read is written as the same octets, and does not contradict itself.
+//! Heads, versions, rotation policies and tombstones of keys: what is read is written as the same octets, and does not contradict itself.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use skerry_keys::KeyType;
 use skerry_vault::limits::TAGS_MAX;
 use skerry_vault::record::{KeyHead, KeyName, KeyVersion};
+use skerry_vault::rotation::Trigger;
 use skerry_vault::stored::{
-    decode_head, decode_tombstone, decode_version, encode_head, encode_tombstone, encode_version,
+    decode_head, decode_rotation, decode_tombstone, decode_version, encode_head, encode_rotation, encode_tombstone,
+    encode_version,
 };
+
+const NOW: u64 = 8_000_000_000;
 
 fuzz_target!(|data: &[u8]| {
     let (head, version, tombstone) = (decode_head(data), decode_version(data), decode_tombstone(data));
-    let read = [head.is_ok(), version.is_ok(), tombstone.is_ok()];
+    let rotation = decode_rotation(data);
+    let read = [head.is_ok(), version.is_ok(), tombstone.is_ok(), rotation.is_ok()];
     assert!(read.iter().filter(|read| **read).count() <= 1, "a record of two kinds");
     if let Ok(head) = head {
         check_head(&head);
@@ -23,6 +28,13 @@ fuzz_target!(|data: &[u8]| {
     }
     if let Ok(tombstone) = tombstone {
         assert_eq!(encode_tombstone(&tombstone), data);
+    }
+    if let Ok(policy) = rotation {
+        assert_eq!(encode_rotation(&policy), data);
+        // Any time is a time from which it can be counted.
+        for (_, Trigger::AfterCreate(period) | Trigger::BeforeExpiry(period)) in &policy.actions {
+            assert!(period.after(NOW) > NOW && period.before(NOW) < NOW);
+        }
     }
 });
 

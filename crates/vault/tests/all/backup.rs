@@ -103,7 +103,8 @@ fn everything_comes_back() {
     }
     assert_eq!(after.len(), 3);
     assert_eq!(scene.rotation_policy(KEY), Ok(rotation));
-    let changes = Changes { policy: Some(PolicyInput { data: policy().into(), immutable: None }), ..Changes::default() };
+    let changes =
+        Changes { policy: Some(PolicyInput { data: policy().into(), immutable: None }), ..Changes::default() };
     assert_eq!(scene.update(KEY, &changes).err(), Some(Refusal::PolicyImmutable));
     assert_eq!(scene.rotate(KEY).unwrap().head.versions.len(), 4, "it lives on");
 }
@@ -331,13 +332,8 @@ fn fixed_policy_is_not_loosened() {
         versions: vec![KeyVersion::clone(&key.version)],
         rotation: None,
     };
-    let known = skerry_vault::stored::Tombstone {
-        id: key.head.id,
-        generation: 2,
-        immutable: true,
-        min_iat: 0,
-        purged: NOW,
-    };
+    let known =
+        skerry_vault::stored::Tombstone { id: key.head.id, generation: 2, immutable: true, min_iat: 0, purged: NOW };
     let admit = |known| {
         let free = skerry_vault::record::Slot::Free;
         skerry_vault::decide::admit_restored(scene.vault.rules(), &free, known, &backup)

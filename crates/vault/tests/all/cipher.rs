@@ -120,10 +120,7 @@ fn rsa_needs_its_public_half_alone() {
     let back = Text::new(EncryptAlgorithm::RsaOaep256, &own.ciphertext);
     assert_eq!(scene.decrypt_at(KEY, &back, NOW).as_deref(), Ok(SECRET.as_slice()));
     let own = skerry_keys::wrap(&key.version.public, WrapAlgorithm::RsaOaep, SECRET).unwrap();
-    assert_eq!(
-        scene.unwrap_at(KEY, &Text::new(WrapAlgorithm::RsaOaep, &own), NOW).as_deref(),
-        Ok(SECRET.as_slice())
-    );
+    assert_eq!(scene.unwrap_at(KEY, &Text::new(WrapAlgorithm::RsaOaep, &own), NOW).as_deref(), Ok(SECRET.as_slice()));
     swap_material(&scene, KEY);
     let encrypted = scene.encrypt_at(KEY, &Text::new(EncryptAlgorithm::RsaOaep256, SECRET), NOW);
     assert!(encrypted.is_ok());
@@ -300,10 +297,11 @@ const OPERATIONS: [(Operation, KeyOp, Do); 4] = [
 fn states_of_a_version() {
     let scene = Setup::default().bare();
     let command = CreateCommand { key_type: OCT, key_ops: OPS.to_vec(), ..create(KEY) };
-    scene.import(&command, &hex::decode("000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f").unwrap()).unwrap();
+    scene
+        .import(&command, &hex::decode("000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f").unwrap())
+        .unwrap();
     let (not_before, expires) = (NOW + 10, NOW + 20);
-    let times =
-        AttributesInput { not_before: Some(not_before), expires: Some(expires), ..AttributesInput::default() };
+    let times = AttributesInput { not_before: Some(not_before), expires: Some(expires), ..AttributesInput::default() };
     scene.update(KEY, &Changes { attributes: times, ..Changes::default() }).unwrap();
     let name = || KEY.to_owned();
     for (operation, _, run) in OPERATIONS {

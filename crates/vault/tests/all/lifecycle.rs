@@ -8,6 +8,7 @@ use skerry_vault::command::{AttributesInput, Changes, ListCommand, NewKey, Opera
 use skerry_vault::decide::admit;
 use skerry_vault::limits::{RETENTION_DAYS, VERSIONS_MAX};
 use skerry_vault::record::{Deletion, Key, Slot};
+use skerry_vault::rotation::RotationInput;
 use skerry_vault::stored::{Tombstone, decode_tombstone};
 use skerry_vault::{Refusal, VaultConfigError};
 
@@ -60,7 +61,7 @@ fn every_operation_in_every_state() {
     let of_any = || [none(), Ok(()), Ok(()), none(), none()];
     let of_deleted = || [not_deleted(), not_deleted(), not_deleted(), Ok(()), not_deleted()];
     let of_new = || [Ok(()), Ok(()), Ok(()), recoverable(), Ok(())];
-    let table: [Row; 12] = [
+    let table: [Row; 16] = [
         ("create", |scene| scene.make(&create(AGAIN)).map(drop), of_new()),
         ("import", |scene| scene.import_key(create(AGAIN).to_new(), generator()).map(drop), of_new()),
         ("get", |scene| scene.get(AGAIN).map(drop), of_live(Operation::Get)),
@@ -69,6 +70,14 @@ fn every_operation_in_every_state() {
         ("verify", |scene| scene.check(AGAIN, &[0; 64]).map(drop), of_live(Operation::Verify)),
         ("release", |scene| scene.release_key(AGAIN, &good_token()).map(drop), of_live(Operation::Release)),
         ("list versions", |scene| scene.list_versions(AGAIN, &ListCommand::default()).map(drop), of_any()),
+        ("rotate", |scene| scene.rotate(AGAIN).map(drop), of_live(Operation::Rotate)),
+        ("get rotation policy", |scene| scene.rotation_policy(AGAIN).map(drop), of_any()),
+        (
+            "set rotation policy",
+            |scene| scene.set_rotation_policy(AGAIN, &RotationInput::default()).map(drop),
+            of_any(),
+        ),
+        ("backup", |scene| scene.backup(AGAIN).map(drop), of_any()),
         ("delete", |scene| scene.delete(AGAIN).map(drop), of_any()),
         ("recover", |scene| scene.recover(AGAIN).map(drop), of_deleted()),
         ("get deleted", |scene| scene.get_deleted(AGAIN).map(drop), of_deleted()),

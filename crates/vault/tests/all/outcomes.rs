@@ -10,13 +10,15 @@ use std::thread;
 
 use skerry_audit::{AuditError, Limits};
 use skerry_identity::{Grant, Permission};
-use skerry_keys::{KeyType, RsaBits, SignAlgorithm};
+use skerry_keys::{CipherError, EncryptAlgorithm, KeyType, RsaBits, SignAlgorithm, WrapAlgorithm};
 use skerry_store::{At, Fault, Faults, Op, OpId, Store, StoreError, Txn};
+use skerry_vault::backup::BackupError;
 use skerry_vault::command::{
-    Changes, Context, ImportCommand, ListCommand, Named, Randomness, SignCommand, VerifyCommand,
+    Changes, CipherCommand, Context, ImportCommand, KeyOp, ListCommand, Named, Randomness, SignCommand, VerifyCommand,
 };
 use skerry_vault::limits::ATTEMPTS_MAX;
 use skerry_vault::pool::Pool;
+use skerry_vault::rotation::RotationInput;
 use skerry_vault::{Pools, Refusal};
 use uuid::Uuid;
 
@@ -46,7 +48,7 @@ fn deleted(scene: &Scene) {
     scene.delete(KEY).unwrap();
 }
 
-const CASES: [Case; 7] = [
+const CASES: [Case; 9] = [
     Case {
         what: "create",
         event: "key-created",
@@ -67,6 +69,20 @@ const CASES: [Case; 7] = [
         before: nothing,
         run: |scene| scene.import_key(create(KEY).to_new(), generator()).map(drop),
         done: |scene| scene.has(KEY),
+    },
+    Case {
+        what: "rotate",
+        event: "key-created",
+        before: live,
+        run: |scene| scene.rotate(KEY).map(drop),
+        done: |scene| scene.key(KEY).head.versions.len() == 2,
+    },
+    Case {
+        what: "set rotation policy",
+        event: "key-changed",
+        before: live,
+        run: |scene| scene.set_rotation_policy(KEY, &RotationInput::default()).map(drop),
+        done: |scene| scene.rotation_policy(KEY).unwrap().updated.is_some(),
     },
     Case {
         what: "update",
@@ -210,9 +226,18 @@ fn now_or_never<T>(future: impl Future<Output = T>) -> T {
 fn conflicts_are_tried_anew() {
     /// Event, permission, where the head lies, what must be so before, and the change.
     type Change<'a> = (&'a str, Permission, &'a [u8], fn(&Scene), Run);
-    let cases: [Change<'_>; 5] = [
+    let cases: [Change<'_>; 7] = [
         ("key-created", Permission::Create, b"/k/", live, |scene, context| {
             Box::pin(async { scene.vault.create(context, &create(KEY).to_new()).await.map(drop) })
+        }),
+        ("key-created", Permission::Rotate, b"/k/", live, |scene, context| {
+            Box::pin(async { scene.vault.rotate(context, &name(KEY)).await.map(drop) })
+        }),
+        ("key-changed", Permission::SetRotationPolicy, b"/k/", live, |scene, context| {
+            Box::pin(async {
+                let input = RotationInput::default();
+                scene.vault.set_rotation_policy(context, &name(KEY), &input).await.map(drop)
+            })
         }),
         ("key-changed", Permission::Update, b"/k/", live, |scene, context| {
             Box::pin(async {
@@ -447,6 +472,77 @@ fn grants_are_for_one_operation_in_one_vault() {
         assert_eq!(wait(run(&scene, &context(&grant(other), "r", NOW))), Err(Refusal::Misuse { granted: other }));
     }
     assert_eq!(wait(run(&scene, &context(&grant(*needed), "r", NOW))), Ok(()));
+}
+
+/// The same of operations on a symmetric key and of those that came later; a restore is of a key that is gone.
+#[test]
+fn grants_are_for_one_operation_in_one_vault_again() {
+    let table: [(Permission, Run); 11] = [
+        (Permission::Encrypt, |scene, context| {
+            Box::pin(async {
+                scene.vault.encrypt(context, &cipher(&name(KEY), EncryptAlgorithm::A256Gcm)).await.map(drop)
+            })
+        }),
+        (Permission::Decrypt, |scene, context| {
+            Box::pin(async {
+                scene.vault.decrypt(context, &cipher(&name(KEY), EncryptAlgorithm::A256Cbc)).await.map(drop)
+            })
+        }),
+        (Permission::WrapKey, |scene, context| {
+            Box::pin(async { scene.vault.wrap(context, &cipher(&name(KEY), WrapAlgorithm::A256Kw)).await.map(drop) })
+        }),
+        (Permission::UnwrapKey, |scene, context| {
+            Box::pin(async { scene.vault.unwrap(context, &cipher(&name(KEY), WrapAlgorithm::A256Kw)).await.map(drop) })
+        }),
+        (Permission::Rotate, |scene, context| {
+            Box::pin(async { scene.vault.rotate(context, &name(KEY)).await.map(drop) })
+        }),
+        (Permission::GetRotationPolicy, |scene, context| {
+            Box::pin(async { scene.vault.rotation_policy(context, &name(KEY)).await.map(drop) })
+        }),
+        (Permission::SetRotationPolicy, |scene, context| {
+            Box::pin(async {
+                let input = RotationInput::default();
+                scene.vault.set_rotation_policy(context, &name(KEY), &input).await.map(drop)
+            })
+        }),
+        (Permission::Rotate, |scene, context| {
+            Box::pin(async { scene.vault.due_for_rotation(context).await.map(drop) })
+        }),
+        (Permission::Purge, |scene, context| Box::pin(async { scene.vault.due_for_purge(context).await.map(drop) })),
+        (Permission::Backup, |scene, context| {
+            Box::pin(async { scene.vault.backup(context, &name(KEY)).await.map(drop) })
+        }),
+        (Permission::Restore, |scene, context| {
+            Box::pin(async { scene.vault.restore(context, b"no backup").await.map(drop) })
+        }),
+    ];
+    let scene = Setup::default().bare();
+    let ops = vec![KeyOp::Encrypt, KeyOp::Decrypt, KeyOp::WrapKey, KeyOp::UnwrapKey];
+    scene.make(&CreateCommand { key_type: OCT, key_ops: ops, ..create(KEY) }).unwrap();
+    for (needed, run) in &table {
+        let records = scene.records().len();
+        let refused = |grant: &Grant| {
+            let granted = grant.permission();
+            assert_eq!(wait(run(&scene, &context(grant, "r", NOW))), Err(Refusal::Misuse { granted }), "{needed:?}");
+        };
+        for other in Permission::ALL.into_iter().filter(|other| other != needed) {
+            refused(&grant(other));
+        }
+        refused(&grant_in(Uuid::from_bytes([1; 16]), *needed));
+        assert_eq!(scene.records().len(), records);
+        let expected = match needed {
+            Permission::UnwrapKey => Err(Refusal::Cipher(CipherError::Refused)),
+            Permission::Restore => Err(Refusal::Backup(BackupError::NotABackup)),
+            _ => Ok(()),
+        };
+        assert_eq!(wait(run(&scene, &context(&grant(*needed), "r", NOW))), expected, "the control: {needed:?}");
+    }
+}
+
+fn cipher<A>(name: &skerry_vault::record::KeyName, algorithm: A) -> CipherCommand<'_, A> {
+    let iv = (std::any::type_name::<A>() == std::any::type_name::<EncryptAlgorithm>()).then_some([1; 16].as_slice());
+    CipherCommand { key: named(name), algorithm, text: &[7; 32], iv, aad: None, tag: None }
 }
 
 fn named(name: &skerry_vault::record::KeyName) -> Named<'_> {

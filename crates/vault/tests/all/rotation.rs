@@ -179,7 +179,8 @@ fn keys_change_while_they_are_rotated() {
             let other = Arc::clone(&scene);
             let randomness = meanwhile(at, move || happens(&other));
             let grant = grant(Permission::Rotate);
-            let context = Context { grant: &grant, request_id: "rotate-1", now: self::at(NOW), randomness: &randomness };
+            let context =
+                Context { grant: &grant, request_id: "rotate-1", now: self::at(NOW), randomness: &randomness };
             let rotated = wait(scene.vault.rotate(&context, &name(KEY)));
             match &rotated {
                 Ok(key) => assert_eq!((key.head.id, key.head.versions.len()), (before, 2)),
@@ -242,10 +243,7 @@ fn policies_that_are_none() {
         (twice, RotationError::ActionTwice),
         (RotationInput { lifetime: None, ..before_expiry("P30D") }, RotationError::NoLifetime),
         (before_expiry("P6D"), RotationError::TooShort { period: "P6D".into(), days_min: 7 }),
-        (
-            before_expiry("P90D"),
-            RotationError::NotWithinLifetime { trigger: "P90D".into(), lifetime: "P90D".into() },
-        ),
+        (before_expiry("P90D"), RotationError::NotWithinLifetime { trigger: "P90D".into(), lifetime: "P90D".into() }),
     ] {
         assert_eq!(scene.set_rotation_policy(KEY, &input), Err(Refusal::Rotation(error)));
     }

@@ -278,6 +278,50 @@ fn text_of(which: Which) -> String {
     }
 }
 
+/// Two paths by which nothing is said of a policy: a new version by rotation, and a restore after a purge. Each key keeps
+/// its policy, its generation and whether it is fixed, of every sort.
+#[test]
+fn policies_stay_by_rotation_and_restore() {
+    let scene = Setup::default().bare();
+    for of in BASES {
+        let before = base(&scene, of);
+        let key = before.head.name.as_str();
+        let rotated = scene.rotate(key).unwrap();
+        let head = KeyHead { versions: rotated.head.versions.clone(), ..(*before.head).clone() };
+        assert_eq!((&*rotated.head, rotated.head.versions.len()), (&head, 2), "{of:?}");
+        let blob = scene.backup(key).unwrap();
+        scene.remove(key);
+        let restored = scene.restore(&blob).unwrap();
+        let head = KeyHead { versions: restored.head.versions.clone(), ..(*rotated.head).clone() };
+        assert_eq!((&*restored.head, restored.head.versions.len()), (&head, 2), "{of:?}");
+        updated(&scene, Base::Fixed, (None, Some((Other, None))), Immutable, false);
+    }
+}
+
+/// A vault that may no longer make a kind of key does not rotate it either.
+#[test]
+fn rotation_asks_what_the_vault_may_make() {
+    let none = HsmBacking::default();
+    let danger = none.danger().software_hsm();
+    let scene = Scene::new();
+    scene.make(&CreateCommand { exportable: false, policy: None, ..create("hsm") }).unwrap();
+    let soft = CreateCommand { exportable: false, policy: None, ..create("soft") }.to_new();
+    scene.make_new(&NewKey { hsm: false, ..soft }).unwrap();
+    for (kind, hsm, expected) in [
+        (VaultKind::Premium, danger, [Ok, Ok, Ok]),
+        (VaultKind::Premium, none, [HsmInSoftware, HsmInSoftware, Ok]),
+        (VaultKind::Standard, danger, [HsmOnStandard, HsmOnStandard, Ok]),
+        (VaultKind::Standard, none, [HsmOnStandard, HsmOnStandard, Ok]),
+    ] {
+        let vault = Setup { kind, hsm, ..Setup::default() }.try_vault(&scene.installation).unwrap().0;
+        for (key, expected) in [KEY, "hsm", "soft"].into_iter().zip(expected) {
+            let grant = grant(skerry_identity::Permission::Rotate);
+            let rotated = wait(vault.rotate(&context(&grant, "rotate-1", NOW), &name(key)));
+            assert_eq!(cell(rotated.as_ref()), expected, "{kind:?} {key}");
+        }
+    }
+}
+
 /// The same policy in other words is the same policy: a new version may repeat it so, and the key keeps its own words.
 #[test]
 fn policy_in_other_words_is_the_same() {

@@ -10,8 +10,10 @@ use skerry_policy::permit::Version;
 use skerry_vault::command::{KeyOp, Tags};
 use skerry_vault::limits::{NAME_CHARS_MAX, TAG_CHARS_MAX, TAGS_MAX};
 use skerry_vault::record::{Corrupted, Deletion, KeyHead, KeyName, KeyPolicy, KeyVersion, VersionRef};
+use skerry_vault::rotation::{Action, Period, RotationPolicy, Trigger};
 use skerry_vault::stored::{
-    Tombstone, decode_head, decode_tombstone, decode_version, encode_head, encode_tombstone, encode_version,
+    Tombstone, decode_head, decode_rotation, decode_tombstone, decode_version, encode_head, encode_rotation,
+    encode_tombstone, encode_version,
 };
 use uuid::Uuid;
 
@@ -97,13 +99,34 @@ fn tombstone() -> impl Strategy<Value = Tombstone> {
     )
 }
 
+fn period() -> impl Strategy<Value = Period> {
+    let text = prop_oneof![
+        (1..=1_200_u32).prop_map(|months| format!("P{months}M")),
+        (1..=100_u32, 0..12_u32, 0..6_u32, 0..=100_u32)
+            .prop_map(|(years, months, weeks, days)| format!("P{}Y{months}M{weeks}W0{days}D", years.min(98))),
+        (1..=36_525_u32).prop_map(|days| format!("P{days}D")),
+    ];
+    text.prop_map(|text| Period::parse(&text).unwrap())
+}
+
+fn rotation() -> impl Strategy<Value = RotationPolicy> {
+    let trigger = (any::<bool>(), period()).prop_map(|(after, period)| match after {
+        true => Trigger::AfterCreate(period),
+        false => Trigger::BeforeExpiry(period),
+    });
+    let action = prop_oneof![Just(Action::Rotate), Just(Action::Notify)];
+    let fields = (option::of(period()), vec((action, trigger), 0..3), option::of(number()), option::of(number()));
+    fields.prop_map(|(lifetime, actions, created, updated)| RotationPolicy { lifetime, actions, created, updated })
+}
+
 /// What reads a record of one kind, and writes it again.
 type Spelt = fn(&[u8]) -> Result<Vec<u8>, Corrupted>;
 
-const KINDS: [Spelt; 3] = [
+const KINDS: [Spelt; 4] = [
     |bytes| decode_head(bytes).map(|head| encode_head(&head)),
     |bytes| decode_version(bytes).map(|version| encode_version(&version).unwrap()),
     |bytes| decode_tombstone(bytes).map(|tombstone| encode_tombstone(&tombstone)),
+    |bytes| decode_rotation(bytes).map(|policy| encode_rotation(&policy)),
 ];
 
 proptest! {
@@ -111,7 +134,13 @@ proptest! {
 
     /// What is written is read as it was.
     #[test]
-    fn written_is_read(head in head(), version in version(), tombstone in tombstone()) {
+    fn written_is_read(
+        head in head(),
+        version in version(),
+        tombstone in tombstone(),
+        rotation in rotation(),
+    ) {
+        prop_assert_eq!(decode_rotation(&encode_rotation(&rotation)), Ok(rotation));
         prop_assert_eq!(decode_head(&encode_head(&head)), Ok(head));
         prop_assert_eq!(decode_version(&encode_version(&version).unwrap()), Ok(version));
         prop_assert_eq!(decode_tombstone(&encode_tombstone(&tombstone)), Ok(tombstone));
@@ -119,8 +148,18 @@ proptest! {
 
     /// A record that is cut, goes on, or is of another kind is none.
     #[test]
-    fn only_whole_records_are_read(head in head(), version in version(), tombstone in tombstone()) {
-        let records = [encode_head(&head), encode_version(&version).unwrap(), encode_tombstone(&tombstone)];
+    fn only_whole_records_are_read(
+        head in head(),
+        version in version(),
+        tombstone in tombstone(),
+        rotation in rotation(),
+    ) {
+        let records = [
+            encode_head(&head),
+            encode_version(&version).unwrap(),
+            encode_tombstone(&tombstone),
+            encode_rotation(&rotation),
+        ];
         for (of, record) in records.iter().enumerate() {
             for (kind, spelt) in KINDS.into_iter().enumerate() {
                 prop_assert_eq!(spelt(record).is_ok(), of == kind);
@@ -140,10 +179,17 @@ proptest! {
         head in head(),
         version in version(),
         tombstone in tombstone(),
+        rotation in rotation(),
         place in any::<prop::sample::Index>(),
         by in 1..=255_u8,
     ) {
-        let mut altered = [bytes, encode_head(&head), encode_version(&version).unwrap(), encode_tombstone(&tombstone)];
+        let mut altered = [
+            bytes,
+            encode_head(&head),
+            encode_version(&version).unwrap(),
+            encode_tombstone(&tombstone),
+            encode_rotation(&rotation),
+        ];
         for record in altered.iter_mut().filter(|record| !record.is_empty()) {
             let at = place.index(record.len());
             record[at] ^= by;
