@@ -33,6 +33,8 @@ pub(super) enum MemberError {
     NotAnObject,
     #[error("Property {0} is missing.")]
     Missing(&'static str),
+    #[error("Property {0} is not supported.")]
+    Unsupported(&'static str),
     #[error("Property {0} has the wrong JSON type.")]
     WrongType(&'static str),
     #[error("Property {0} is not base64url.")]
@@ -271,7 +273,7 @@ pub(super) fn verify(body: &Members) -> Result<ToVerify, MemberError> {
 /// A context or a message representative made elsewhere would be signed as if it had not been given.
 fn check_plain_ml_dsa(body: &Members) -> Result<(), MemberError> {
     let given = ["context", "external_mu"].into_iter().find(|name| body.get(name).is_some());
-    given.map_or(Ok(()), |name| Err(invalid(name, "which is not supported")))
+    given.map_or(Ok(()), |name| Err(MemberError::Unsupported(name)))
 }
 
 /// What is said of a release.
