@@ -1,7 +1,9 @@
-//! `skerry demo`: the whole story in one process. A key is released to a simulated TEE, and six others do not get it.
+//! `skerry demo`: the whole story, over HTTPS, against a server of its own. A key is released to a simulated TEE, and six
+//! others do not get it.
 //!
-//! Every refusal is compared with the exact error it must be, and has a control: the same attempt without the fault,
-//! which must end in a release. Anything else makes the demo fail.
+//! The server is that of `skerry dev`, in this process, on ports that are free and in a folder that goes when it ends. Every
+//! refusal is compared with the exact one it must be, and has a control: the same attempt without the fault, which must end
+//! in a release. Anything else makes the demo fail.
 
 mod attempts;
 mod scene;
@@ -26,14 +28,15 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     match play(shown) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(edge::REFUSED),
-        Err(error) => edge::fail(&error),
+        Err(failure) => failure.report(),
     }
 }
 
 /// Plays the story; whether all went as it must.
-fn play(mut shown: show::Shown) -> anyhow::Result<bool> {
+fn play(mut shown: show::Shown) -> Result<bool, edge::Failure> {
     let scene = scene::Scene::set(&mut shown)?;
     attempts::release_once(&scene, &mut shown)?;
     let refusals = attempts::refusals(&scene)?;
-    shown.finish(&refusals)
+    scene.close()?;
+    Ok(shown.finish(&refusals)?)
 }

@@ -1,63 +1,64 @@
-//! Who takes part: a vault with a key, an attestation service, a trusted simulated root, a foreign one, and workloads.
+//! Who takes part: the server that `skerry dev` runs, in a folder of its own, a key in its vault, a trusted simulated root, a
+//! foreign one, and workloads. What a workload has of the services it has over HTTPS.
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
+use http::Method;
 use rand_core::Rng as _;
-use skerry_attestation_result::{AttestationToken, Authority, IssuerUrl, TokenSigner};
+use skerry_client::attestation::{self, attest_snp};
+use skerry_client::http::{Ask, Client, Endpoint};
+use skerry_client::limits::ANSWER;
 use skerry_client::{Asked, Roots, VerifiedRelease};
 use skerry_evidence::snp::Generation;
-use skerry_evidence::uvm::TrustList;
-use skerry_identity::{Access, Assignment, Permission, Principal, Scope};
-use skerry_jose::json::{Object, Value};
-use skerry_jose::{Algorithm, RsaPublicKey, SigningKey};
-use skerry_keys::{KeyType, RsaBits};
+use skerry_jose::json::{self, Object, Value};
+use skerry_jose::{PublicKey, RsaPublicKey, b64};
 use skerry_keywrap::{Algorithm as WrapAlgorithm, Plaintext, UnwrapKey};
-use skerry_policy::permit::VaultFloor;
 use skerry_simulator::{ChipConfig, Root, Tee, TeeConfig};
-use skerry_store::{Store, seal, stamp};
-use skerry_vault::ca::Ca;
-use skerry_vault::command::{AttributesInput, Context, KeyOp, NewKey, PolicyInput, Randomness};
-use skerry_vault::decide::{HsmBacking, Rules};
-use skerry_vault::pool::Pool;
-use skerry_vault::record::{Key, KeyName};
-use skerry_vault::release::ReleaseCommand;
-use skerry_vault::{
-    Installation, Pools, Refusal, ReleaseAnswer, ReleaseSigner, TrustedAuthority, Vault, VaultConfig, VaultKind,
-};
+use skerry_store::stamp::Kind;
+use skerry_verifier::Verifier;
 use skerry_verifier::wire::{Data, SnpRequest};
-use skerry_verifier::{AttestError, Verifier, VerifierConfig};
 use tokio::runtime::Runtime;
-use uuid::Uuid;
-use zeroize::Zeroizing;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
-use crate::machine::random;
-pub(crate) use crate::machine::rng;
-
+use super::attempts::Refusal;
 use super::show::Shown;
+use crate::dev::Installed;
+use crate::edge::Failure;
+use crate::machine;
+pub(crate) use crate::machine::rng;
+use crate::server::{self, Assembled};
 
-/// The host name by which the vault is addressed here.
-pub(crate) const HOST: &str = "vault.localhost";
-const ISSUER: &str = "https://attest.localhost";
+/// The host name by which the services are addressed here.
+const HOST: &str = "localhost";
 const KEY: &str = "payments";
 const NONCE: &str = "demo";
 const TARGET_KID: &str = "tee-key";
 
 /// Everybody and everything that the story needs.
 pub(crate) struct Scene {
-    pub(crate) now: SystemTime,
-    pub(crate) key: Key,
-    root: Root,
+    /// The public half of the key, as the vault gave it.
+    pub(crate) key: PublicKey,
+    installed: Installed,
     foreign: Root,
-    verifier: Verifier,
-    vault: Vault,
-    access: Access,
+    client: Client,
     roots: Roots,
-    name: KeyName,
+    vault: Endpoint,
+    attestation: Endpoint,
+    bearer: String,
+    /// The attestation service with its key, beside the one that answers: for what it said in the past.
+    verifier: Arc<Verifier>,
     runtime: Runtime,
-    _log: tempfile::TempDir,
+    server: Server,
+}
+
+/// A running server. It stops when this is dropped, and its folder goes.
+struct Server {
+    stopping: oneshot::Sender<()>,
+    served: JoinHandle<()>,
+    _folder: tempfile::TempDir,
 }
 
 /// Code in a TEE: the guest it runs in, and a key pair that only it holds.
@@ -67,33 +68,55 @@ pub(crate) struct Workload {
 }
 
 impl Scene {
-    /// Makes everything new: roots, service keys, an audit log in a temporary folder, a vault, and its key.
-    pub(crate) fn set(shown: &mut Shown) -> anyhow::Result<Scene> {
+    /// Makes everything new: roots, service keys, certificates, a server on ports that are free, and a key in its vault.
+    pub(crate) fn set(shown: &mut Shown) -> Result<Scene, Failure> {
         let now = SystemTime::now();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().context("no runtime")?;
-        let (root, foreign) = roots(now)?;
-        let id = uuid::Builder::from_random_bytes(random()).into_uuid();
-        let (verifier, vault, roots, log) = runtime.block_on(services(&root, id, now))?;
-        shown
-            .step("vault", &format!("made for this demo at https://{HOST}, trusts {ISSUER} and simulated hardware"))?;
-        let (name, access) = (KeyName::parse(KEY)?, access(id));
-        let grant = access.grant(&caller(), *id.as_bytes(), Permission::Create)?;
-        let context = Context { grant: &grant, request_id: "demo", now, randomness: &randomizer };
-        let new = new_key(&name, &policy());
-        let key = runtime.block_on(vault.create(&context, &new)).context("the key could not be made")?;
+        let runtime = server::runtime()?;
+        let folder = tempfile::tempdir().context("no temporary folder")?;
+        // Two RSA-4096 keys each, so side by side.
+        let foreign = std::thread::spawn(move || Root::generate(Generation::Milan, yesterday(now), &mut rng()));
+        let (installed, assembled) = runtime.block_on(installed(&folder, now))?;
+        let foreign = foreign.join().map_err(|_| anyhow!("the thread that makes a root has died"))?;
+        let foreign = foreign.map_err(anyhow::Error::new)?;
+        let (stopping, stopped) = oneshot::channel::<()>();
+        let served = runtime.spawn(assembled.serve(async {
+            // A sender that is gone means that the story is over.
+            let _ = stopped.await;
+        }));
+        let server = Server { stopping, served, _folder: folder };
+        Ok(Scene::around(installed, (runtime, server), foreign, now, shown)?)
+    }
+
+    fn around(
+        installed: Installed,
+        (runtime, server): (Runtime, Server),
+        foreign: Root,
+        now: SystemTime,
+        shown: &mut Shown,
+    ) -> anyhow::Result<Scene> {
+        let (vault, authority) = (installed.vault_url(), installed.attestation_url());
+        let made = format!("made for this demo at {vault}, trusts {authority} and simulated hardware");
+        shown.step("vault", &made)?;
+        let roots = Roots::new(installed.root_der())?;
+        let client = Client::new(&roots)?;
+        let (vault, attestation) = (Endpoint::parse(&vault)?, Endpoint::parse(&authority)?);
+        let bearer = installed.vault_token(now)?;
+        let policy = policy(&authority);
+        let key = runtime.block_on(create(&client, &vault, &bearer, &policy)).context("the key could not be made")?;
         shown.step("key", &format!("{KEY}: RSA-HSM 2048, exportable, released only under its policy"))?;
-        shown.policy(&policy())?;
-        Ok(Scene { now, key, root, foreign, verifier, vault, access, roots, name, runtime, _log: log })
+        shown.policy(&policy)?;
+        let verifier = server::attestation(installed.attestation()?)?.verifier;
+        Ok(Scene { key, installed, foreign, client, roots, vault, attestation, bearer, verifier, runtime, server })
     }
 
     /// Boots a guest on a processor of the trusted root.
     pub(crate) fn boot(&self, config: TeeConfig) -> anyhow::Result<Workload> {
-        self.boot_on(&self.root, config)
+        boot_on(self.installed.simulator(), config)
     }
 
     /// Boots a guest on a processor of a root that nobody here trusts.
     pub(crate) fn boot_abroad(&self, config: TeeConfig) -> anyhow::Result<Workload> {
-        self.boot_on(&self.foreign, config)
+        boot_on(&self.foreign, config)
     }
 
     /// SHA-256 of the foreign root's key: what the refusal must name.
@@ -101,47 +124,53 @@ impl Scene {
         Ok(self.foreign.ark_spki_sha256()?)
     }
 
-    /// The attestation service's answer at `at`.
-    pub(crate) fn attest(&self, request: &SnpRequest, at: SystemTime) -> Result<AttestationToken, AttestError> {
-        self.verifier.attest(request, at, &mut rng())
+    /// The attestation service's answer, over HTTPS.
+    pub(crate) fn attest(&self, request: &SnpRequest) -> anyhow::Result<Result<String, Refusal>> {
+        let token = self.runtime.block_on(attest_snp(&self.client, &self.attestation, request.to_body()));
+        match token {
+            Ok(token) => Ok(Ok(token)),
+            Err(attestation::AttestError::Refused { code, message }) => Ok(Err(Refusal::Attest { code, message })),
+            Err(error) => Err(error.into()),
+        }
     }
 
-    /// The vault's answer, now.
-    pub(crate) fn release(&self, token: &str) -> Result<ReleaseAnswer, Refusal> {
-        let command = ReleaseCommand {
-            name: &self.name,
-            version: None,
-            target: token,
-            nonce: Some(NONCE),
-            enc: Some(WrapAlgorithm::RsaAesKeyWrap256),
-            api_version: "7.4",
-            host: HOST,
-        };
-        // Infallible: the demo gives its one caller every permission.
-        let Ok(grant) = self.access.grant(&caller(), *self.vault.id().as_bytes(), Permission::Release) else {
-            return Err(Refusal::Misuse { granted: Permission::Release });
-        };
-        let context = Context { grant: &grant, request_id: "demo", now: self.now, randomness: &randomizer };
-        self.runtime.block_on(self.vault.release(&context, &command))
+    /// What the attestation service said at an earlier time.
+    pub(crate) fn attested_at(&self, request: &SnpRequest, at: SystemTime) -> anyhow::Result<String> {
+        Ok(self.verifier.attest(request, at, &mut rng()).context("attestation refused")?.as_str().to_owned())
+    }
+
+    /// The vault's answer, over HTTPS.
+    pub(crate) fn release(&self, token: &str) -> anyhow::Result<Result<String, Refusal>> {
+        let body = Object::new()
+            .with("target", token)
+            .with("nonce", NONCE)
+            .with("enc", WrapAlgorithm::RsaAesKeyWrap256.as_str());
+        let path = format!("/keys/{KEY}/release?api-version={API_VERSION}");
+        let asked = post(&self.client, &self.vault, &self.bearer, &path, &body);
+        match self.runtime.block_on(asked)? {
+            Ok(answer) => Ok(Ok(text(&answer, "value").context("an answer without a value")?)),
+            Err(refusal) => Ok(Err(refusal)),
+        }
     }
 
     /// What the workload does with the answer: believes it only after checking everything.
-    pub(crate) fn verify(&self, answer: &ReleaseAnswer, token: &str) -> anyhow::Result<VerifiedRelease> {
+    pub(crate) fn verify(&self, answer: &str, token: &str) -> anyhow::Result<VerifiedRelease> {
         let asked = Asked {
             host: HOST,
-            kid: &format!("https://{HOST}/keys/{}", self.name),
+            kid: &format!("https://{}/keys/{KEY}", self.vault.authority()),
             nonce: Some(NONCE),
             algorithm: WrapAlgorithm::RsaAesKeyWrap256,
             token,
             target_kid: TARGET_KID,
         };
-        Ok(VerifiedRelease::verify(&answer.value, &asked, &self.roots, self.now)?)
+        Ok(VerifiedRelease::verify(answer, &asked, &self.roots, SystemTime::now())?)
     }
 
-    fn boot_on(&self, root: &Root, config: TeeConfig) -> anyhow::Result<Workload> {
-        let number = rng().next_u32();
-        let chip = root.chip(ChipConfig::numbered(Generation::Milan, number), yesterday(self.now))?;
-        Ok(Workload { tee: chip.boot(config, &mut rng()), key: UnwrapKey::generate(2048)? })
+    /// Stops the server and waits for it.
+    pub(crate) fn close(self) -> anyhow::Result<()> {
+        let Server { stopping, served, _folder } = self.server;
+        drop(stopping);
+        self.runtime.block_on(served).context("the server")
     }
 }
 
@@ -163,7 +192,7 @@ impl Workload {
     /// The JSON that the report binds: the public half of the workload's key, for encryption.
     pub(crate) fn runtime_data(&self) -> anyhow::Result<Vec<u8>> {
         let (n, e) = self.key.public_components();
-        let jwk = skerry_jose::PublicKey::Rsa(RsaPublicKey::new(n, e)?).to_jwk();
+        let jwk = PublicKey::Rsa(RsaPublicKey::new(n, e)?).to_jwk();
         let jwk = jwk.with("key_ops", vec!["encrypt"]).with("kid", TARGET_KID);
         let keys = Object::new().with("keys", vec![Value::Object(jwk)]);
         Ok(keys.to_json().into_bytes())
@@ -180,86 +209,64 @@ pub(crate) fn trusted_guest() -> TeeConfig {
     TeeConfig::default()
 }
 
-/// Two RSA-4096 keys each, so side by side.
-fn roots(now: SystemTime) -> anyhow::Result<(Root, Root)> {
-    let make = || Root::generate(Generation::Milan, yesterday(now), &mut rng());
-    let (trusted, foreign) = std::thread::scope(|scope| {
-        let foreign = scope.spawn(make);
-        (make(), foreign.join())
-    });
-    let foreign = foreign.map_err(|_| anyhow::anyhow!("the thread that makes a root has died"))?;
-    Ok((trusted?, foreign?))
+async fn installed(folder: &tempfile::TempDir, now: SystemTime) -> Result<(Installed, Assembled), Failure> {
+    let (installed, sockets) = Installed::anew(folder.path(), now).await?;
+    let assembled = Assembled::new(installed.settings(now)?, sockets, Kind::Dev, machine::machine()).await?;
+    Ok((installed, assembled))
 }
 
-async fn services(
-    root: &Root,
-    id: Uuid,
-    now: SystemTime,
-) -> anyhow::Result<(Verifier, Vault, Roots, tempfile::TempDir)> {
-    let signer = TokenSigner::new(IssuerUrl::parse(ISSUER)?, SigningKey::generate(Algorithm::Rs256)?);
-    let authority = TrustedAuthority::fixed(Authority::built_in(&signer)?);
-    let anchors = [(Generation::Milan, root.ark_spki_sha256()?)];
-    let verifier = Verifier::new(VerifierConfig::simulated(&anchors, TrustList::none()), signer);
-    let ca = Ca::generate("Skerry demo", now)?;
-    let key = SigningKey::generate(Algorithm::Rs256)?;
-    let chain = ca.issue(&key, &[HOST], now)?;
-    let folder = tempfile::tempdir().context("no temporary folder for the audit log")?;
-    let (root, limits) = (seal::Root::new(Zeroizing::new(random())), skerry_audit::Limits::default());
-    let store = Store::memory();
-    let opened = Installation::open(store, root, stamp::Kind::Dev, folder.path(), limits, now, &randomizer).await;
-    let (installation, _) = opened.context("the installation could not be made")?;
-    let rules = Rules {
-        kind: VaultKind::Premium,
-        hsm: HsmBacking::default().danger().software_hsm(),
-        retention_days: 90,
-        purge_protection: false,
-    };
-    let floor = VaultFloor::default().danger().accept_simulated();
-    let config = VaultConfig { id, rules, authorities: vec![authority], floor };
-    let vault = Vault::new(config, Arc::new(installation), Arc::new(ReleaseSigner::new(key, &chain)?), pools()?)?;
-    Ok((verifier, vault, Roots::new(ca.root_der())?, folder))
+fn boot_on(root: &Root, config: TeeConfig) -> anyhow::Result<Workload> {
+    let number = rng().next_u32();
+    let chip = root.chip(ChipConfig::numbered(Generation::Milan, number), yesterday(SystemTime::now()))?;
+    Ok(Workload { tee: chip.boot(config, &mut rng()), key: UnwrapKey::generate(2048)? })
 }
 
-fn pools() -> anyhow::Result<Pools> {
-    let pool = || Pool::new(NonZeroUsize::MIN, 8).map(Arc::new).context("no thread for private keys");
-    Ok(Pools { work: pool()?, generation: pool()? })
+/// Makes the key, and gives its public half.
+async fn create(client: &Client, vault: &Endpoint, bearer: &str, policy: &str) -> anyhow::Result<PublicKey> {
+    let body = Object::new()
+        .with("kty", "RSA-HSM")
+        .with("key_size", 2048_u64)
+        .with("key_ops", vec!["sign", "verify"])
+        .with("attributes", Object::new().with("exportable", true))
+        .with("release_policy", Object::new().with("data", b64::encode(policy)));
+    let path = format!("/keys/{KEY}/create?api-version={API_VERSION}");
+    let answer = post(client, vault, bearer, &path, &body).await?;
+    let answer = answer.map_err(|refusal| anyhow!("{refusal}"))?;
+    let jwk = answer.get("key").context("an answer without a key")?;
+    let member = |name| jwk.get(&[name]).and_then(Value::as_str).and_then(|text| b64::decode(text).ok());
+    let (n, e) = member("n").zip(member("e")).context("the key is not RSA")?;
+    Ok(PublicKey::Rsa(RsaPublicKey::new(&n, &e)?))
 }
 
-/// Everybody in this demo is one caller, who may do everything: it is about what the TEE proves.
-fn caller() -> Principal {
-    Principal::new("https://login.localhost", "demo")
-}
-
-fn access(vault: Uuid) -> Access {
-    Access::new(vec![Assignment {
-        issuer: caller().issuer().to_owned(),
-        subjects: vec![caller().subject().to_owned()],
-        scope: Scope::Vault(*vault.as_bytes()),
-        permissions: Permission::ALL.into_iter().collect(),
-    }])
-}
-
-fn randomizer() -> Randomness {
-    Box::new(rng())
-}
-
-fn new_key(name: &KeyName, policy: &str) -> NewKey {
-    NewKey {
-        name: name.clone(),
-        key_type: KeyType::Rsa { bits: RsaBits::B2048 },
-        hsm: true,
-        key_ops: Some(vec![KeyOp::Sign, KeyOp::Verify]),
-        attributes: AttributesInput { exportable: Some(true), ..AttributesInput::default() },
-        tags: None,
-        policy: Some(PolicyInput { data: policy.as_bytes().to_vec(), immutable: None }),
+/// The vault's answer, or its refusal.
+async fn post(
+    client: &Client,
+    vault: &Endpoint,
+    bearer: &str,
+    path: &str,
+    body: &Object,
+) -> anyhow::Result<Result<Object, Refusal>> {
+    let ask = Ask { method: Method::POST, path, bearer: Some(bearer), body: Some(body.to_json()) };
+    let answer = client.ask(vault, ask).await?;
+    let status = answer.status.as_u16();
+    let object = json::parse(&answer.body, &ANSWER).ok().and_then(Value::into_object);
+    let object = object.with_context(|| format!("the vault answers {status} without JSON"))?;
+    if answer.status.is_success() {
+        return Ok(Ok(object));
     }
+    let error = object.get("error").and_then(|error| Some(error.get(&["message"])?.as_str()?.to_owned()));
+    Ok(Err(Refusal::Release { status, message: error.context("a refusal without a sentence")? }))
+}
+
+fn text(object: &Object, member: &str) -> Option<String> {
+    object.get(member).and_then(Value::as_str).map(str::to_owned)
 }
 
 /// Which authority, which claims.
-fn policy() -> String {
+fn policy(authority: &str) -> String {
     let measurement = hex::encode(trusted_guest().measurement);
     format!(
-        r#"{{"version":"1.0.0","anyOf":[{{"authority":"{ISSUER}","allOf":[
+        r#"{{"version":"1.0.0","anyOf":[{{"authority":"{authority}","allOf":[
   {{"claim":"x-ms-attestation-type","equals":"sevsnpvm"}},
   {{"claim":"x-ms-sevsnpvm-is-debuggable","equals":"false"}},
   {{"claim":"x-ms-sevsnpvm-launchmeasurement","equals":"{measurement}"}}]}}]}}"#
@@ -270,3 +277,6 @@ fn policy() -> String {
 fn yesterday(now: SystemTime) -> SystemTime {
     now - Duration::from_secs(86_400)
 }
+
+/// The version that clients of today use.
+const API_VERSION: &str = "7.4";

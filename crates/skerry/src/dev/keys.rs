@@ -14,7 +14,6 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use super::folder::Folder;
 use super::{CA_FILE, SIMULATOR};
-use crate::edge;
 use crate::machine::{random, rng};
 use crate::pem;
 
@@ -37,9 +36,6 @@ pub(super) struct Certificates {
 impl Keys {
     /// What the folder has, and what it has not made now.
     pub(super) fn kept(folder: &Folder, now: SystemTime) -> anyhow::Result<Keys> {
-        if folder.read(SIMULATOR)?.is_none() {
-            edge::note("first start: making keys, which takes from a second to half a minute");
-        }
         let hex_32 = || Ok(Zeroizing::new(hex::encode(Zeroizing::new(random::<32>()).as_slice())));
         let text = folder.kept("root.key", hex_32)?;
         let mut root = Zeroizing::new([0; 32]);

@@ -21,8 +21,11 @@ use clap::Args;
 use skerry_attestation_result::IssuerUrl;
 use skerry_identity::Principal;
 use skerry_jose::json::Object;
+use skerry_simulator::Root;
 use skerry_store::stamp::Kind;
+use tokio::net::TcpListener;
 
+use crate::config::{self, Settings};
 use crate::edge::{self, Failure, say};
 use crate::machine;
 use crate::server::{self, Assembled};
@@ -52,24 +55,83 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     dev(options).map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
 }
 
+/// A folder of `dev` with all that is in it, and ports: everything but the server.
+pub(crate) struct Installed {
+    folder: Folder,
+    ports: Ports,
+    keys: Keys,
+    certificates: Certificates,
+}
+
+impl Installed {
+    /// In a folder that is new, on ports that are free, with their sockets.
+    pub(crate) async fn anew(path: &Path, now: SystemTime) -> Result<(Installed, Vec<TcpListener>), Failure> {
+        let folder = Folder::open(path)?;
+        let (ports, sockets) = Ports::bind(0).await?;
+        Ok((Installed::kept(folder, ports, now)?, sockets))
+    }
+
+    /// What the folder has, and what it has not made now.
+    fn kept(folder: Folder, ports: Ports, now: SystemTime) -> anyhow::Result<Installed> {
+        let keys = Keys::kept(&folder, now)?;
+        let authorities = [Service::Vault, Service::ManagedHsm].map(|service| ports.of(service));
+        let certificates = Certificates::kept(&folder, &keys, &authorities, now)?;
+        Ok(Installed { folder, ports, keys, certificates })
+    }
+
+    pub(crate) fn settings(&self, now: SystemTime) -> anyhow::Result<Settings> {
+        settings::settings(&self.folder, &self.keys, &self.certificates, &self.ports, now)
+    }
+
+    pub(crate) fn vault_url(&self) -> String {
+        self.ports.url(Service::Vault)
+    }
+
+    pub(crate) fn attestation_url(&self) -> String {
+        self.ports.url(Service::Attestation)
+    }
+
+    /// The root certificate, DER, under which those of all services are.
+    pub(crate) fn root_der(&self) -> &[u8] {
+        self.certificates.ca.root_der()
+    }
+
+    /// The root of the TEEs that are believed here.
+    pub(crate) fn simulator(&self) -> &Root {
+        &self.keys.simulator
+    }
+
+    /// The attestation service as the server has it.
+    pub(crate) fn attestation(&self) -> anyhow::Result<config::Attestation> {
+        settings::attestation(&self.keys, &self.ports)
+    }
+
+    /// A developer's bearer token for the vaults.
+    pub(crate) fn vault_token(&self, now: SystemTime) -> anyhow::Result<String> {
+        Ok(tokens(&self.keys, &self.ports, now)?.0)
+    }
+}
+
 fn dev(options: &Options) -> Result<(), Failure> {
     let data = options.data.clone().map_or_else(default_folder, Ok)?;
     let folder = Folder::open(&data)?;
-    server::runtime()?.block_on(run_until_stopped(options, &folder))
+    server::runtime()?.block_on(run_until_stopped(options, folder))
 }
 
-async fn run_until_stopped(options: &Options, folder: &Folder) -> Result<(), Failure> {
+async fn run_until_stopped(options: &Options, folder: Folder) -> Result<(), Failure> {
     let stop = server::stop_signal()?;
     let (ports, sockets) = Ports::bind(options.port_base).await?;
     let now = SystemTime::now();
-    let keys = Keys::kept(folder, now)?;
-    let authorities = [Service::Vault, Service::ManagedHsm].map(|service| ports.of(service));
-    let certificates = Certificates::kept(folder, &keys, &authorities, now)?;
-    let settings = settings::settings(folder, &keys, &certificates, &ports, now)?;
+    if folder.read(SIMULATOR)?.is_none() {
+        edge::note("first start: making keys, which takes from a second to half a minute");
+    }
+    let installed = Installed::kept(folder, ports, now)?;
+    let settings = installed.settings(now)?;
+    let Installed { folder, ports, keys, certificates } = &installed;
     let (access, machine) = (settings.access.clone(), machine::machine());
     let assembled = Assembled::new(settings, sockets, Kind::Dev, machine.clone()).await?;
     let authority = IssuerUrl::parse(&ports.url(Service::Attestation)).map_err(anyhow::Error::new)?;
-    let developer = Principal::new(settings::identity_issuer(&ports), settings::DEVELOPER);
+    let developer = Principal::new(settings::identity_issuer(ports), settings::DEVELOPER);
     let reader = (access.as_slice(), &developer);
     let lost = policies::of_other_authorities(assembled.vaults(), reader, &authority, &machine).await?;
     let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -77,12 +139,12 @@ async fn run_until_stopped(options: &Options, folder: &Folder) -> Result<(), Fai
         // A sender that is gone means that nobody waits for this server any more.
         let _ = stopped.await;
     }));
-    let probed = probe::all_answer(certificates.ca.root_der(), &ports).await;
+    let probed = probe::all_answer(certificates.ca.root_der(), ports).await;
     probed.map_err(|error| Failure::unavailable(error.context("the server does not answer itself")))?;
-    let lines = lines(folder, &keys, &ports, now)?;
+    let lines = lines(folder, keys, ports, now)?;
     folder.write(ENV, &lines.iter().map(|(name, value)| env::line(name, value)).collect::<String>())?;
     tell_of_other_authority(folder, &authority, &lost)?;
-    announce(folder, &ports, options.json)?;
+    announce(folder, ports, options.json)?;
     stop.await;
     drop(stopping);
     served.await.context("the server")?;

@@ -51,7 +51,7 @@ pub(super) fn settings(
     })
 }
 
-fn attestation(keys: &Keys, ports: &Ports) -> anyhow::Result<Attestation> {
+pub(super) fn attestation(keys: &Keys, ports: &Ports) -> anyhow::Result<Attestation> {
     let issuer = IssuerUrl::parse(&ports.url(Service::Attestation))?;
     let anchors = Anchors::Simulated(vec![(Generation::Milan, keys.simulator.ark_spki_sha256()?)]);
     let readers = [DEVELOPER, MACHINE].map(|subject| Principal::new(identity_issuer(ports), subject));

@@ -26,7 +26,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-pub(crate) use services::tokens;
+pub(crate) use services::{attestation, tokens};
 
 pub(crate) use vaults::Vaults;
 

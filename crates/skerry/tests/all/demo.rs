@@ -11,6 +11,9 @@ fn demo_releases_once_and_refuses_six() {
         assert!(text.contains(check), "{check} is not in\n{text}");
     }
     assert_eq!(text.matches("┆ released").count(), 6);
+    // Both services are real ones, on ports of their own.
+    assert_eq!(text.lines().next().unwrap().matches("https://localhost:").count(), 2, "{text}");
+    assert_eq!(output.stderr, b"");
 }
 
 /// Scripts read the same story as one JSON object.
