@@ -4,6 +4,7 @@
 //! means is for the modules that ask ([`crate::attestation`]).
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -89,6 +90,7 @@ pub struct Endpoint {
     authority: String,
     host: ServerName<'static>,
     port: u16,
+    address: Option<IpAddr>,
     prefix: String,
 }
 
@@ -135,7 +137,15 @@ impl Endpoint {
         let bare = authority.host().trim_start_matches('[').trim_end_matches(']');
         let host = ServerName::try_from(bare.to_owned()).map_err(|_| refused())?;
         let prefix = uri.path().trim_end_matches('/').to_owned();
-        Ok(Endpoint { authority: authority.to_string(), host, port: authority.port_u16().unwrap_or(443), prefix })
+        let port = authority.port_u16().unwrap_or(443);
+        Ok(Endpoint { authority: authority.to_string(), host, port, address: None, prefix })
+    }
+
+    /// The same at this address, where the name is not looked up. Whose certificate is demanded, and what the server is asked
+    /// for, stays the name.
+    pub fn at(mut self, address: IpAddr) -> Endpoint {
+        self.address = Some(address);
+        self
     }
 
     /// `host` or `host:port`, as it was written.
@@ -186,7 +196,10 @@ impl Client {
 
     async fn connect(&self, endpoint: &Endpoint) -> Result<TlsStream<TcpStream>, HttpError> {
         let authority = || endpoint.authority.clone();
-        let stream = TcpStream::connect((endpoint.host.to_str().as_ref(), endpoint.port)).await;
+        let stream = match endpoint.address {
+            Some(address) => TcpStream::connect((address, endpoint.port)).await,
+            None => TcpStream::connect((endpoint.host.to_str().as_ref(), endpoint.port)).await,
+        };
         let stream = stream.map_err(|error| HttpError::Connect { authority: authority(), kind: error.kind() })?;
         let connected = self.tls.connect(endpoint.host.clone(), stream).await;
         connected.map_err(|error| match certificate_error(&error) {

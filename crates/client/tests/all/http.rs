@@ -23,7 +23,7 @@ fn certified() -> &'static Certified {
     static CERTIFIED: OnceLock<Certified> = OnceLock::new();
     CERTIFIED.get_or_init(|| {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        let params = CertificateParams::new(vec!["localhost".to_owned(), "kv1.invalid".to_owned()]).unwrap();
         Certified { der: params.self_signed(&key).unwrap().der().to_vec(), key: key.serialized_der().to_vec() }
     })
 }
@@ -158,6 +158,23 @@ fn strangers_are_not_believed() {
     let HttpError::Certificate { source, .. } = refused else { panic!("{refused:?}") };
     assert!(source.to_string().contains("not valid for name"), "{source}");
     assert_eq!(thread.join().unwrap(), "");
+}
+
+/// A name at an address that is given is not looked up: `.invalid` has none (RFC 6761, 6.4). Its certificate is demanded all
+/// the same, and the server is asked by the name.
+#[test]
+fn addresses_can_be_given() {
+    let asked = |name: &str| {
+        let (url, thread) = server(true, response("200 OK", "{}"));
+        let endpoint = Endpoint::parse(&url.replace("localhost", name)).unwrap().at(Ipv4Addr::LOCALHOST.into());
+        (run(client().ask(&endpoint, get())), endpoint, thread.join().unwrap())
+    };
+    let (answer, endpoint, read) = asked("kv1.invalid");
+    assert_eq!(answer.unwrap().status, 200);
+    assert!(read.contains(&format!("host: {}\r\n", endpoint.authority())), "{read}");
+    let (answer, endpoint, read) = asked("kv2.invalid");
+    let Err(HttpError::Certificate { authority, .. }) = answer else { panic!("{answer:?}") };
+    assert_eq!((authority.as_str(), read.as_str()), (endpoint.authority(), ""));
 }
 
 /// Nobody there, no TLS there, no HTTP there: each is told apart.
