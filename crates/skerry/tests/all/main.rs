@@ -9,3 +9,4 @@ mod policy;
 mod process;
 mod serve;
 mod support;
+mod vaults;
