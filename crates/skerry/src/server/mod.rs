@@ -24,7 +24,7 @@ use skerry_vault::pool::Pool;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 pub(crate) use services::{attestation, tokens};
 
@@ -80,6 +80,11 @@ impl Assembled {
             listeners.push((socket, Listener { address, tls: listener.tls, names, surface, limits }));
         }
         jobs::sweep(&all, &machine).await?;
+        // From the first start on the store knows that there is a log: one that is taken away is missed at the next.
+        let ticked = installation.tick(machine.now(), machine.randomizer()).await;
+        ticked.map_err(|refusal| {
+            Failure::unavailable(anyhow::Error::new(refusal).context("the store takes no changes"))
+        })?;
         let server = Server::on(listeners, &machine).context("the listeners could not be set up")?;
         Ok(Assembled { server, installation, vaults: all, machine })
     }
@@ -95,9 +100,8 @@ impl Assembled {
         let (stopping, stopped) = watch::channel(false);
         let jobs = tokio::spawn(Jobs::new(vaults).run(machine.clone(), stopped));
         let ticking = tokio::spawn(async move {
-            let mut ticks = tokio::time::interval(TICK);
             loop {
-                ticks.tick().await;
+                sleep(TICK).await;
                 if let Err(error) = installation.tick(machine.now(), machine.randomizer()).await {
                     edge::note(&format!("the time could not be stored: {}", edge::chain(error)));
                 }
