@@ -57,8 +57,18 @@ impl From<MemberError> for Refused {
     }
 }
 
-/// An object with its members by name.
+/// An object with its members by name. Texts in it may be secrets: they are wiped when it is dropped.
 pub(super) struct Members(Object);
+
+impl Drop for Members {
+    fn drop(&mut self) {
+        for (_, value) in std::mem::take(&mut self.0) {
+            if let Value::String(mut text) = value {
+                text.zeroize();
+            }
+        }
+    }
+}
 
 impl Members {
     pub(super) fn parse(body: &[u8]) -> Result<Members, MemberError> {
@@ -298,9 +308,9 @@ pub(super) fn wipe(body: Bytes) {
 
 impl Members {
     /// The private key in a JWK, whose members are wiped.
-    fn private_key(self) -> Result<ImportKey, MemberError> {
+    fn private_key(mut self) -> Result<ImportKey, MemberError> {
         let mut jwk = Object::new();
-        for (name, value) in self.0 {
+        for (name, value) in std::mem::take(&mut self.0) {
             // What is a key is strict, but for the spelling of its octets.
             match value {
                 Value::String(mut text) if PRIVATE.contains(&name.as_str()) => {
@@ -310,13 +320,8 @@ impl Members {
                 value => drop(jwk.insert(name, value)),
             }
         }
-        let key = jwk::import_key(&jwk).map_err(MemberError::Jwk);
-        jwk.into_iter().for_each(|(_, value)| {
-            if let Value::String(mut text) = value {
-                text.zeroize();
-            }
-        });
-        key
+        let jwk = Members(jwk);
+        jwk::import_key(&jwk.0).map_err(MemberError::Jwk)
     }
 }
 
@@ -448,7 +453,7 @@ fn invalid(name: &'static str, found: impl ToString) -> MemberError {
 }
 
 fn octets(text: &str) -> Option<Vec<u8>> {
-    b64::decode(spelled(text)).ok()
+    b64::decode(Zeroizing::new(spelled(text)).as_str()).ok()
 }
 
 /// The text in the url-safe alphabet without padding. Nothing else about it is changed, and more padding than there can be

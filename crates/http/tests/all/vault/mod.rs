@@ -1,6 +1,9 @@
 //! Vaults on the wire: three kinds behind one listener, callers with tokens, and a TEE.
 
+mod backup;
+mod cipher;
 mod door;
 mod keys;
 mod release;
+mod rotation;
 mod scene;
