@@ -68,7 +68,6 @@ fn every_encryption_with_every_type() {
             let given = text(algorithm);
             if !algorithm.fits(key_type) {
                 let refused = unfit(algorithm.as_str(), key_type);
-                // Of a public half the type of a curve is known too.
                 assert_eq!(scene.encrypt_at(&name, &given, NOW).err(), Some(refused.clone()), "{key_type:?}");
                 assert_eq!(scene.decrypt_at(&name, &given, NOW).err(), Some(refused), "{key_type:?}");
                 continue;
@@ -367,7 +366,8 @@ fn version_that_decrypts() {
 /// key was disabled, deleted or replaced it is opened anew. Seen by putting material there that does not open.
 #[test]
 fn opened_key_goes_with_the_right_to_use_it() {
-    let ways: [(&str, fn(&Scene)); 3] = [
+    type Way = (&'static str, fn(&Scene));
+    let ways: [Way; 3] = [
         ("replaced", |_| {}),
         ("disabled", |scene| {
             scene.enable(KEY, false).unwrap();
