@@ -478,6 +478,47 @@ fn restored_in_between(at: usize, then: fn(&Vault), others: usize) -> bool {
     ours.is_ok()
 }
 
+/// Another server that starts, and sweeps, between any two steps of a restore takes staged versions away; the restore stages
+/// them anew, and the key is whole.
+#[test]
+fn another_server_sweeps_in_between() {
+    for at in 0..16 {
+        let scene = Scene::new();
+        let blob = scene.backup(KEY).unwrap();
+        scene.remove(KEY);
+        let other = beside(&scene, VAULT_ID, VaultKind::Premium);
+        let randomness = meanwhile(at, move || wait(other.sweep(self::at(NOW), &randomness)).unwrap());
+        let grant = grant(Permission::Restore);
+        let context = Context { grant: &grant, request_id: "restore-1", now: self::at(NOW), randomness: &randomness };
+        assert!(wait(scene.vault.restore(&context, &blob)).is_ok(), "{at}");
+        assert_whole(&scene, 1);
+    }
+}
+
+/// A purge whose leftovers another server has swept does not take the versions of the key that was restored since.
+#[test]
+fn another_server_restores_while_the_purge_goes_on() {
+    let mut restored = BTreeSet::new();
+    for at in 0..8 {
+        let scene = Scene::new();
+        let blob = scene.backup(KEY).unwrap();
+        scene.delete(KEY).unwrap();
+        let other = beside(&scene, VAULT_ID, VaultKind::Premium);
+        let randomness = meanwhile(at, move || {
+            wait(other.sweep(self::at(NOW), &randomness)).unwrap();
+            drop(restore_in(&other, &blob));
+        });
+        let grant = grant(Permission::Purge);
+        let context = Context { grant: &grant, request_id: "purge-1", now: self::at(NOW), randomness: &randomness };
+        assert_eq!(wait(scene.vault.purge(&context, &name(KEY))), Ok(()));
+        restored.insert(scene.has(KEY));
+        if scene.has(KEY) {
+            assert_whole(&scene, 1);
+        }
+    }
+    assert_eq!(restored.len(), 2, "before the purge was made, and after");
+}
+
 /// A process that ends anywhere in a restore leaves nothing that can be read; the next start sweeps it away, and a restore
 /// does without.
 #[test]
