@@ -11,6 +11,7 @@
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 use rustix::time::{ClockId, clock_gettime};
+use skerry_store::seal::Root;
 use skerry_store::{At, Check, Entry, Op, OpId, Options, Outcome, Revision, Store, Txn};
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
+use zeroize::Zeroizing;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -57,13 +59,17 @@ fn options(cache_len: usize) -> Options {
     options
 }
 
+fn root() -> Root {
+    Root::new(Zeroizing::new([7; 32]))
+}
+
 /// With the whole store in the page cache, so that reads are what they are when warm.
 fn open(path: &Path) -> Result<Store, Error> {
-    Ok(Store::open(path, options(1 << 30))?)
+    Ok(Store::open(path, &root(), options(1 << 30))?)
 }
 
 fn fill(runtime: &Runtime, path: &Path, scale: &Scale) -> Result<(), Error> {
-    let store = Store::create(path, options(1 << 28))?;
+    let store = Store::create(path, &root(), options(1 << 28))?;
     let began = Instant::now();
     for first in (0..scale.records).step_by(100) {
         let ops = (first..first.saturating_add(100)).map(|number| Op::Put(key(number), vec![1; VALUE_LEN])).collect();

@@ -3,6 +3,10 @@
 //! Opening checks every page of the file against its checksum, since redb itself does so only after a crash and may
 //! otherwise panic or show what was altered. While the file is open it is trusted: a page that something else alters
 //! then is served as it is, if it can be read at all (sealed values show it), and a panic of redb becomes an error.
+//!
+//! Checksums are against accidents. Against intent all rows are summed up when the file is opened ([`crate::sum`]), and
+//! each is looked up as well: redb does not check the order of its trees, and in one that was built to mislead, a row could
+//! be there and not be found.
 
 use crate::error::{Step, StoreError};
 use crate::limits::{CACHE_LEN, QUEUE_MAX};
@@ -10,10 +14,15 @@ use crate::model::{At, Entry, OpId, Outcome, Page, Revision, Row, Settled, Txn};
 use crate::ops::Ops;
 use crate::page;
 use crate::published::Published;
-use crate::row::{self, ENTRIES, FORMAT, FORMAT_NAME, META, OPS};
+use crate::row::{self, ENTRIES, FORMAT, FORMAT_NAME, META, OPS, SUM, SUM_LEN, TABLES};
+use crate::seal::Root;
+use crate::sum::Sum;
 use crate::writer::{Request, Writer};
 use redb::backends::FileBackend;
-use redb::{Database, ReadOnlyTable, ReadableDatabase as _, ReadableTable as _, StorageBackend, TableError};
+use redb::{
+    Database, ReadOnlyTable, ReadTransaction, ReadableDatabase as _, ReadableTable as _, StorageBackend, TableError,
+    TableHandle as _,
+};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Bound;
@@ -50,54 +59,58 @@ pub(crate) struct Embedded {
 }
 
 impl Embedded {
-    pub(crate) fn create(path: &Path, options: Options) -> Result<Self, StoreError> {
+    pub(crate) fn create(path: &Path, root: &Root, options: Options) -> Result<Self, StoreError> {
         let failed = StoreError::io(Step::Create);
         let file =
             private(&mut OpenOptions::new()).create_new(true).open(path).map_err(|error| match error.kind() {
                 io::ErrorKind::AlreadyExists => StoreError::Exists,
                 _ => failed(error),
             })?;
-        let engine = Self::create_on(backend(file, Step::Create)?, options)?;
+        let engine = Self::create_on(backend(file, Step::Create)?, root, options)?;
         sync_dir(path).map_err(failed)?;
         Ok(engine)
     }
 
-    pub(crate) fn open(path: &Path, options: Options) -> Result<Self, StoreError> {
+    pub(crate) fn open(path: &Path, root: &Root, options: Options) -> Result<Self, StoreError> {
         let file = private(&mut OpenOptions::new()).open(path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => StoreError::Missing,
             _ => StoreError::io(Step::Open)(error),
         })?;
-        Self::open_on(backend(file, Step::Open)?, options)
+        Self::open_on(backend(file, Step::Open)?, root, options)
     }
 
-    pub(crate) fn create_on(backend: impl StorageBackend, options: Options) -> Result<Self, StoreError> {
+    pub(crate) fn create_on(backend: impl StorageBackend, root: &Root, options: Options) -> Result<Self, StoreError> {
         if backend.len().map_err(StoreError::io(Step::Create))? > 0 {
             return Err(StoreError::Exists);
         }
         guarded(|| {
             let database = database(backend, false, &options)?;
-            make_tables(&database)?;
-            Self::start(database, Ops::default(), options.on_failure, Step::Create)
+            let sum = Sum::new(root);
+            make_tables(&database, &sum)?;
+            Self::start(database, Ops::default(), sum, options.on_failure, Step::Create)
         })
     }
 
-    pub(crate) fn open_on(backend: impl StorageBackend, options: Options) -> Result<Self, StoreError> {
+    pub(crate) fn open_on(backend: impl StorageBackend, root: &Root, options: Options) -> Result<Self, StoreError> {
         // redb would make a new file of an empty one.
         if backend.len().map_err(StoreError::io(Step::Open))? == 0 {
             return Err(StoreError::NotAStore);
         }
         guarded(|| {
             let database = database(backend, true, &options)?;
-            check_format(&database)?;
-            let ops = load_ops(&database)?;
-            Self::start(database, ops, options.on_failure, Step::Open)
+            let read = database.begin_read().map_err(error(Step::Open))?;
+            check_format(&read)?;
+            let sum = check_sum(&read, root)?;
+            let ops = load_ops(&read)?;
+            drop(read);
+            Self::start(database, ops, sum, options.on_failure, Step::Open)
         })
     }
 
-    fn start(database: Database, ops: Ops, on_failure: OnFailure, step: Step) -> Result<Self, StoreError> {
+    fn start(database: Database, ops: Ops, sum: Sum, on_failure: OnFailure, step: Step) -> Result<Self, StoreError> {
         let table = Arc::new(entry_table(&database)?);
         let published = Arc::new(Published::new(ops.newest(), table));
-        let writer = Writer { database, ops, published: Arc::clone(&published), on_failure };
+        let writer = Writer { database, ops, sum, published: Arc::clone(&published), on_failure };
         let (queue, requests) = mpsc::channel(QUEUE_MAX);
         let thread = thread::Builder::new().name("store".to_owned());
         let thread = thread.spawn(move || drop(writer.run(requests))).map_err(StoreError::io(step))?;
@@ -198,18 +211,19 @@ fn database(backend: impl StorageBackend, check: bool, options: &Options) -> Res
     })
 }
 
-fn make_tables(database: &Database) -> Result<(), StoreError> {
+fn make_tables(database: &Database, sum: &Sum) -> Result<(), StoreError> {
     let transaction = database.begin_write().map_err(error(Step::Create))?;
     transaction.open_table(ENTRIES).map_err(error(Step::Create))?;
     transaction.open_table(OPS).map_err(error(Step::Create))?;
     let mut meta = transaction.open_table(META).map_err(error(Step::Create))?;
     meta.insert(FORMAT_NAME, FORMAT).map_err(error(Step::Create))?;
-    drop(meta);
+    let mut sums = transaction.open_table(SUM).map_err(error(Step::Create))?;
+    sums.insert((), sum.to_row()).map_err(error(Step::Create))?;
+    drop((meta, sums));
     transaction.commit().map_err(error(Step::Create))
 }
 
-fn check_format(database: &Database) -> Result<(), StoreError> {
-    let read = database.begin_read().map_err(error(Step::Open))?;
+fn check_format(read: &ReadTransaction) -> Result<(), StoreError> {
     let meta = read.open_table(META).map_err(|failure| match failure {
         TableError::Storage(failure) => error(Step::Open)(failure),
         _ => StoreError::NotAStore,
@@ -221,8 +235,71 @@ fn check_format(database: &Database) -> Result<(), StoreError> {
     }
 }
 
-fn load_ops(database: &Database) -> Result<Ops, StoreError> {
-    let read = database.begin_read().map_err(error(Step::Open))?;
+/// The sum of all rows, iff the file says the same and it was written under this root.
+fn check_sum(read: &ReadTransaction, root: &Root) -> Result<Sum, StoreError> {
+    let stored = stored_sum(read)?;
+    let mut sum = Sum::new(root);
+    // First, so that who comes with another root is not told that rows were altered.
+    sum.check_root(&stored)?;
+    check_tables(read)?;
+    add_entries(&mut sum, read)?;
+    add_ops(&mut sum, read)?;
+    sum.check(&stored)?;
+    Ok(sum)
+}
+
+/// Refuses other tables than ours, and one that is there twice: which of the two is found might change.
+fn check_tables(read: &ReadTransaction) -> Result<(), StoreError> {
+    let tables = read.list_tables().map_err(error(Step::Open))?;
+    match tables.map(|table| table.name().to_owned()).eq(TABLES) {
+        true => Ok(()),
+        false => Err(StoreError::Damaged { detail: "tables are not those of a store".to_owned() }),
+    }
+}
+
+fn stored_sum(read: &ReadTransaction) -> Result<[u8; SUM_LEN], StoreError> {
+    let table = read.open_table(SUM).map_err(|failure| match failure {
+        TableError::TableDoesNotExist(_) => StoreError::SumMissing,
+        failure => error(Step::Open)(failure),
+    })?;
+    let row = table.get(()).map_err(error(Step::Open))?;
+    row.map(|row| row.value()).ok_or(StoreError::SumMissing)
+}
+
+/// Adds all entries, in order, each where one looks for it: then a lookup or a range of any key finds what the sum is of.
+fn add_entries(sum: &mut Sum, read: &ReadTransaction) -> Result<(), StoreError> {
+    let table = read.open_table(ENTRIES).map_err(error(Step::Open))?;
+    let mut last = Vec::new();
+    for row in table.iter().map_err(error(Step::Open))? {
+        let (key, row) = row.map_err(error(Step::Open))?;
+        // No key is empty, and a key that is there twice is not in order.
+        let key = key.value();
+        if key <= last.as_slice() || table.get(key).map_err(error(Step::Open))?.is_none() {
+            return Err(StoreError::Damaged { detail: "entries are not in order".to_owned() });
+        }
+        sum.add_entry(key, row.value());
+        last.clear();
+        last.extend_from_slice(key);
+    }
+    Ok(())
+}
+
+/// Adds all op ids. These are looked up in memory and never in the file, so order alone matters: the last is the newest.
+fn add_ops(sum: &mut Sum, read: &ReadTransaction) -> Result<(), StoreError> {
+    let table = read.open_table(OPS).map_err(error(Step::Open))?;
+    let mut last = 0;
+    for row in table.iter().map_err(error(Step::Open))? {
+        let (revision, row) = row.map_err(error(Step::Open))?;
+        if revision.value() <= last {
+            return Err(StoreError::Damaged { detail: "op ids are not in order".to_owned() });
+        }
+        last = revision.value();
+        sum.add_op(last, &row.value());
+    }
+    Ok(())
+}
+
+fn load_ops(read: &ReadTransaction) -> Result<Ops, StoreError> {
     let table = read.open_table(OPS).map_err(error(Step::Open))?;
     let mut ops = Ops::default();
     for row in table.iter().map_err(error(Step::Open))? {
@@ -256,13 +333,16 @@ mod tests {
     use super::*;
     use redb::ReadableTableMetadata as _;
     use redb::backends::InMemoryBackend;
+    use zeroize::Zeroizing;
 
     #[test]
     fn old_op_ids_leave_the_file() {
-        // The table holds as many as are remembered, and those are the newest.
+        // The table holds as many as are remembered, and those are the newest; the sum is of no others.
         let options = Options::new(|failure| panic!("{failure}"));
         let database = database(InMemoryBackend::new(), false, &options).unwrap();
-        make_tables(&database).unwrap();
+        let root = Root::new(Zeroizing::new([1; 32]));
+        let sum = Sum::new(&root);
+        make_tables(&database, &sum).unwrap();
         let ops = Ops::at_most(4);
         let table = Arc::new(entry_table(&database).unwrap());
         let published = Arc::new(Published::new(ops.newest(), table));
@@ -276,7 +356,8 @@ mod tests {
             })
             .collect();
         drop(queue);
-        let database = Writer { database, ops, published, on_failure: options.on_failure }.run(requests).unwrap();
+        let writer = Writer { database, ops, sum, published, on_failure: options.on_failure };
+        let database = writer.run(requests).unwrap();
         for (number, reply) in (1..).zip(replies) {
             assert_eq!(reply.blocking_recv().unwrap(), Ok(Outcome::Committed(Revision(number))));
         }
@@ -284,5 +365,6 @@ mod tests {
         let table = read.open_table(OPS).unwrap();
         assert_eq!(table.len().unwrap(), 4);
         assert_eq!(table.first().unwrap().unwrap().0.value(), 7);
+        assert!(check_sum(&read, &root).is_ok());
     }
 }

@@ -45,6 +45,16 @@ pub enum StoreError {
         /// The version found.
         version: u8,
     },
+    /// The file was written under another root.
+    #[error("store was written under another root")]
+    OtherRoot,
+    /// The file has no sum over its rows: somebody took it away.
+    #[error("store has no sum over its rows")]
+    SumMissing,
+    /// The rows are not those that a store last committed: some were put back to an older state, taken away, brought in
+    /// or changed, or their sum was.
+    #[error("rows of the store were altered: they are not those last committed")]
+    Altered,
     /// The file was altered or cut by something else than a store.
     #[error("store is damaged: {detail}")]
     Damaged {

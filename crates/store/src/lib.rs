@@ -5,7 +5,8 @@
 //! (`decide`), and what is seen of the past comes from one bounded history (`history`), so engines can hardly differ.
 //!
 //! Values are bytes. [`seal`] makes them ciphertext before they come here; [`stamp`] says whose store it is.
-//! docs/store-format.md draws the file.
+//! docs/store-format.md draws the file. A file carries one authenticated sum over its rows (`sum`), so that a row that was
+//! put back, taken away or brought in while it was closed is noticed when it is opened.
 //!
 //! Deliberately not here: what the bytes mean, caches of decoded records, retries (a caller reads, decides, commits,
 //! and on a conflict begins again), and rollback of a whole file, which only a head kept elsewhere can show.
@@ -25,6 +26,7 @@ mod row;
 pub mod seal;
 pub mod stamp;
 mod store;
+mod sum;
 mod watch;
 mod writer;
 

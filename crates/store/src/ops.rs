@@ -12,6 +12,13 @@ pub(crate) struct Ops {
     newest: Revision,
 }
 
+/// A commit whose op id is not remembered any more.
+pub(crate) struct Forgotten {
+    pub(crate) revision: Revision,
+    pub(crate) op: OpId,
+    pub(crate) settled: Settled,
+}
+
 impl Default for Ops {
     fn default() -> Self {
         Self::at_most(OPS_MAX)
@@ -34,16 +41,16 @@ impl Ops {
         self.by_id.get(&op).copied()
     }
 
-    /// Records the next commit, a transaction or an abort, and gives the revision whose id is forgotten for it.
-    pub(crate) fn push(&mut self, revision: Revision, op: OpId, settled: Settled) -> Option<Revision> {
+    /// Records the next commit, a transaction or an abort, and gives the one that is forgotten for it.
+    pub(crate) fn push(&mut self, revision: Revision, op: OpId, settled: Settled) -> Option<Forgotten> {
         self.newest = revision;
         self.by_id.insert(op, settled);
         self.by_age.push_back((revision, op));
         if self.by_age.len() <= self.max {
             return None;
         }
-        let (oldest, forgotten) = self.by_age.pop_front()?;
-        self.by_id.remove(&forgotten);
-        Some(oldest)
+        let (revision, op) = self.by_age.pop_front()?;
+        let settled = self.by_id.remove(&op)?;
+        Some(Forgotten { revision, op, settled })
     }
 }

@@ -12,7 +12,10 @@
 //!    1  16  op id
 //!
 //! table "meta": name, text -> u64 as redb has it
-//!   "format"  1
+//!   "format"  2
+//!
+//! table "sum": () -> 48 octets
+//!    see `sum`
 //! ```
 //!
 //! Every commit has one row in `ops`, so the newest revision is that table's last key, and 0 if there is none.
@@ -23,11 +26,16 @@ use redb::TableDefinition;
 
 pub(crate) const ENTRIES: TableDefinition<'static, &'static [u8], &'static [u8]> = TableDefinition::new("entries");
 pub(crate) const OPS: TableDefinition<'static, u64, [u8; OP_LEN]> = TableDefinition::new("ops");
+pub(crate) const SUM: TableDefinition<'static, (), [u8; SUM_LEN]> = TableDefinition::new("sum");
 pub(crate) const META: TableDefinition<'static, &'static str, u64> = TableDefinition::new("meta");
+/// Their names, in order.
+pub(crate) const TABLES: [&str; 4] = ["entries", "meta", "ops", "sum"];
 /// Name of the row in `meta` that says how the other tables are to be read.
 pub(crate) const FORMAT_NAME: &str = "format";
-pub(crate) const FORMAT: u64 = 1;
+/// 1 had no sum. No version of ours reads it: a sum made of a file that had none would vouch for whatever is in it.
+pub(crate) const FORMAT: u64 = 2;
 pub(crate) const OP_LEN: usize = 17;
+pub(crate) const SUM_LEN: usize = 48;
 
 /// The row of an entry.
 pub(crate) fn encode(entry: &Entry) -> Vec<u8> {

@@ -24,7 +24,7 @@
 //! The id has 16 octets, so label and id cannot run into each other.
 //!
 //! Deliberately not here: where the root comes from, and its rotation. A record rolled back to an older one of the same
-//! storage key opens.
+//! storage key opens; that it is not the newest shows in the sum over all rows when the file is opened.
 
 use crate::limits::VALUE_LEN_MAX;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};

@@ -5,6 +5,7 @@ use crate::error::StoreError;
 use crate::faults::Faults;
 use crate::memory::Memory;
 use crate::model::{At, Entry, OpId, Outcome, Page, Revision, Settled, Txn, validate_key};
+use crate::seal::Root;
 use crate::watch::Watch;
 use redb::StorageBackend;
 use std::path::Path;
@@ -30,26 +31,29 @@ impl Store {
         Self(Arc::new(Engine::Memory(Memory::new(faults))))
     }
 
-    /// Makes an empty store in a redb file, where nothing may be yet, and holds it against other openers.
-    pub fn create(path: &Path, options: Options) -> Result<Self, StoreError> {
-        Embedded::create(path, options).map(Self::embedded)
+    /// Makes an empty store in a redb file, where nothing may be yet, and holds it against other openers. It opens under
+    /// this root alone; the caller vouches that nobody who may write the file knows it.
+    pub fn create(path: &Path, root: &Root, options: Options) -> Result<Self, StoreError> {
+        Embedded::create(path, root, options).map(Self::embedded)
     }
 
-    /// Opens the store in a redb file, checks every page of it, and holds it against other openers.
+    /// Opens the store in a redb file, iff its rows are exactly those that were last committed to it under this root, and
+    /// holds it against other openers.
     ///
-    /// An older state of the whole file opens as well: only a head kept elsewhere can tell.
-    pub fn open(path: &Path, options: Options) -> Result<Self, StoreError> {
-        Embedded::open(path, options).map(Self::embedded)
+    /// An older state of the whole file opens as well: only a head kept elsewhere can tell. What something else writes
+    /// into the file while it is open is served as it is; the next opening refuses.
+    pub fn open(path: &Path, root: &Root, options: Options) -> Result<Self, StoreError> {
+        Embedded::open(path, root, options).map(Self::embedded)
     }
 
     /// As [`Store::create`], on an empty backend of redb. The backend's locks, if it has any, keep others away.
-    pub fn create_on(backend: impl StorageBackend, options: Options) -> Result<Self, StoreError> {
-        Embedded::create_on(backend, options).map(Self::embedded)
+    pub fn create_on(backend: impl StorageBackend, root: &Root, options: Options) -> Result<Self, StoreError> {
+        Embedded::create_on(backend, root, options).map(Self::embedded)
     }
 
     /// As [`Store::open`], on a backend of redb.
-    pub fn open_on(backend: impl StorageBackend, options: Options) -> Result<Self, StoreError> {
-        Embedded::open_on(backend, options).map(Self::embedded)
+    pub fn open_on(backend: impl StorageBackend, root: &Root, options: Options) -> Result<Self, StoreError> {
+        Embedded::open_on(backend, root, options).map(Self::embedded)
     }
 
     fn embedded(engine: Embedded) -> Self {

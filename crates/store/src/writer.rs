@@ -4,6 +4,10 @@
 //! share its sync. Only then are they published and answered; a conflict too, since it may rest on a change beside it.
 //! redb's one-phase commit is used: its second sync is against one who chooses what a half-written page holds, and who
 //! can do that to this file can also put an older file in its place.
+//!
+//! The sum over all rows is kept here and goes into the file with every group, in the same redb transaction. What a change
+//! takes out of it is the row as it is read then, so a row that something else altered meanwhile leaves the sum wrong, and
+//! the next opening refuses.
 
 use crate::decide::{Change, Decision, decide};
 use crate::embedded::{self, EntryTable, OnFailure};
@@ -11,9 +15,10 @@ use crate::error::{Step, StoreError};
 use crate::history::Commit;
 use crate::limits::{GROUP_LEN_MAX, GROUP_MAX};
 use crate::model::{OpId, Outcome, Revision, Settled, Txn};
-use crate::ops::Ops;
+use crate::ops::{Forgotten, Ops};
 use crate::published::Published;
-use crate::row::{self, ENTRIES, OP_LEN, OPS};
+use crate::row::{self, ENTRIES, OP_LEN, OPS, SUM};
+use crate::sum::Sum;
 use redb::{Database, ReadableTable as _, Table, WriteTransaction};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
@@ -29,6 +34,8 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 pub(crate) struct Writer {
     pub(crate) database: Database,
     pub(crate) ops: Ops,
+    /// Of the rows in `database`; wrong after a failed write, which is the last.
+    pub(crate) sum: Sum,
     pub(crate) published: Arc<Published<Arc<EntryTable>>>,
     pub(crate) on_failure: OnFailure,
 }
@@ -71,11 +78,17 @@ impl Writer {
     ) -> Result<Vec<Answer>, StoreError> {
         let mut pass = Pass {
             ops: &mut self.ops,
+            sum: &mut self.sum,
             entries: transaction.open_table(ENTRIES).map_err(embedded::error(Step::Write))?,
             op_rows: transaction.open_table(OPS).map_err(embedded::error(Step::Write))?,
             commits,
         };
-        group.iter().map(|request| pass.answer(request)).collect()
+        let answers = group.iter().map(|request| pass.answer(request)).collect::<Result<_, _>>()?;
+        if !pass.commits.is_empty() {
+            let mut sum = transaction.open_table(SUM).map_err(embedded::error(Step::Write))?;
+            sum.insert((), pass.sum.to_row()).map_err(embedded::error(Step::Write))?;
+        }
+        Ok(answers)
     }
 
     /// The engine is refused to everyone before the first of the group learns that its outcome is unknown.
@@ -106,6 +119,7 @@ enum Answer {
 /// One redb transaction while a group is decided.
 struct Pass<'a> {
     ops: &'a mut Ops,
+    sum: &'a mut Sum,
     entries: Table<'a, &'static [u8], &'static [u8]>,
     op_rows: Table<'a, u64, [u8; OP_LEN]>,
     commits: &'a mut Vec<Commit>,
@@ -147,12 +161,16 @@ impl Pass<'_> {
     }
 
     fn apply(&mut self, change: &Change) -> Result<(), StoreError> {
-        match &change.after {
-            Some(entry) => self.entries.insert(change.key.as_ref(), row::encode(entry).as_slice()),
-            None => self.entries.remove(change.key.as_ref()),
+        let key = change.key.as_ref();
+        if let Some(entry) = &change.before {
+            self.sum.take_entry(key, &row::encode(entry));
         }
-        .map(drop)
-        .map_err(embedded::error(Step::Write))
+        let Some(entry) = &change.after else {
+            return self.entries.remove(key).map(drop).map_err(embedded::error(Step::Write));
+        };
+        let row = row::encode(entry);
+        self.sum.add_entry(key, &row);
+        self.entries.insert(key, row.as_slice()).map(drop).map_err(embedded::error(Step::Write))
     }
 
     fn record(
@@ -162,9 +180,12 @@ impl Pass<'_> {
         settled: Settled,
         changes: Vec<Change>,
     ) -> Result<(), StoreError> {
-        self.op_rows.insert(revision.0, row::encode_op(op, settled)).map_err(embedded::error(Step::Write))?;
-        if let Some(forgotten) = self.ops.push(revision, op, settled) {
-            self.op_rows.remove(forgotten.0).map_err(embedded::error(Step::Write))?;
+        let row = row::encode_op(op, settled);
+        self.sum.add_op(revision.0, &row);
+        self.op_rows.insert(revision.0, row).map_err(embedded::error(Step::Write))?;
+        if let Some(Forgotten { revision, op, settled }) = self.ops.push(revision, op, settled) {
+            self.sum.take_op(revision.0, &row::encode_op(op, settled));
+            self.op_rows.remove(revision.0).map_err(embedded::error(Step::Write))?;
         }
         self.commits.push(Commit { revision, changes });
         Ok(())

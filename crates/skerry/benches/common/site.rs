@@ -57,9 +57,9 @@ impl Site {
     /// In a folder of its own below this one, on a store on disk as a server has it.
     pub(crate) async fn make(folder: &Path, actors: &Actors, pools: &Pools) -> anyhow::Result<Site> {
         let (folder, now) = (tempfile::tempdir_in(folder)?, actors.now);
-        let store = Store::create(&folder.path().join("store.redb"), Options::new(|_| std::process::abort()))?;
         let (octets, limits) = (Zeroizing::new(random()), skerry_audit::Limits::default());
         let root = seal::Root::new(octets.clone());
+        let store = Store::create(&folder.path().join("store.redb"), &root, Options::new(|_| std::process::abort()))?;
         let (installation, _) =
             Installation::open(store, root, stamp::Kind::Serve, folder.path(), limits, now, &randomizer).await?;
         let rules = Rules {

@@ -23,11 +23,12 @@ pub(crate) async fn open(
     machine: &Machine,
 ) -> Result<Arc<Installation>, Failure> {
     let (path, log) = (folder.join(STORE), folder.join(AUDIT));
-    let store = store(&path)?;
+    let root = Root::new(root);
+    let store = store(&path, &root).map_err(|error| unopened(error, &path, folder))?;
     DirBuilder::new().recursive(true).mode(0o700).create(&log).with_context(|| format!("{}", log.display()))?;
     let limits = skerry_audit::Limits::default();
     let (now, randomizer) = (machine.now(), machine.randomizer());
-    let opened = Installation::open(store, Root::new(root), kind, &log, limits, now, randomizer).await;
+    let opened = Installation::open(store, root, kind, &log, limits, now, randomizer).await;
     let (installation, opened) = opened.map_err(|error| refuse(error, folder))?;
     if opened.torn_octets > 0 || opened.settled_committed > 0 || opened.settled_aborted > 0 {
         edge::note(&format!(
@@ -38,20 +39,25 @@ pub(crate) async fn open(
     Ok(Arc::new(installation))
 }
 
-fn store(path: &Path) -> Result<Store, Failure> {
-    let store = match path.exists() {
-        true => Store::open(path, Options::new(give_up)),
-        false => Store::create(path, Options::new(give_up)),
+fn store(path: &Path, root: &Root) -> Result<Store, StoreError> {
+    match path.exists() {
+        true => Store::open(path, root, Options::new(give_up)),
+        false => Store::create(path, root, Options::new(give_up)),
+    }
+}
+
+fn unopened(error: StoreError, path: &Path, folder: &Path) -> Failure {
+    let held = matches!(error, StoreError::Locked);
+    let context = match &error {
+        StoreError::Locked => {
+            format!("{} is in use: another skerry runs on this folder, stop it first", path.display())
+        }
+        StoreError::OtherRoot => format!("{}: {OTHER_ROOT}", folder.display()),
+        StoreError::Altered | StoreError::SumMissing => format!("{}: {ALTERED}", folder.display()),
+        _ => format!("store {}", path.display()),
     };
-    store.map_err(|error| {
-        let held = matches!(error, StoreError::Locked);
-        let context = match held {
-            true => format!("{} is in use: another skerry runs on this folder, stop it first", path.display()),
-            false => format!("store {}", path.display()),
-        };
-        let error = anyhow::Error::new(error).context(context);
-        if held { Failure::unavailable(error) } else { Failure::integrity(error) }
-    })
+    let error = anyhow::Error::new(error).context(context);
+    if held { Failure::unavailable(error) } else { Failure::integrity(error) }
 }
 
 /// What the system shows of a file after a failed sync need not be what is on the disk, so nothing goes on from there.
@@ -65,13 +71,15 @@ fn refuse(error: InstallationError, folder: &Path) -> Failure {
         InstallationError::Stamp(StampError::OtherKind { .. }) => {
             "folders of `skerry dev` and `skerry serve` are not exchanged: take another folder"
         }
-        InstallationError::Stamp(StampError::OtherRoot) => "the root key is not the one this folder was made with",
-        _ => "what is stored is not as it was left: restore it, or start with an empty folder",
+        InstallationError::Stamp(StampError::OtherRoot) => OTHER_ROOT,
+        _ => ALTERED,
     };
     let context = format!("{}: {context}", folder.display());
     Failure::integrity(anyhow::Error::new(error).context(context))
 }
 
+const OTHER_ROOT: &str = "the root key is not the one this folder was made with";
+const ALTERED: &str = "what is stored is not as it was left: restore it, or start with an empty folder";
 /// The redb file.
 const STORE: &str = "store.redb";
 /// The folder of the audit log.

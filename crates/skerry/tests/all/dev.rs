@@ -277,7 +277,8 @@ fn start_removes_what_a_purge_left() {
     let row = |kind: &[u8], rest: &[u8]| [b"v/", vault.as_bytes().as_slice(), kind, rest].concat();
     let rows = [row(b"/g/", &[7; 16]), row(b"/m/", &[[7; 16], [8; 16]].concat())];
     let in_store = |run: &dyn Fn(&tokio::runtime::Runtime, &Store)| {
-        let store = Store::open(&folder.file("store.redb"), skerry_store::Options::new(|_| ())).unwrap();
+        let root = skerry_store::seal::Root::new(zeroize::Zeroizing::new(octets(&folder.file("root.key"))));
+        let store = Store::open(&folder.file("store.redb"), &root, skerry_store::Options::new(|_| ())).unwrap();
         run(&tokio::runtime::Builder::new_current_thread().build().unwrap(), &store);
     };
     in_store(&|runtime, store| {
@@ -291,6 +292,12 @@ fn start_removes_what_a_purge_left() {
             assert_eq!(runtime.block_on(store.get(row, At::Linearizable)).unwrap(), None);
         }
     });
+}
+
+/// A root key, as its file has it in hexadecimal digits.
+fn octets(path: &Path) -> [u8; 32] {
+    let text = std::fs::read_to_string(path).unwrap();
+    std::array::from_fn(|octet| u8::from_str_radix(&text[2 * octet..][..2], 16).unwrap())
 }
 
 /// The whole story over HTTPS: a key with a policy, evidence, a token, and a release that our own client believes. After a

@@ -65,7 +65,7 @@ fn acknowledged_commits_survive_a_crash_after_any_write() {
     for n in 0.. {
         let disk = Disk::new();
         let (options, calls) = hook();
-        let store = Store::create_on(disk.clone(), options).unwrap();
+        let store = Store::create_on(disk.clone(), &root(1), options).unwrap();
         disk.fail(Fault::Write(n));
         let (acknowledged, unknown) = run(&store, 12);
         drop(store);
@@ -76,7 +76,7 @@ fn acknowledged_commits_survive_a_crash_after_any_write() {
         for seed in 0..4 {
             let what = format!("write {n}, seed {seed}");
             let left = Disk::holding(if seed == 0 { disk.durable() } else { disk.torn(seed) });
-            let store = Store::open_on(left, options_of(&what)).unwrap();
+            let store = Store::open_on(left, &root(1), options_of(&what)).unwrap();
             let settled = check(&store, &acknowledged, unknown, &what);
             *outcomes.entry(matches!(settled, Settled::Committed(_))).or_insert(0) += 1;
             // It goes on from there.
@@ -95,7 +95,7 @@ fn acknowledged_commits_survive_a_crash_at_any_sync() {
         for done in [false, true] {
             let disk = Disk::new();
             let (options, calls) = hook();
-            let store = Store::create_on(disk.clone(), options).unwrap();
+            let store = Store::create_on(disk.clone(), &root(1), options).unwrap();
             disk.fail(if done { Fault::SyncDone(n) } else { Fault::Sync(n) });
             let (acknowledged, unknown) = run(&store, 12);
             drop(store);
@@ -105,7 +105,7 @@ fn acknowledged_commits_survive_a_crash_at_any_sync() {
             ended = false;
             assert_eq!(*calls.lock().unwrap(), [write_failed()]);
             let what = format!("sync {n}, done: {done}");
-            let store = Store::open_on(Disk::holding(disk.durable()), options_of(&what)).unwrap();
+            let store = Store::open_on(Disk::holding(disk.durable()), &root(1), options_of(&what)).unwrap();
             let settled = check(&store, &acknowledged, unknown, &what);
             *outcomes.entry((done, matches!(settled, Settled::Committed(_)))).or_insert(0) += 1;
         }
@@ -122,7 +122,7 @@ fn failed_sync_closes_the_store() {
     // The commit is unknown, the hook is called once, and everything afterwards is refused.
     let disk = Disk::new();
     let (options, calls) = hook();
-    let store = Store::create_on(disk.clone(), options).unwrap();
+    let store = Store::create_on(disk.clone(), &root(1), options).unwrap();
     write(&store, &[put("a", "1")]);
     let mut watch = store.watch(b"", Revision(1)).unwrap();
     disk.fail(Fault::Sync(0));
@@ -150,7 +150,7 @@ fn store_is_closed_before_the_hook_is_called() {
         called.send(()).unwrap();
         let _ = gate.recv();
     });
-    let store = Store::create_on(disk.clone(), options).unwrap();
+    let store = Store::create_on(disk.clone(), &root(1), options).unwrap();
     // Dropped before the store, which waits for its writer: so a failing test ends.
     let go = go;
     disk.fail(Fault::Sync(0));
@@ -169,7 +169,7 @@ fn queued_requests_are_refused_by_a_failure() {
     // Those in the failing group do not know; those behind it did not happen.
     let disk = Disk::new();
     let (options, _calls) = hook();
-    let store = Store::create_on(disk.clone(), options).unwrap();
+    let store = Store::create_on(disk.clone(), &root(1), options).unwrap();
     let syncs = disk.hold_syncs();
     let txns: Vec<_> = (0..3).map(transaction).collect();
     let mut first = pin!(store.commit(&txns[0]));
@@ -189,7 +189,7 @@ fn queued_requests_are_refused_by_a_failure() {
 fn waiting_commits_share_one_sync() {
     // While one is being synced 31 more queue, and these take together what the first took alone.
     let disk = Disk::new();
-    let store = Store::create_on(disk.clone(), options()).unwrap();
+    let store = Store::create_on(disk.clone(), &root(1), options()).unwrap();
     let before = disk.syncs();
     write(&store, &[put("a", "")]);
     let alone = disk.syncs() - before;
@@ -211,7 +211,7 @@ fn waiting_commits_share_one_sync() {
 fn one_group_decides_in_order() {
     // Transactions that share a sync see each other: the second of two that need the key absent conflicts.
     let disk = Disk::new();
-    let store = Store::create_on(disk.clone(), options()).unwrap();
+    let store = Store::create_on(disk.clone(), &root(1), options()).unwrap();
     let syncs = disk.hold_syncs();
     let first = transaction(0);
     let mut first = pin!(store.commit(&first));
@@ -234,7 +234,7 @@ fn one_group_decides_in_order() {
 fn nothing_is_seen_before_the_sync() {
     // Until it returns, readers see the state before, and nobody is answered.
     let disk = Disk::new();
-    let store = Store::create_on(disk.clone(), options()).unwrap();
+    let store = Store::create_on(disk.clone(), &root(1), options()).unwrap();
     write(&store, &[put("shared", "before")]);
     let mut watch = store.watch(b"", Revision(1)).unwrap();
     let syncs = disk.hold_syncs();
@@ -255,7 +255,7 @@ fn nothing_is_seen_before_the_sync() {
 fn conflicts_cost_no_sync() {
     // A group that changes nothing leaves the disk alone.
     let disk = Disk::new();
-    let store = Store::create_on(disk.clone(), options()).unwrap();
+    let store = Store::create_on(disk.clone(), &root(1), options()).unwrap();
     let (syncs, writes) = (disk.syncs(), disk.writes());
     for _ in 0..10 {
         assert_eq!(commit(&store, &[present("a")], &[put("b", "")]), Ok(Outcome::Conflict(b"a".into())));

@@ -9,7 +9,7 @@ const ROWS: usize = 100;
 /// A closed store, and its rows.
 fn written() -> (Vec<u8>, Vec<String>) {
     let disk = Disk::new();
-    let store = Store::create_on(disk.clone(), options()).unwrap();
+    let store = Store::create_on(disk.clone(), &root(1), options()).unwrap();
     for number in 0..ROWS {
         write(&store, &[put(&format!("key/{number:03}"), &format!("{number}").repeat(150))]);
     }
@@ -34,7 +34,7 @@ fn altered_octet_is_found_when_opening() {
     for position in (0..octets.len()).step_by(61) {
         let mut altered = octets.clone();
         altered[position] ^= 0x55;
-        match Store::open_on(Disk::holding(altered), quiet()) {
+        match Store::open_on(Disk::holding(altered), &root(1), quiet()) {
             Ok(store) => assert_eq!(rows(&store).unwrap(), rows_before, "octet {position}"),
             Err(StoreError::Damaged { .. } | StoreError::NotAStore | StoreError::UnknownEngineFormat { .. }) => {
                 refused += 1;
@@ -52,7 +52,7 @@ fn file_altered_while_open_is_an_error() {
     let disk = Disk::holding(octets);
     let mut options = quiet();
     options.cache_len = 0;
-    let store = Store::open_on(disk.clone(), options).unwrap();
+    let store = Store::open_on(disk.clone(), &root(1), options).unwrap();
     disk.overwrite(4096, 0xff);
     let now = get(&store, "key/050", At::Linearizable);
     assert!(matches!(now, Err(StoreError::Damaged { .. })), "{now:?}");
@@ -68,7 +68,7 @@ fn damage_met_by_a_commit_closes_the_store() {
     let (called, calls) = std::sync::mpsc::channel();
     let mut options = Options::new(move |failure| called.send(failure).unwrap());
     options.cache_len = 0;
-    let store = Store::open_on(disk.clone(), options).unwrap();
+    let store = Store::open_on(disk.clone(), &root(1), options).unwrap();
     disk.overwrite(4096, 0xff);
     assert_eq!(commit(&store, &[present("key/050")], &[put("key/051", "")]), Ok(Outcome::Unknown));
     assert!(matches!(calls.recv(), Ok(StoreError::Damaged { .. })));
@@ -82,7 +82,7 @@ fn altered_header_is_refused() {
     for position in 0..512 {
         let mut altered = octets.clone();
         altered[position] ^= 0xff;
-        if let Ok(store) = Store::open_on(Disk::holding(altered), quiet()) {
+        if let Ok(store) = Store::open_on(Disk::holding(altered), &root(1), quiet()) {
             assert_eq!(rows(&store).unwrap(), rows_before, "octet {position}");
         }
     }

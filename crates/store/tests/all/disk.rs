@@ -128,6 +128,18 @@ impl Disk {
         self.state().seen[offset..].fill(octet);
     }
 
+    /// Something else writes these octets over those, wherever they are; gives in how many places.
+    pub(crate) fn replace(&self, old: &[u8], new: &[u8]) -> usize {
+        assert_eq!(old.len(), new.len());
+        let mut state = self.state();
+        let places = (0..=state.seen.len() - old.len()).filter(|at| state.seen[*at..].starts_with(old));
+        let places: Vec<_> = places.collect();
+        for at in &places {
+            state.seen[*at..*at + new.len()].copy_from_slice(new);
+        }
+        places.len()
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap()
     }

@@ -1,6 +1,7 @@
 //! A store in a file: made, opened, held, closed.
 
 use crate::fixtures::*;
+use crate::raw::Content;
 use redb::{Database, TableDefinition};
 use skerry_store::{At, Outcome, Revision, Settled, Store, StoreError};
 use std::fs::{self, OpenOptions};
@@ -9,7 +10,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 fn open(path: &Path) -> Result<Store, StoreError> {
-    Store::open(path, options())
+    Store::open(path, &root(1), options())
 }
 
 /// Why the file does not open.
@@ -21,7 +22,7 @@ fn refusal(path: &Path) -> Option<StoreError> {
 fn everything_is_there_after_reopening() {
     // Entries with their revisions, op ids, and the revision itself; the history alone begins anew.
     let dir = TempDir::new().unwrap();
-    let store = Store::create(&file(&dir), options()).unwrap();
+    let store = Store::create(&file(&dir), &root(1), options()).unwrap();
     let (done, lost) = (txn(&[], &[put("a", "1"), put("b", "1")]), op());
     assert_eq!(wait(store.commit(&done)), Ok(Outcome::Committed(Revision(1))));
     write(&store, &[put("a", "2"), delete("b")]);
@@ -46,7 +47,7 @@ fn everything_is_there_after_reopening() {
 fn empty_store_reopens_empty() {
     // Nothing was ever committed.
     let dir = TempDir::new().unwrap();
-    drop(Store::create(&file(&dir), options()).unwrap());
+    drop(Store::create(&file(&dir), &root(1), options()).unwrap());
     assert_eq!(wait(open(&file(&dir)).unwrap().fence()), Ok(Revision(0)));
 }
 
@@ -54,7 +55,7 @@ fn empty_store_reopens_empty() {
 fn held_store_is_refused_to_others() {
     // In this process as in another, and free again when the last handle is gone.
     let dir = TempDir::new().unwrap();
-    let store = Store::create(&file(&dir), options()).unwrap();
+    let store = Store::create(&file(&dir), &root(1), options()).unwrap();
     let other = store.clone();
     drop(store);
     assert_eq!(refusal(&file(&dir)), Some(StoreError::Locked));
@@ -78,7 +79,7 @@ fn second_process_is_refused() {
 fn watch_does_not_hold_the_file() {
     // Only handles of the store do.
     let dir = TempDir::new().unwrap();
-    let store = Store::create(&file(&dir), options()).unwrap();
+    let store = Store::create(&file(&dir), &root(1), options()).unwrap();
     let watch = store.watch(b"", Revision(0)).unwrap();
     drop(store);
     assert_eq!(refusal(&file(&dir)), None);
@@ -98,7 +99,7 @@ fn existing_file_is_not_made_anew() {
     // Whatever it is, it is left as it is.
     let dir = TempDir::new().unwrap();
     fs::write(file(&dir), "mine").unwrap();
-    assert_eq!(Store::create(&file(&dir), options()).err(), Some(StoreError::Exists));
+    assert_eq!(Store::create(&file(&dir), &root(1), options()).err(), Some(StoreError::Exists));
     assert_eq!(fs::read(file(&dir)).unwrap(), b"mine");
 }
 
@@ -122,26 +123,34 @@ fn files_of_others_are_refused() {
 
 #[test]
 fn unknown_format_is_refused() {
-    // A later version may have changed what the tables mean.
+    // A later version may have changed what the tables mean; the first had no sum.
     let dir = TempDir::new().unwrap();
-    drop(Store::create(&file(&dir), options()).unwrap());
-    edit(&file(&dir), |database| insert(database, TableDefinition::<&str, u64>::new("meta"), "format", 2));
-    assert_eq!(refusal(&file(&dir)), Some(StoreError::UnknownFormat { format: 2 }));
+    drop(Store::create(&file(&dir), &root(1), options()).unwrap());
+    for format in [0, 1, 3] {
+        edit(&file(&dir), |database| insert(database, TableDefinition::<&str, u64>::new("meta"), "format", format));
+        assert_eq!(refusal(&file(&dir)), Some(StoreError::UnknownFormat { format }));
+    }
 }
 
 #[test]
 fn rows_that_are_no_rows_are_damage() {
-    // Tables written by something else: an entry without its head, an op id of no known state.
+    // Under a sum of their own, as only a fault of ours would write them: an entry without its head, an op id of no
+    // known state.
     let dir = TempDir::new().unwrap();
-    drop(Store::create(&file(&dir), options()).unwrap());
-    let entries = TableDefinition::<&[u8], &[u8]>::new("entries");
-    edit(&file(&dir), |database| insert(database, entries, b"a".as_slice(), [0; 23].as_slice()));
+    drop(Store::create(&file(&dir), &root(1), options()).unwrap());
+    let rewrite = |edit: &dyn Fn(&mut Content)| {
+        let database = Database::open(file(&dir)).unwrap();
+        let mut content = Content::read(&database);
+        edit(&mut content);
+        Content { sum: Some(content.summed(&root(1))), ..content }.write(&database);
+    };
+    rewrite(&|content| content.entries.extend([(b"a".to_vec(), vec![0; 23])]));
     let damaged = |detail: &str| StoreError::Damaged { detail: detail.to_owned() };
     let store = open(&file(&dir)).unwrap();
     assert_eq!(get(&store, "a", At::Linearizable), Err(damaged("entry of 23 octets")));
     assert_eq!(range(&store, "", None, 1, At::Linearizable), Err(damaged("entry of 23 octets")));
     drop(store);
-    edit(&file(&dir), |database| insert(database, TableDefinition::<u64, [u8; 17]>::new("ops"), 5, [3; 17]));
+    rewrite(&|content| content.ops.extend([(5, [3; 17])]));
     assert_eq!(refusal(&file(&dir)), Some(damaged("state 3 of op at revision 5")));
 }
 
@@ -151,7 +160,7 @@ fn folder_is_no_store() {
     let dir = TempDir::new().unwrap();
     assert!(matches!(refusal(dir.path()), Some(StoreError::Io { .. })));
     let nowhere = dir.path().join("none").join("store.redb");
-    assert!(matches!(Store::create(&nowhere, options()).err(), Some(StoreError::Io { .. })));
+    assert!(matches!(Store::create(&nowhere, &root(1), options()).err(), Some(StoreError::Io { .. })));
 }
 
 #[cfg(unix)]
@@ -160,7 +169,7 @@ fn file_is_its_owner_s() {
     // Keys show what there is, even though values are sealed.
     use std::os::unix::fs::PermissionsExt;
     let dir = TempDir::new().unwrap();
-    drop(Store::create(&file(&dir), options()).unwrap());
+    drop(Store::create(&file(&dir), &root(1), options()).unwrap());
     assert_eq!(fs::metadata(file(&dir)).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
@@ -168,7 +177,7 @@ fn file_is_its_owner_s() {
 fn cut_file_is_damaged() {
     // Whatever was cut off.
     let dir = TempDir::new().unwrap();
-    let store = Store::create(&file(&dir), options()).unwrap();
+    let store = Store::create(&file(&dir), &root(1), options()).unwrap();
     write(&store, &[put("a", &"x".repeat(100_000))]);
     drop(store);
     let whole = fs::read(file(&dir)).unwrap();

@@ -3,17 +3,19 @@
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use redb::backends::InMemoryBackend;
+use skerry_store::seal::Root;
 use skerry_store::{At, Check, Entry, Op, OpId, Options, Outcome, Page, Revision, Row, Store, StoreError, Txn};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use tempfile::TempDir;
+use zeroize::Zeroizing;
 
 /// Every engine, empty, with what has to live as long.
 pub(crate) fn engines() -> Vec<(&'static str, Store, Option<TempDir>)> {
     let dir = TempDir::new().unwrap();
-    let file = Store::create(&file(&dir), options()).unwrap();
+    let file = Store::create(&file(&dir), &root(1), options()).unwrap();
     let mut engines = quick_engines();
     engines.push(("redb file", file, Some(dir)));
     engines
@@ -21,7 +23,7 @@ pub(crate) fn engines() -> Vec<(&'static str, Store, Option<TempDir>)> {
 
 /// Every engine, without a disk below.
 pub(crate) fn quick_engines() -> Vec<(&'static str, Store, Option<TempDir>)> {
-    let redb = Store::create_on(InMemoryBackend::new(), options()).unwrap();
+    let redb = Store::create_on(InMemoryBackend::new(), &root(1), options()).unwrap();
     vec![("memory", Store::memory(), None), ("redb", redb, None)]
 }
 
@@ -32,6 +34,11 @@ pub(crate) fn file(dir: &TempDir) -> PathBuf {
 /// For stores that are not to fail.
 pub(crate) fn options() -> Options {
     Options::new(|failure| panic!("store failed: {failure}"))
+}
+
+/// One of several roots.
+pub(crate) fn root(octet: u8) -> Root {
+    Root::new(Zeroizing::new([octet; 32]))
 }
 
 pub(crate) fn rng() -> ChaCha20Rng {

@@ -1,4 +1,4 @@
-//! Tests of the store: one suite over every engine, a naive model, crashes, damage, sealing, stamps.
+//! Tests of the store: one suite over every engine, a naive model, crashes, damage, sums, sealing, stamps.
 
 #[cfg(test)]
 mod concurrency;
@@ -19,9 +19,13 @@ mod model;
 #[cfg(test)]
 mod naive;
 #[cfg(test)]
+mod raw;
+#[cfg(test)]
 mod seal;
 #[cfg(test)]
 mod stamp;
+#[cfg(test)]
+mod sum;
 #[cfg(test)]
 mod unknown;
 #[cfg(test)]

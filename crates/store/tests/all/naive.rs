@@ -1,5 +1,6 @@
 //! The store against a naive model that keeps every state whole.
 
+use crate::disk::Disk;
 use crate::fixtures::*;
 use proptest::prelude::*;
 use proptest::test_runner::Config;
@@ -198,6 +199,10 @@ proptest! {
         for (engine, store, _guard) in quick_engines() {
             run(engine, &store, &steps);
         }
+        // And a file in which they were done opens again: its sum is of what is in it.
+        let disk = Disk::new();
+        run("disk", &Store::create_on(disk.clone(), &root(1), options()).unwrap(), &steps);
+        prop_assert_eq!(Store::open_on(disk, &root(1), options()).err(), None);
     }
 }
 

@@ -1,15 +1,10 @@
 //! Stamps: each program opens its own stores and no others.
 
 use crate::fixtures::*;
-use skerry_store::seal::{Root, SealError, Sealer};
+use skerry_store::seal::{SealError, Sealer};
 use skerry_store::stamp::{FORMAT, Kind, STAMP_KEY, Stamp, StampError};
 use skerry_store::{Fault, Faults, Op, Outcome, Store, StoreError};
 use tempfile::TempDir;
-use zeroize::Zeroizing;
-
-fn root(octet: u8) -> Root {
-    Root::new(Zeroizing::new([octet; 32]))
-}
 
 fn stamp(store: &Store, kind: Kind, octet: u8) -> Result<Stamp, StampError> {
     wait(store.stamp(kind, &root(octet), &mut rng()))
@@ -46,8 +41,8 @@ fn empty_store_is_stamped_once() {
         assert_eq!(stamp(&store, Kind::Serve, 1), Ok(first), "{engine}");
     }
     let dir = TempDir::new().unwrap();
-    let first = stamp(&Store::create(&file(&dir), options()).unwrap(), Kind::Dev, 1);
-    assert_eq!(stamp(&Store::open(&file(&dir), options()).unwrap(), Kind::Dev, 1), first);
+    let first = stamp(&Store::create(&file(&dir), &root(1), options()).unwrap(), Kind::Dev, 1);
+    assert_eq!(stamp(&Store::open(&file(&dir), &root(1), options()).unwrap(), Kind::Dev, 1), first);
 }
 
 #[test]

@@ -1,17 +1,19 @@
 //! Attacks 49 to 51: somebody writes into the database, or a cache holds what is not so any more.
 //!
-//! Rows are altered through the store itself, on both engines. Rows that somebody makes without the keys do not open, whatever
+//! Rows are altered through the store itself, on both engines, so that the store takes them for its own; where they are
+//! altered behind its back, it does not open. Rows that somebody makes without the keys do not open, whatever
 //! is in them; the rest are rows made with the key of the records, as only a fault of ours would make them.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
+use redb::{Database, ReadableDatabase as _, TableDefinition};
 use skerry_keys::{CustodyError, OpenError, ReleaseError};
 use skerry_policy::permit::Denied;
 use skerry_store::seal::{Root, SealError, Sealer};
 use skerry_store::stamp::{Kind, STAMP_KEY, StampError};
-use skerry_store::{At, Op, OpId, Options, Outcome, Store, Txn};
+use skerry_store::{At, Op, OpId, Options, Outcome, Store, StoreError, Txn};
 use skerry_vault::command::{Changes, ListCommand, Operation, PolicyInput};
 use skerry_vault::record::{Corrupted, Key, KeyPolicy};
 use skerry_vault::stored::{decode_head, encode_head, encode_version};
@@ -82,7 +84,7 @@ fn write_version(store: &Store, at: &[u8], key: &Key) {
 /// A vault on each engine, with [`KEY`] twice and another key; the folder of the file is kept as long as the vault is.
 fn on_every_engine(test: impl Fn(&Scene)) {
     let folder = TempDir::new().unwrap();
-    let file = Store::create(&folder.path().join("store"), Options::new(|_| {})).unwrap();
+    let file = Store::create(&folder.path().join("store"), &root(), Options::new(|_| {})).unwrap();
     for store in [Store::memory(), file] {
         let scene = Setup { store, ..Setup::default() }.scene();
         scene.create(KEY, EC);
@@ -328,27 +330,91 @@ fn live_and_deleted_key_of_one_name() {
     });
 }
 
-/// A limitation: a row put back to what it was itself before opens, since it is sealed for this very place. A head shows
-/// which versions there are, so a version does not disappear so; but a disabled one is enabled again.
-#[test]
-fn own_older_row_opens() {
-    on_every_engine(|scene| {
-        let key = scene.key(KEY);
-        let earlier = row(&scene.store, &version_at(&key));
-        scene.enable(KEY, false).unwrap();
-        assert!(scene.release(&good_token()).is_err());
-        put(&scene.store, &version_at(&key), &earlier);
-        assert!(scene.release(&good_token()).is_ok());
-    });
+/// The octets of a file's row, behind its store's back.
+fn raw_row(path: &Path, at: &[u8]) -> Option<Vec<u8>> {
+    let database = Database::open(path).unwrap();
+    let read = database.begin_read().unwrap();
+    let row = read.open_table(ENTRIES).unwrap().get(at).unwrap();
+    row.map(|row| row.value().to_vec())
 }
 
-/// A file that is altered while nobody holds it is read anew: neither a loosened head nor a moved row is used after a start.
+/// Puts a row in a file's place or takes it away, behind its store's back; gives what was there.
+fn raw_change(path: &Path, at: &[u8], row: Option<&[u8]>) -> Option<Vec<u8>> {
+    let database = Database::open(path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let mut rows = transaction.open_table(ENTRIES).unwrap();
+    let before = match row {
+        Some(row) => rows.insert(at, row),
+        None => rows.remove(at),
+    };
+    let before = before.unwrap().map(|row| row.value().to_vec());
+    drop(rows);
+    transaction.commit().unwrap();
+    before
+}
+
+const ENTRIES: TableDefinition<&[u8], &[u8]> = TableDefinition::new("entries");
+
+/// Attack 49: a row put back to what it was itself before opens, since it was sealed for this very place; but the store
+/// does not. A policy is loosened again, a version enabled again, a deleted key brought back, one taken away: none of it
+/// comes to a vault.
+#[test]
+fn attack_49_own_older_row_is_noticed_at_the_next_start() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("store");
+    let store = || Store::open(&path, &root(), Options::new(|_| {}));
+    let file = Store::create(&path, &root(), Options::new(|_| {})).unwrap();
+    let scene = Setup { store: file, ..Setup::default() }.scene();
+    let key = scene.key(KEY);
+    let (head, version) = (head_at(KEY), version_at(&key));
+    scene.create("gone", EC);
+    let log = scene.into_folder();
+    let earlier = [&head, &version, &head_at("gone")].map(|at| (at.clone(), raw_row(&path, at).unwrap()));
+
+    let scene = Setup { store: store().unwrap(), ..Setup::default() }.try_in(log).ok().unwrap();
+    scene.enable(KEY, false).unwrap();
+    let data = entry(ISSUER, r#"{"claim":"x-ms-attestation-type","equals":"tdxvm"}"#).into_bytes();
+    let policy = Some(PolicyInput { data, immutable: None });
+    scene.update(KEY, &Changes { policy, ..Changes::default() }).unwrap();
+    scene.delete("gone").unwrap();
+    let log = scene.into_folder();
+    for (at, row) in &earlier {
+        let now = raw_change(&path, at, Some(row));
+        assert_ne!(now.as_ref(), Some(row));
+        assert_eq!(store().err(), Some(StoreError::Altered), "{}", String::from_utf8_lossy(at));
+        raw_change(&path, at, now.as_deref());
+    }
+    for at in [&head, &version, &under(VAULT_ID, b"/d/", b"gone")] {
+        let row = raw_change(&path, at, None).unwrap();
+        assert_eq!(store().err(), Some(StoreError::Altered), "{}", String::from_utf8_lossy(at));
+        raw_change(&path, at, Some(&row));
+    }
+    let scene = Setup { store: store().unwrap(), ..Setup::default() }.try_in(log).ok().unwrap();
+    assert!(scene.release(&good_token()).is_err() && scene.get_deleted("gone").is_ok(), "the control");
+}
+
+/// A limitation: while the store is open its file is trusted, and an own older row opens. A head shows which versions there
+/// are, so a version does not disappear so; but a disabled one is enabled until the next start.
+#[test]
+fn own_older_row_opens_while_the_store_is_open() {
+    let scene = Scene::new();
+    let key = scene.key(KEY);
+    let earlier = row(&scene.store, &version_at(&key));
+    scene.enable(KEY, false).unwrap();
+    assert!(scene.release(&good_token()).is_err());
+    put(&scene.store, &version_at(&key), &earlier);
+    assert!(scene.release(&good_token()).is_ok());
+}
+
+/// Whoever has the root writes what a store takes for its own; the seals still hold: neither a loosened head nor a moved row
+/// is used after a start.
 #[test]
 fn file_altered_between_two_starts() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("store");
-    let store = || Store::open(&path, Options::new(|_| {})).unwrap();
-    let scene = Setup { store: Store::create(&path, Options::new(|_| {})).unwrap(), ..Setup::default() }.scene();
+    let store = || Store::open(&path, &root(), Options::new(|_| {})).unwrap();
+    let scene =
+        Setup { store: Store::create(&path, &root(), Options::new(|_| {})).unwrap(), ..Setup::default() }.scene();
     scene.create("other", EC);
     let (key, log) = (scene.key(KEY), scene.into_folder());
     let altered = store();
@@ -425,7 +491,8 @@ fn store_of_somebody_else() {
 fn attack_50_file_shows_nothing_but_names_of_places() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("store");
-    let scene = Setup { store: Store::create(&path, Options::new(|_| {})).unwrap(), ..Setup::default() }.scene();
+    let scene =
+        Setup { store: Store::create(&path, &root(), Options::new(|_| {})).unwrap(), ..Setup::default() }.scene();
     let tags = skerry_vault::command::Tags::new(vec![("cost-centre".into(), "secret-project".into())]).unwrap();
     scene.update(KEY, &Changes { tags: Some(tags), ..Changes::default() }).unwrap();
     let skerry_keys::PublicKey::Ec { x, .. } = scene.key(KEY).version.public.clone() else { panic!("not EC") };
