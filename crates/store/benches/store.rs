@@ -1,7 +1,8 @@
 //! What reads and commits cost on redb in a file, and what opening it costs.
 //!
-//! Reads in CPU time of their thread, so that what else the machine does matters little; commits in elapsed time, beside
-//! a bare write and sync of one page in the same folder, which they cannot undercut alone but can together.
+//! Reads and opening in CPU time of their thread, so that what else the machine does matters little; commits in elapsed
+//! time, beside a bare write and sync of one page in the same folder, which they cannot undercut alone but can together, and
+//! in CPU time of the whole process.
 //!
 //! `cargo bench -p skerry-store --bench store` measures over 100,000 records of 2 KiB in the folder for temporary files;
 //! `TMPDIR` chooses the disk. Without `--bench` (`cargo test --benches`) each case runs over a few.
@@ -44,9 +45,10 @@ fn main() -> Result<(), Error> {
     let path = dir.path().join("store.redb");
     fill(&runtime, &path, &scale)?;
 
-    let began = Instant::now();
+    let (began, cpu) = (Instant::now(), Cpu::now());
     let store = open(&path)?;
-    println!("open and check {} MiB: {:.2?}", std::fs::metadata(&path)?.len() >> 20, began.elapsed());
+    let (elapsed, cpu) = (began.elapsed(), cpu.elapsed());
+    println!("open and check {} MiB: {elapsed:.2?}, {cpu:.2?} of CPU", std::fs::metadata(&path)?.len() >> 20);
     runtime.block_on(read(&store, &scale))?;
     sync(dir.path(), scale.commits)?;
     runtime.block_on(write(&store, &scale))?;
@@ -139,14 +141,15 @@ fn sync(dir: &Path, times: u64) -> Result<(), Error> {
 }
 
 async fn write(store: &Store, scale: &Scale) -> Result<(), Error> {
-    let began = Instant::now();
+    let (began, cpu) = (Instant::now(), Cpu::of_process());
     for number in 0..scale.commits {
         update(store, number % scale.records).await?;
     }
     each("get, check and commit, one client", began.elapsed(), scale.commits);
+    each("  of CPU", cpu.elapsed(), scale.commits);
 
     let slowest = Arc::new(AtomicU64::new(0));
-    let began = Instant::now();
+    let (began, cpu) = (Instant::now(), Cpu::of_process());
     let clients: Vec<_> = (0..CLIENTS)
         .map(|client| {
             let (store, slowest, commits, records) =
@@ -165,6 +168,7 @@ async fn write(store: &Store, scale: &Scale) -> Result<(), Error> {
         client.await??;
     }
     each("the same, 64 clients", began.elapsed(), CLIENTS * (scale.commits / 4));
+    each("  of CPU", cpu.elapsed(), CLIENTS * (scale.commits / 4));
     println!("slowest of these: {} us", slowest.load(Ordering::Relaxed));
     Ok(())
 }
@@ -206,19 +210,27 @@ fn key(number: u64) -> Vec<u8> {
     format!("vault/{:016x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15)).into_bytes()
 }
 
-/// A clock that stands still while the thread does not run.
+/// A clock that stands still while the thread, or the process, does not run.
 #[derive(Clone, Copy)]
-struct Cpu(Duration);
+struct Cpu(ClockId, Duration);
 
 impl Cpu {
     fn now() -> Self {
-        let time = clock_gettime(ClockId::ThreadCPUTime);
+        Self::of(ClockId::ThreadCPUTime)
+    }
+
+    fn of_process() -> Self {
+        Self::of(ClockId::ProcessCPUTime)
+    }
+
+    fn of(clock: ClockId) -> Self {
+        let time = clock_gettime(clock);
         let secs = u64::try_from(time.tv_sec).unwrap_or_default();
-        Self(Duration::new(secs, u32::try_from(time.tv_nsec).unwrap_or_default()))
+        Self(clock, Duration::new(secs, u32::try_from(time.tv_nsec).unwrap_or_default()))
     }
 
     fn elapsed(self) -> Duration {
-        Self::now().0.saturating_sub(self.0)
+        Self::of(self.0).1.saturating_sub(self.1)
     }
 }
 
