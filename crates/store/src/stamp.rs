@@ -64,7 +64,9 @@ impl Store {
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Stamp, StampError> {
         if !self.range(b"", None, 1, At::Linearizable).await?.rows.is_empty() {
-            return Err(StampError::Missing);
+            // Another program may have stamped it since the stamp was looked for.
+            let entry = self.get(STAMP_KEY, At::Linearizable).await?.ok_or(StampError::Missing)?;
+            return open(sealer, &entry);
         }
         let mut stamp = Stamp { kind, format: FORMAT, installation: [0; 16] };
         rng.fill_bytes(&mut stamp.installation);
