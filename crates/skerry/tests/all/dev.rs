@@ -267,6 +267,38 @@ fn other_root_key_is_noticed() {
     assert!(stderr(&output).contains("root key is not the one"), "{}", stderr(&output));
 }
 
+/// A store that was put back to an older state of itself, beside the log of what came after, is an integrity error; so is a
+/// log that is gone. With both as they were left, the start is as any other.
+#[test]
+fn store_and_log_belong_together() {
+    let folder = Folder::new();
+    folder.start().0.stop("TERM");
+    let (store, log) = (folder.file("store.redb"), folder.file("audit"));
+    let older = std::fs::read(&store).unwrap();
+    let (running, env) = folder.start();
+    let body = Some(r#"{"kty":"EC","crv":"P-256"}"#.to_owned());
+    let path = "/keys/later/create?api-version=7.4";
+    let ask = Ask { method: Method::POST, path, bearer: Some(&env["SKR_TOKEN"]), body };
+    assert_eq!(crate::process::ask(&env["SKR_CA_FILE"], &env["SKR_VAULT_URL"], ask).unwrap().status, 200);
+    running.stop("TERM");
+    let left = std::fs::read(&store).unwrap();
+    let refused = |why: &str| {
+        let output = folder.fails(&["--port-base", "0"]);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(4), "{said}");
+        assert!(said.contains("what is stored is not as it was left") && said.contains(why), "{said}");
+    };
+    std::fs::write(&store, older).unwrap();
+    refused("it is older than the log");
+    std::fs::write(&store, left).unwrap();
+    let aside = folder.file("aside");
+    std::fs::rename(&log, &aside).unwrap();
+    refused("and there is no log");
+    std::fs::remove_dir_all(&log).unwrap();
+    std::fs::rename(&aside, &log).unwrap();
+    folder.start().0.stop("TERM");
+}
+
 /// Versions without a key, which a purge that was cut short leaves, are gone from the store before anything is answered.
 #[test]
 fn start_removes_what_a_purge_left() {
