@@ -8,15 +8,17 @@ use std::thread;
 
 use skerry_identity::Permission;
 use skerry_keys::{KeyType, RsaBits, SignAlgorithm};
-use skerry_store::seal::SealError;
+use skerry_store::seal::{Root, SealError};
 use skerry_store::{At, Fault, Faults, Store};
-use skerry_vault::backup::BackupError;
+use skerry_vault::backup::{Backup, BackupError};
 use skerry_vault::command::{AttributesInput, Changes, Context, KeyOp, ListCommand, NewKey, PolicyInput};
 use skerry_vault::decide::HsmBacking;
 use skerry_vault::record::{Key, KeyHead, KeyVersion, VersionRef};
 use skerry_vault::rotation::{Action, Period, RotationInput, RotationPolicy, Trigger};
+use skerry_vault::stored::Corrupted;
 use skerry_vault::{Refusal, Vault, VaultKind};
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use crate::operations::*;
 use crate::support::*;
@@ -230,6 +232,36 @@ fn altered_blobs_are_refused() {
     assert!(matches!(scene.restore(&other), Err(Refusal::Backup(BackupError::Seal(SealError::OtherKek { .. })))));
     assert_eq!((rows(&scene.store), scene.records().len()), before);
     assert!(scene.restore(&blob).is_ok(), "the control");
+}
+
+/// What opens is still looked at: a version that is missing, in another's place, or with other material than its head says
+/// is refused, whoever could seal it.
+#[test]
+fn contents_have_to_agree() {
+    let scene = Setup::default().bare();
+    let head = KeyHead::clone(&rich(&scene).head);
+    let listed = versions(&scene);
+    let version = |of: &VersionRef| listed.iter().find(|version| version.version == of.version).unwrap().clone();
+    let whole = Backup { vault: VAULT_ID, versions: head.versions.iter().map(version).collect(), head, rotation: None };
+    let sealer = Root::new(Zeroizing::new([7; 32])).sealer("a blob of any maker", &[0; 16]);
+    let reopened = |backup: &Backup| {
+        let blob = backup.seal(&sealer, VaultKind::Premium, &mut randomness()).unwrap();
+        Backup::open(&blob, &sealer, VaultKind::Premium)
+    };
+    let with = |edit: fn(&mut Vec<KeyVersion>)| {
+        let mut versions = whole.versions.clone();
+        edit(&mut versions);
+        reopened(&Backup { versions, ..whole.clone() })
+    };
+    let [first, second, _] = whole.versions.as_slice() else { panic!("three versions") };
+    let (expected, found) = (first.version.to_string(), second.version.to_string());
+    let fewer = with(|versions| drop(versions.pop()));
+    assert_eq!(fewer, Err(BackupError::Content(Corrupted::Form("versions and head differ"))));
+    let swapped = with(|versions| versions.swap(0, 1));
+    assert_eq!(swapped, Err(BackupError::Content(Corrupted::OtherVersion { expected: expected.clone(), found })));
+    let exchanged = with(|versions| versions[0].material = versions[1].material.clone());
+    assert_eq!(exchanged, Err(BackupError::Content(Corrupted::MaterialMismatch { version: expected })));
+    assert_eq!(reopened(&whole), Ok(whole), "the control");
 }
 
 /// A key is not restored over its own name, live or deleted, in any case and whatever key has it.
