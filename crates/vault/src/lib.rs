@@ -4,8 +4,7 @@
 //! of them at a time, and commits. Nothing happens that is not on record in the audit log first, and only a release that is
 //! on record is carried out. [`Installation`] is what the vaults of one server share; [`wire`] has the form of answers.
 //!
-//! Not here: who a caller is and what he may do (`skerry-identity` gives a grant), HTTP, and so far rotation, backup,
-//! wrapping and unwrapping.
+//! Not here: who a caller is and what he may do (`skerry-identity` gives a grant), and HTTP.
 
 pub mod backup;
 pub mod ca;
