@@ -261,6 +261,19 @@ fn contents_have_to_agree() {
     assert_eq!(swapped, Err(BackupError::Content(Corrupted::OtherVersion { expected: expected.clone(), found })));
     let exchanged = with(|versions| versions[0].material = versions[1].material.clone());
     assert_eq!(exchanged, Err(BackupError::Content(Corrupted::MaterialMismatch { version: expected })));
+    let blob = whole.seal(&sealer, VaultKind::Premium, &mut randomness()).unwrap();
+    let bound_to = b"key backup, key vault";
+    let plain = sealer.open(bound_to, &blob[MAGIC..]).unwrap().to_vec();
+    let spelled = |plain: &[u8]| {
+        let sealed = sealer.seal(bound_to, plain, &mut *randomness()).unwrap();
+        Backup::open(&[&blob[..MAGIC], &sealed].concat(), &sealer, VaultKind::Premium)
+    };
+    let form = |what| Err(BackupError::Content(Corrupted::Form(what)));
+    assert_eq!(spelled(&[plain.as_slice(), &[0]].concat()), form("there is more than one record"));
+    assert_eq!(plain[..2], [0x85, 1], "five fields, and the first is the format");
+    assert_eq!(spelled(&[&[0x86, 1], &plain[2..]].concat()), form("a field is malformed"));
+    assert_eq!(spelled(&[&[0x85, 2], &plain[2..]].concat()), form("a field is malformed"));
+    assert_eq!(spelled(&plain), Ok(whole.clone()), "the control");
     assert_eq!(reopened(&whole), Ok(whole), "the control");
 }
 
