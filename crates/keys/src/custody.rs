@@ -142,7 +142,7 @@ impl Software {
         self.open(sealed, binding).map(drop)
     }
 
-    fn seal(
+    pub(crate) fn seal(
         &self,
         binding: &Binding,
         material: &Material,

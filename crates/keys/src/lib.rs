@@ -1,6 +1,6 @@
 //! Key material, its types, its custody, and its only exit.
 //!
-//! Material is made ([`Software::generate`]) or brought in ([`Software::import`]), lives sealed ([`SealedMaterial`])
+//! Material is made ([`Software::generate`], or beforehand: [`PreparedKey`]) or brought in ([`Software::import`]), lives sealed ([`SealedMaterial`])
 //! and bound to its key ([`Binding`]), is used where it lies ([`Software::open_for_use`]), and leaves by [`release()`]
 //! alone, which spends a permit and its audit record. In the clear it has no name outside this crate.
 //!
@@ -16,6 +16,7 @@ pub mod limits;
 mod material;
 mod opened;
 mod padding;
+mod prepared;
 mod release;
 mod sign;
 
@@ -24,5 +25,6 @@ pub use custody::{Binding, CustodyError, SealedMaterial, Software};
 pub use import::{ImportError, ImportKey, RsaComponents};
 pub use key_type::{Curve, KeyType, MlDsa, OctBits, PublicKey, PublicKeyError, RsaBits};
 pub use opened::{OpenError, OpenedKey};
+pub use prepared::PreparedKey;
 pub use release::{ExportableKey, ReleaseError, ReleasedKey, release};
 pub use sign::{SignAlgorithm, SignError, VerifyError, verify};

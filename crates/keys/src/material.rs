@@ -44,7 +44,7 @@ impl Material {
 /// A fresh key.
 pub(crate) fn generate(key_type: KeyType, rng: &mut dyn CryptoRng) -> Result<(PublicKey, Material), Unspecified> {
     match key_type {
-        KeyType::Rsa { bits } => rsa_parts(&RsaKeyPair::generate(key_size(bits))?),
+        KeyType::Rsa { bits } => generate_rsa(bits),
         KeyType::Ec { curve } => ec_parts(curve, &EcdsaKeyPair::generate(signing(curve))?),
         KeyType::Oct { bits } => Ok(oct(bits, rng)),
         KeyType::Akp { set } => {
@@ -54,6 +54,11 @@ pub(crate) fn generate(key_type: KeyType, rng: &mut dyn CryptoRng) -> Result<(Pu
             akp_parts(set, &pair)
         }
     }
+}
+
+/// A fresh RSA key.
+pub(crate) fn generate_rsa(bits: RsaBits) -> Result<(PublicKey, Material), Unspecified> {
+    rsa_parts(&RsaKeyPair::generate(key_size(bits))?)
 }
 
 /// A key brought in, iff its parts are consistent; with the type that they show.

@@ -9,7 +9,7 @@ use der::asn1::{AnyRef, BitStringRef, ContextSpecific, ObjectIdentifier, OctetSt
 use der::{Decode, Reader, SliceReader};
 use rsa::pkcs8::DecodePrivateKey;
 use rsa::traits::PublicKeyParts;
-use skerry_keys::{Curve, KeyType, OctBits, PublicKey, RsaBits};
+use skerry_keys::{Curve, CustodyError, KeyType, OctBits, PreparedKey, PublicKey, RsaBits};
 
 const ID_EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 
@@ -26,6 +26,24 @@ fn rsa_is_pkcs8_of_the_public_half() {
         assert_eq!(n, &*key.n_bytes());
         assert_eq!(n.len() * 8, bits.bits());
         assert_eq!(e, [1, 0, 1]);
+    }
+}
+
+#[test]
+fn prepared_keys_are_placed_under_their_own_type_alone() {
+    // What was made beforehand is released as what was published; under a binding of another size it is refused.
+    let bits = RsaBits::B2048;
+    let prepared = || PreparedKey::generate(bits).unwrap();
+    let place = binding(KeyType::Rsa { bits });
+    let (public, sealed) = custody().place(place, prepared(), &mut rng()).unwrap();
+    let PublicKey::Rsa { n, .. } = public else {
+        panic!("no rsa key");
+    };
+    let key = rsa::PrivateKey::from_pkcs8_der(material(&sealed, &place).expose()).unwrap();
+    assert_eq!(n, &*key.n_bytes());
+    for other in [KeyType::Rsa { bits: RsaBits::B3072 }, KeyType::Ec { curve: Curve::P256 }] {
+        let refused = custody().place(binding(other), prepared(), &mut rng());
+        assert_eq!(refused.err(), Some(CustodyError::OtherTerms));
     }
 }
 
