@@ -25,6 +25,8 @@ mod entries;
 mod installation;
 mod records;
 mod signer;
+mod stock;
+mod throttle;
 mod tokens;
 mod vault;
 
@@ -33,4 +35,6 @@ pub use entries::explained;
 pub use installation::{Installation, InstallationError, Opened};
 pub use refusal::Refusal;
 pub use signer::{ReleaseSigner, SignerError, VaultKind};
+pub use stock::{Stock, Wanted};
+pub use throttle::Throttling;
 pub use vault::{Listing, Pools, ReleaseAnswer, Signature, Vault, VaultConfig, VaultConfigError};

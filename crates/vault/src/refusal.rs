@@ -128,6 +128,10 @@ pub enum Refusal {
     #[error("the clock says {now}, earlier than {seen}, which it said before")]
     ClockBehind { now: u64, seen: u64 },
 
+    // How much is asked for.
+    #[error("the vault has done what it does in ten seconds, {retry_after_secs} s are left of them")]
+    Throttled { retry_after_secs: u64 },
+
     // Faults: nobody's request is wrong.
     #[error("audit")]
     Audit(#[source] AuditError),

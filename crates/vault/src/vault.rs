@@ -33,9 +33,12 @@ use crate::decide::Rules;
 use crate::installation::Installation;
 use crate::limits::{AUTHORITIES_MAX, OPENED_CACHED_MAX, RETENTION_DAYS};
 use crate::pool::{Pool, PoolError};
+use crate::record::Key;
 use crate::records::Records;
 use crate::refusal::Refusal;
-use crate::signer::ReleaseSigner;
+use crate::signer::{ReleaseSigner, VaultKind};
+use crate::stock::Stock;
+use crate::throttle::{Load, Throttle, Throttled, Throttling};
 use crate::tokens::Tokens;
 
 pub(crate) use change::op_id_of;
@@ -54,6 +57,8 @@ pub struct VaultConfig {
     pub authorities: Vec<TrustedAuthority>,
     /// What it demands whatever a policy says.
     pub floor: VaultFloor,
+    /// Whether it does only so much in a while.
+    pub throttling: Throttling,
 }
 
 /// Why a configuration makes no vault.
@@ -71,6 +76,8 @@ pub enum VaultConfigError {
         RETENTION_DAYS.end()
     )]
     Retention { days: u32 },
+    #[error("a Managed HSM has none of a key vault's limits")]
+    ThrottledHsm,
 }
 
 /// Where private-key work is done: what callers wait for, and apart from it what may take seconds.
@@ -78,8 +85,10 @@ pub enum VaultConfigError {
 pub struct Pools {
     /// Signatures, releases, verification: about a millisecond each.
     pub work: Arc<Pool>,
-    /// Making RSA keys, at low priority.
+    /// Making RSA keys that callers wait for.
     pub generation: Arc<Pool>,
+    /// RSA keys that were made beforehand.
+    pub stock: Arc<Stock>,
 }
 
 /// A vault.
@@ -96,6 +105,7 @@ pub struct Vault {
     tokens: Tokens,
     opened: Cache<(Uuid, Version), Kept>,
     restoring: backup::Restoring,
+    throttle: Throttle,
     pools: Pools,
 }
 
@@ -107,9 +117,12 @@ impl Vault {
         signer: Arc<ReleaseSigner>,
         pools: Pools,
     ) -> Result<Vault, VaultConfigError> {
-        let VaultConfig { id, rules, authorities, floor } = config;
+        let VaultConfig { id, rules, authorities, floor, throttling } = config;
         if !RETENTION_DAYS.contains(&rules.retention_days) {
             return Err(VaultConfigError::Retention { days: rules.retention_days });
+        }
+        if rules.kind == VaultKind::ManagedHsm && throttling != Throttling::Off {
+            return Err(VaultConfigError::ThrottledHsm);
         }
         let keks = installation.keks(id);
         Ok(Vault {
@@ -125,6 +138,7 @@ impl Vault {
             tokens: Tokens::default(),
             opened: Cache::new(OPENED_CACHED_MAX),
             restoring: backup::Restoring::default(),
+            throttle: Throttle::new(throttling),
             pools,
         })
     }
@@ -141,10 +155,25 @@ impl Vault {
 
     fn check(&self, context: &Context<'_>, needed: Permission) -> Result<(), Refusal> {
         let grant = context.grant;
-        match grant.vault() == *self.id.as_bytes() && grant.permission() == needed {
-            true => Ok(()),
-            false => Err(Refusal::Misuse { granted: grant.permission() }),
+        if grant.vault() != *self.id.as_bytes() || grant.permission() != needed {
+            return Err(Refusal::Misuse { granted: grant.permission() });
         }
+        match is_management(needed) {
+            true => self.spend(context, Load::Manage),
+            false => Ok(()),
+        }
+    }
+
+    /// What a vault without limits always has.
+    fn spend(&self, context: &Context<'_>, load: Load) -> Result<(), Refusal> {
+        let spent = self.throttle.spend(load, context.now);
+        spent.map_err(|Throttled { retry_after_secs }| Refusal::Throttled { retry_after_secs })
+    }
+
+    /// For work with the material of a key that was found.
+    fn spend_on(&self, context: &Context<'_>, key: &Key) -> Result<(), Refusal> {
+        let (hsm, key_type) = (key.version.hsm, key.version.key_type);
+        self.spend(context, Load::Use { hsm, key_type })
     }
 
     async fn record(&self, entry: Entry) -> Result<Recorded, Refusal> {
@@ -153,6 +182,17 @@ impl Vault {
 
     async fn work<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
         self.pools.work.run(job).await.map_err(refuse_pool)
+    }
+}
+
+/// What changes or shows something other than material, and is counted before its key is looked for.
+fn is_management(permission: Permission) -> bool {
+    use Permission as P;
+    match permission {
+        P::List | P::Update | P::Delete | P::Recover | P::Purge | P::Backup | P::Restore => true,
+        P::GetRotationPolicy | P::SetRotationPolicy => true,
+        P::Get | P::Create | P::Import | P::Rotate | P::Release => false,
+        P::Encrypt | P::Decrypt | P::WrapKey | P::UnwrapKey | P::Sign | P::Verify => false,
     }
 }
 

@@ -7,7 +7,7 @@
 use std::error::Error;
 
 use http::StatusCode;
-use http::header::{HeaderValue, WWW_AUTHENTICATE};
+use http::header::{HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use skerry_identity::{Forbidden, Permission, Unauthorized};
 use skerry_jose::json::Object;
 use skerry_keys::{CipherError, SignError, VerifyError};
@@ -82,6 +82,9 @@ impl Door<'_> {
             Refused::Method(refused) => refused.into_reply(),
             Refused::Body(BodyError::Busy) => Reply::busy(),
             Refused::Vault { refusal: Refusal::Busy | Refusal::Contended, .. } => Reply::busy(),
+            Refused::Vault { refusal: Refusal::Throttled { retry_after_secs }, .. } => {
+                self.answer(throttled()).with(RETRY_AFTER, HeaderValue::from(retry_after_secs))
+            }
             refused => self.answer(self.judge(refused)),
         }
     }
@@ -241,6 +244,7 @@ impl Door<'_> {
                 may_read,
             ),
 
+            R::Throttled { .. } => throttled(),
             R::ClockBehind { .. } | R::Unsettled => unavailable(refusal),
             R::Sign(_)
             | R::Verify(_)
@@ -302,6 +306,12 @@ fn denied(sentence: &str, refusal: &Refusal, may_read: bool) -> Answer {
         true => forbidden(format!("{sentence}\n{}", explained(refusal))),
         false => forbidden(sentence),
     }
+}
+
+fn throttled() -> Answer {
+    let message =
+        "Request was not processed because too many requests were received. Reason: VaultRequestTypeLimitReached";
+    Answer::new(StatusCode::TOO_MANY_REQUESTS, "Throttled", message)
 }
 
 /// Not worth a retry at once, so without `Retry-After`.

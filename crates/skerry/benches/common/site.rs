@@ -17,7 +17,9 @@ use skerry_vault::command::{AttributesInput, Context, NewKey, PolicyInput, Rando
 use skerry_vault::decide::{HsmBacking, Rules};
 use skerry_vault::pool::Pool;
 use skerry_vault::record::{Key, KeyName};
-use skerry_vault::{Installation, Pools, ReleaseSigner, TrustedAuthority, Vault, VaultConfig, VaultKind};
+use skerry_vault::{
+    Installation, Pools, ReleaseSigner, Stock, Throttling, TrustedAuthority, Vault, VaultConfig, VaultKind,
+};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
@@ -70,7 +72,7 @@ impl Site {
         };
         let id = uuid::Builder::from_random_bytes(random()).into_uuid();
         let authorities = vec![TrustedAuthority::fixed(Authority::built_in(&actors.token_signer()?)?)];
-        let config = VaultConfig { id, rules, authorities, floor: VaultFloor::default() };
+        let config = VaultConfig { id, rules, authorities, floor: VaultFloor::default(), throttling: Throttling::Off };
         let signer = Arc::new(ReleaseSigner::new(copy(&actors.signing)?, &actors.chain)?);
         let vault = Vault::new(config, Arc::new(installation), signer, pools.clone())?;
         let access = Arc::new(access());
@@ -96,7 +98,8 @@ impl Site {
 /// As a server has them: threads for private keys, as many as there are cores.
 pub(crate) fn pools() -> anyhow::Result<Pools> {
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    Ok(Pools { work: Arc::new(Pool::new(threads, 512)?), generation: Arc::new(Pool::new(NonZeroUsize::MIN, 512)?) })
+    let generation = Arc::new(Pool::new(NonZeroUsize::MIN, 512)?);
+    Ok(Pools { work: Arc::new(Pool::new(threads, 512)?), generation, stock: Arc::new(Stock::none()) })
 }
 
 /// Randomness for one request.

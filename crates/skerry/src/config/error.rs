@@ -49,6 +49,8 @@ pub(crate) enum Refusal {
     FileTooLarge { path: PathBuf, bytes: u64, max: u64 },
     #[error("{path} has mode {mode:04o} and holds a secret: chmod 0600, or 0640 for a group", path = .path.display())]
     SecretMode { path: PathBuf, mode: u32 },
+    #[error("{seen} ready-made keys, at most {max} of a size: each is made at every start")]
+    TooManyReady { seen: usize, max: usize },
     #[error("{path} has no certificate in PEM", path = .path.display())]
     NoCertificate { path: PathBuf },
     #[error("certificate {index} of {path} cannot be read", path = .path.display())]
@@ -179,6 +181,8 @@ pub(crate) enum Refusal {
     UnknownAuthority(String),
     #[error("{seen} days, from {min} to {max} are possible")]
     Retention { seen: u16, min: u16, max: u16 },
+    #[error("a Managed HSM has none of a key vault's limits: leave throttling out")]
+    ThrottledHsm,
     #[error("0 s: no token would be young enough")]
     TokenAge,
     #[error(

@@ -28,6 +28,26 @@ pub(super) struct File {
 pub(super) struct Server {
     pub(super) data: PathBuf,
     pub(super) root_key: PathBuf,
+    #[serde(default)]
+    pub(super) ready_rsa_keys: ReadyRsaKeys,
+}
+
+/// By bits of the modulus.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ReadyRsaKeys {
+    #[serde(rename = "2048")]
+    pub(super) b2048: usize,
+    #[serde(rename = "3072")]
+    pub(super) b3072: usize,
+    #[serde(rename = "4096")]
+    pub(super) b4096: usize,
+}
+
+impl Default for ReadyRsaKeys {
+    fn default() -> ReadyRsaKeys {
+        ReadyRsaKeys { b2048: 8, b3072: 2, b4096: 2 }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -241,7 +261,17 @@ pub(super) struct Vault {
     #[serde(default)]
     pub(super) floor: VaultFloor,
     #[serde(default)]
+    pub(super) throttling: Throttling,
+    #[serde(default)]
     pub(super) danger: VaultDanger,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Throttling {
+    #[default]
+    Off,
+    Azure,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -23,6 +23,7 @@ pub(crate) use settings::{
 };
 
 use file::File;
+use skerry_vault::Wanted;
 
 /// Reads and checks a configuration and every file it names.
 pub(crate) fn load(path: &Path, now: SystemTime) -> Result<Settings, ConfigError> {
@@ -56,6 +57,7 @@ impl Check<'_> {
         self.sections_are_there(file)?;
         let data = self.data(&file.server)?;
         let root_key = self.root_key(&file.server)?;
+        let ready_rsa_keys = self.ready_rsa_keys(&file.server)?;
         let attestation = file.attestation.as_ref().map(|section| self.attestation(section)).transpose()?;
         let identity = file.identity.as_ref().map(|section| self.identity(section)).transpose()?;
         let authorities = self.authorities(&file.authority, attestation.as_ref())?;
@@ -74,6 +76,7 @@ impl Check<'_> {
         Ok(Settings {
             data,
             root_key,
+            ready_rsa_keys,
             listeners,
             issuers,
             authorities,
@@ -83,6 +86,17 @@ impl Check<'_> {
             access,
             warnings,
         })
+    }
+
+    fn ready_rsa_keys(&self, section: &file::Server) -> Result<Wanted, ConfigError> {
+        let file::ReadyRsaKeys { b2048, b3072, b4096 } = section.ready_rsa_keys;
+        for (bits, seen) in [("2048", b2048), ("3072", b3072), ("4096", b4096)] {
+            if seen > READY_RSA_KEYS_MAX {
+                let refusal = Refusal::TooManyReady { seen, max: READY_RSA_KEYS_MAX };
+                return Err(self.refuse(&format!("server.ready_rsa_keys.{bits}"), refusal));
+            }
+        }
+        Ok(Wanted { b2048, b3072, b4096 })
     }
 
     /// What is configured and reached by nobody is a mistake.
@@ -109,6 +123,9 @@ fn place(text: &str, at: usize) -> String {
     let column = before.chars().rev().take_while(|one| *one != '\n').count().saturating_add(1);
     format!("{line}:{column}")
 }
+
+/// Of 4096 bits, made in about a second each: a minute of a core after every start.
+const READY_RSA_KEYS_MAX: usize = 64;
 
 /// The example, with every section and comment, has 6 kB.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;

@@ -12,6 +12,7 @@ use skerry_evidence::snp::Generation;
 use skerry_identity::{Assignment, Client, Principal};
 use skerry_jose::JwkSet;
 use skerry_sources::{Allowed, Oidc, Roots};
+use skerry_vault::{Throttling, Wanted};
 use skerry_verifier::Floor;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -20,6 +21,8 @@ use zeroize::Zeroizing;
 pub(crate) struct Settings {
     pub(crate) data: PathBuf,
     pub(crate) root_key: Zeroizing<[u8; 32]>,
+    /// RSA keys that are made before anybody asks for them.
+    pub(crate) ready_rsa_keys: Wanted,
     pub(crate) listeners: Vec<Listener>,
     pub(crate) issuers: Vec<Issuer>,
     pub(crate) authorities: Vec<Authority>,
@@ -148,6 +151,7 @@ pub(crate) struct Vault {
     pub(crate) purge_protection: bool,
     pub(crate) token_age_max_secs: Option<u64>,
     pub(crate) accept_simulated: bool,
+    pub(crate) throttling: Throttling,
 }
 
 /// Which of Azure's services a vault is like.

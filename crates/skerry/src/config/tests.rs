@@ -143,6 +143,7 @@ fn example_loads() {
     let settings = site.load().map_err(|error| error.to_string()).unwrap();
     assert_eq!(settings.data, site.path("data"));
     assert_eq!(&settings.root_key[..2], [0, 0xff]);
+    assert_eq!(settings.ready_rsa_keys, Wanted { b2048: 8, b3072: 2, b4096: 2 });
     let [vault, attestation, identity] = settings.listeners.as_slice() else { panic!("three listeners") };
     assert_eq!((vault.names.port, vault.address.port()), (443, 8443));
     let Serves::Vaults(served) = &vault.serves else { panic!("vaults") };
@@ -318,6 +319,15 @@ fn key_sets_are_refused() {
         site.put("partner-keys.json", text);
         site.refused("authority[2].jwks", Refusal::KeySet { path: site.path("partner-keys.json") });
     }
+}
+
+/// Ready-made keys are a few of each size.
+#[test]
+fn many_ready_keys_are_refused() {
+    let refusal = || Refusal::TooManyReady { seen: 65, max: 64 };
+    edited("3072 = 2", "3072 = 65", "server.ready_rsa_keys.3072", refusal());
+    edited("4096 = 2", "4096 = 65", "server.ready_rsa_keys.4096", refusal());
+    edited("2048 = 8", "2048 = 65", "server.ready_rsa_keys.2048", refusal());
 }
 
 /// The root key is 64 hex digits, exactly.
@@ -655,6 +665,10 @@ fn vaults_are_refused() {
         let refusal = Refusal::Retention { seen, min: 7, max: 90 };
         edited("retention_days = 90", &to, "vault[0].retention_days", refusal);
     }
+    let site = Site::new();
+    site.edit("kind = \"premium\" ", "kind = \"managed-hsm\" ");
+    site.edit("throttling = \"off\"", "throttling = \"azure\"");
+    site.refused("vault[0].throttling", Refusal::ThrottledHsm);
     edited(
         "token_age_max_secs = 28800",
         "token_age_max_secs = 0",

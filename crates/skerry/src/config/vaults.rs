@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use skerry_attestation_result::IssuerUrl;
 use skerry_identity::{Assignment, Permission, Scope};
+use skerry_vault::Throttling;
 use uuid::Uuid;
 
 use super::file::{self, Access as AccessSection, Vault as Section};
@@ -44,10 +45,12 @@ impl Check<'_> {
         if floor.token_age_max_secs == Some(0) {
             return Err(self.refuse(&format!("{key}.floor.token_age_max_secs"), Refusal::TokenAge));
         }
+        let throttling = self.throttling(key, section)?;
         Ok(Vault {
             name: name.clone(),
             id,
             kind,
+            throttling,
             authorities: self.believed(key, section, authorities)?,
             retention_days,
             purge_protection: *purge_protection,
@@ -66,6 +69,16 @@ impl Check<'_> {
         match section.danger.software_hsm {
             true => Ok(kind),
             false => Err(self.refuse(&format!("{key}.kind"), Refusal::SoftwareHsm(name))),
+        }
+    }
+
+    fn throttling(&self, key: &str, section: &Section) -> Result<Throttling, ConfigError> {
+        match (section.throttling, section.kind) {
+            (file::Throttling::Off, _) => Ok(Throttling::Off),
+            (file::Throttling::Azure, file::VaultKind::ManagedHsm) => {
+                Err(self.refuse(&format!("{key}.throttling"), Refusal::ThrottledHsm))
+            }
+            (file::Throttling::Azure, _) => Ok(Throttling::Azure),
         }
     }
 

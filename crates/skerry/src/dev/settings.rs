@@ -7,6 +7,7 @@ use skerry_attestation_result::IssuerUrl;
 use skerry_evidence::snp::Generation;
 use skerry_http::{Names, tls};
 use skerry_identity::{Assignment, Client, Permission, Principal, Scope, SecretDigest};
+use skerry_vault::{Throttling, Wanted};
 use skerry_verifier::Floor;
 use uuid::{Uuid, uuid};
 
@@ -40,6 +41,7 @@ pub(super) fn settings(
     Ok(Settings {
         data: folder.path().to_owned(),
         root_key: keys.root.clone(),
+        ready_rsa_keys: Wanted { b2048: 2, ..Wanted::default() },
         listeners: listeners.collect::<anyhow::Result<_>>()?,
         issuers: vec![issuer],
         vaults: VAULTS.map(|(name, kind, id)| vault(name, kind, id, &authority.url)).to_vec(),
@@ -174,6 +176,7 @@ fn vault(name: &str, kind: VaultKind, id: Uuid, authority: &IssuerUrl) -> Vault 
         retention_days: 90,
         purge_protection: false,
         token_age_max_secs: None,
+        throttling: Throttling::Off,
         accept_simulated: true,
     }
 }

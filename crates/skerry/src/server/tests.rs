@@ -21,7 +21,7 @@ use skerry_vault::decide::{HsmBacking, Rules};
 use skerry_vault::pool::Pool;
 use skerry_vault::record::KeyName;
 use skerry_vault::rotation::{Action, Period, RotationInput, Trigger};
-use skerry_vault::{Installation, Pools, Refusal, ReleaseSigner, Vault, VaultConfig, VaultKind};
+use skerry_vault::{Installation, Pools, Refusal, ReleaseSigner, Stock, Throttling, Vault, VaultConfig, VaultKind};
 use tokio::sync::watch;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -52,9 +52,15 @@ impl Site {
         let (installation, _) = opening.await.unwrap();
         let rules =
             Rules { kind: VaultKind::Premium, hsm: HsmBacking::default(), retention_days: 90, purge_protection };
-        let config = VaultConfig { id: VAULT, rules, authorities: Vec::new(), floor: VaultFloor::default() };
+        let config = VaultConfig {
+            id: VAULT,
+            rules,
+            authorities: Vec::new(),
+            floor: VaultFloor::default(),
+            throttling: Throttling::Off,
+        };
         let pool = || Arc::new(Pool::new(NonZeroUsize::MIN, 8).unwrap());
-        let pools = Pools { work: pool(), generation: pool() };
+        let pools = Pools { work: pool(), generation: pool(), stock: Arc::new(Stock::none()) };
         let vault = Vault::new(config, Arc::new(installation), signer(), pools).unwrap();
         let vaults = Vaults::from([("kv1".to_owned(), Arc::new(vault))]);
         Site { vaults, store, faults, folder }

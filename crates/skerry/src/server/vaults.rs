@@ -11,7 +11,9 @@ use skerry_policy::permit::VaultFloor;
 use skerry_sources::KeySet;
 use skerry_vault::decide::{HsmBacking, Rules};
 use skerry_vault::pool::Pool;
-use skerry_vault::{Installation, Pools, ReleaseSigner, TrustedAuthority, Vault, VaultConfig, VaultKind as DomainKind};
+use skerry_vault::{
+    Installation, Pools, ReleaseSigner, Stock, TrustedAuthority, Vault, VaultConfig, VaultKind as DomainKind, Wanted,
+};
 
 use super::callers;
 use crate::config::{self, Keys, ReleaseKey, VaultKind};
@@ -80,6 +82,7 @@ pub(crate) fn of_listener(
             rules: rules(settings),
             authorities: authorities.trusted(settings),
             floor: floor(settings),
+            throttling: settings.throttling,
         };
         let made = Vault::new(config, Arc::clone(installation), Arc::clone(signer), pools.clone());
         anyhow::Ok((name.clone(), Arc::new(made.with_context(|| format!("vault {name}"))?)))
@@ -87,10 +90,12 @@ pub(crate) fn of_listener(
     listener.vaults.iter().map(vault).collect()
 }
 
-/// Where private keys are used, and where RSA keys are made: one thread, since nobody waits for many.
-pub(crate) fn pools(work: Arc<Pool>) -> anyhow::Result<Pools> {
+/// Where private keys are used, and where RSA keys are made, for callers and beforehand: one thread each, since nobody waits
+/// for many.
+pub(crate) fn pools(work: Arc<Pool>, ready: Wanted) -> anyhow::Result<Pools> {
     let generation = Pool::new(NonZeroUsize::MIN, GENERATION_QUEUE_MAX).context("threads cannot be started")?;
-    Ok(Pools { work, generation: Arc::new(generation) })
+    let stock = Stock::start(ready).context("threads cannot be started")?;
+    Ok(Pools { work, generation: Arc::new(generation), stock: Arc::new(stock) })
 }
 
 /// Settings with HSM key types exist only where danger.software_hsm was said.

@@ -21,6 +21,7 @@ use crate::record::{Key, KeyHead, KeyVersion};
 use crate::records::Found;
 use crate::refusal::Refusal;
 use crate::stored;
+use crate::throttle::Load;
 use crate::vault::{Vault, random, random_uuid, refuse_pool};
 
 impl Vault {
@@ -99,7 +100,10 @@ impl Vault {
         let admitted = decide::admit(&self.rules, &found.slot, new)?;
         let made = match kept.take().filter(|kept| kept.serves(&admitted, new)) {
             Some(kept) => kept.made,
-            None => self.make(context, self.binding(context, new, &admitted), import.cloned()).await?,
+            None => {
+                self.spend(context, load(new, &admitted, import.is_some()))?;
+                self.make(context, self.binding(context, new, &admitted), import.cloned()).await?
+            }
         };
         let of = (id_of(&admitted), admitted.exportable);
         *kept = Some(Kept { key: of.0, exportable: of.1, key_type: new.key_type, made: made.clone() });
@@ -123,12 +127,17 @@ impl Vault {
         binding: Binding,
         import: Option<Arc<ImportKey>>,
     ) -> Result<Made, Refusal> {
-        let slow = import.is_none() && matches!(binding.key_type, KeyType::Rsa { .. });
+        let prepared = match (&import, binding.key_type) {
+            (None, KeyType::Rsa { bits }) => self.pools.stock.take(bits),
+            _ => None,
+        };
+        let slow = import.is_none() && prepared.is_none() && matches!(binding.key_type, KeyType::Rsa { .. });
         let pool = if slow { &self.pools.generation } else { &self.pools.work };
         let (custody, mut rng) = (Arc::clone(&self.custody), (context.randomness)());
-        let make = move || match import {
-            Some(key) => custody.import(binding, &key, &mut *rng).map_err(Refusal::Import),
-            None => custody.generate(binding, &mut *rng).map_err(Refusal::Custody),
+        let make = move || match (import, prepared) {
+            (Some(key), _) => custody.import(binding, &key, &mut *rng).map_err(Refusal::Import),
+            (None, Some(prepared)) => custody.place(binding, prepared, &mut *rng).map_err(Refusal::Custody),
+            (None, None) => custody.generate(binding, &mut *rng).map_err(Refusal::Custody),
         };
         let (public, material) = pool.run(make).await.map_err(refuse_pool)??;
         Ok(Made { id: binding.key.key, version: binding.key.version, public, material })
@@ -232,6 +241,13 @@ pub(super) struct Kept {
 impl Kept {
     fn serves(&self, admitted: &Admitted, new: &NewKey) -> bool {
         (self.key, self.exportable, self.key_type) == (id_of(admitted), admitted.exportable, new.key_type)
+    }
+}
+
+fn load(new: &NewKey, admitted: &Admitted, is_import: bool) -> Load {
+    match is_import {
+        true => Load::Use { hsm: admitted.hsm, key_type: new.key_type },
+        false => Load::Make { hsm: admitted.hsm },
     }
 }
 

@@ -97,6 +97,7 @@ impl Vault {
         self.check(context, permission)?;
         let found = self.find(key).await?;
         decide::usable(&found.key, operation, unix_secs(context.now))?;
+        self.spend_on(context, &found.key)?;
         Ok(found)
     }
 }

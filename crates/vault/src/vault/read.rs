@@ -17,13 +17,16 @@ impl Vault {
         self.check(context, Permission::Get)?;
         let found = self.find(key).await?.key;
         decide::usable(&found, Operation::Get, unix_secs(context.now))?;
+        self.spend_on(context, &found)?;
         Ok(found)
     }
 
     /// A deleted key, at its newest version.
     pub async fn get_deleted(&self, context: &Context<'_>, name: &KeyName) -> Result<Key, Refusal> {
         self.check(context, Permission::Get)?;
-        Ok(self.find_deleted(name).await?.key)
+        let found = self.find_deleted(name).await?.key;
+        self.spend_on(context, &found)?;
+        Ok(found)
     }
 
     /// The version that is named, whatever its state.

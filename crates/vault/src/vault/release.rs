@@ -13,6 +13,7 @@ use crate::entries;
 use crate::record::Key;
 use crate::refusal::Refusal;
 use crate::release::{self, Circumstances};
+use crate::throttle::Load;
 use crate::tokens;
 use crate::vault::Vault;
 use crate::wire;
@@ -31,6 +32,7 @@ impl Vault {
         self.check(context, Permission::Release)?;
         release::check_form(command)?;
         let key = self.find(Named { name: command.name, version: command.version }).await?.key;
+        self.spend(context, Load::Make { hsm: key.version.hsm })?;
         let mut believed = None;
         match self.decided(context, command, &key, &mut believed).await {
             Ok((permit, result)) => self.carry_out(context, command, key, permit, &result).await,

@@ -29,4 +29,5 @@ mod rules;
 mod signing;
 mod stored;
 mod support;
+mod throttling;
 mod tokens;

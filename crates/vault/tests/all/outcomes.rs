@@ -19,7 +19,7 @@ use skerry_vault::command::{
 use skerry_vault::limits::ATTEMPTS_MAX;
 use skerry_vault::pool::Pool;
 use skerry_vault::rotation::RotationInput;
-use skerry_vault::{Pools, Refusal};
+use skerry_vault::{Pools, Refusal, Stock, Wanted};
 use uuid::Uuid;
 
 use crate::operations::*;
@@ -553,8 +553,8 @@ fn named(name: &skerry_vault::record::KeyName) -> Named<'_> {
 fn full(work: bool) -> Pools {
     let closed = || Arc::new(Pool::new(NonZeroUsize::MIN, 0).unwrap());
     match work {
-        true => Pools { work: closed(), generation: Arc::clone(&pools().generation) },
-        false => Pools { work: Arc::clone(&pools().work), generation: closed() },
+        true => Pools { work: closed(), ..pools().clone() },
+        false => Pools { generation: closed(), ..pools().clone() },
     }
 }
 
@@ -586,6 +586,24 @@ fn full_pools_are_busy() {
     assert!(!scene.has("other"));
     assert!(scene.make(&CreateCommand { ..create("other") }).is_ok());
     assert!(scene.sign(KEY).is_ok() && scene.release(&good_token()).is_ok());
+}
+
+/// An RSA key that was made beforehand needs no thread to make one: where nothing else makes them, there is one for the first
+/// to ask and none for the second, and the stock is of one size.
+#[test]
+fn ready_made_keys_are_given_once() {
+    let stock = Arc::new(Stock::start(Wanted { b2048: 1, ..Wanted::default() }).unwrap());
+    let scene = Setup { pools: Pools { stock, ..full(false) }, ..Setup::default() }.bare();
+    let make = |key: &str, bits| scene.make(&CreateCommand { key_type: KeyType::Rsa { bits }, ..create(key) });
+    let made = loop {
+        match make("first", RsaBits::B2048) {
+            Err(Refusal::Busy) => thread::yield_now(),
+            made => break made.unwrap(),
+        }
+    };
+    assert_eq!(made.version.key_type, KeyType::Rsa { bits: RsaBits::B2048 });
+    assert!(scene.release_key("first", &good_token()).is_ok(), "its material is the sealed one");
+    assert_eq!(make("second", RsaBits::B3072).err(), Some(Refusal::Busy));
 }
 
 /// Randomness that fails the pool's threads, and nobody else.

@@ -32,8 +32,8 @@ use skerry_vault::decide::{HsmBacking, Rules};
 use skerry_vault::pool::Pool;
 use skerry_vault::record::{Key, KeyHead, KeyName, KeyVersion};
 use skerry_vault::{
-    Installation, Pools, Refusal, ReleaseAnswer, ReleaseSigner, TrustedAuthority, Vault, VaultConfig, VaultConfigError,
-    VaultKind,
+    Installation, Pools, Refusal, ReleaseAnswer, ReleaseSigner, Stock, Throttling, TrustedAuthority, Vault,
+    VaultConfig, VaultConfigError, VaultKind,
 };
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -60,6 +60,7 @@ pub(crate) const OCT: KeyType = KeyType::Oct { bits: OctBits::B256 };
 pub(crate) struct Setup {
     pub(crate) kind: VaultKind,
     pub(crate) floor: VaultFloor,
+    pub(crate) throttling: Throttling,
     pub(crate) hsm: HsmBacking,
     pub(crate) retention_days: u32,
     pub(crate) purge_protection: bool,
@@ -77,6 +78,7 @@ impl Default for Setup {
         Setup {
             kind: VaultKind::Premium,
             floor: VaultFloor::default(),
+            throttling: Throttling::Off,
             hsm: HsmBacking::default().danger().software_hsm(),
             retention_days: 90,
             purge_protection: false,
@@ -119,13 +121,13 @@ impl Setup {
 
     /// A vault of this installation, the chain that its answers are signed under, and the root of that.
     pub(crate) fn try_vault(self, installation: &Arc<Installation>) -> Result<Served, VaultConfigError> {
-        let Setup { kind, floor, hsm, retention_days, purge_protection, authorities, pools, id, .. } = self;
+        let Setup { kind, floor, throttling, hsm, retention_days, purge_protection, authorities, pools, id, .. } = self;
         let ca = Ca::generate("Skerry tests", at(NOW)).unwrap();
         let key = signing_key(&SERVICE);
         let chain = ca.issue(&key, &[HOST], at(NOW)).unwrap();
         let signer = Arc::new(ReleaseSigner::new(key, &chain).unwrap());
         let rules = Rules { kind, hsm, retention_days, purge_protection };
-        let config = VaultConfig { id, rules, authorities, floor };
+        let config = VaultConfig { id, rules, authorities, floor, throttling };
         let vault = Vault::new(config, Arc::clone(installation), signer, pools)?;
         Ok((vault, chain, ca.root_der().to_vec()))
     }
@@ -331,7 +333,7 @@ pub(crate) fn wait<T>(operation: impl Future<Output = T>) -> T {
 pub(crate) fn pools() -> &'static Pools {
     static POOLS: OnceLock<Pools> = OnceLock::new();
     let pool = || Arc::new(Pool::new(NonZeroUsize::MIN, 1_024).unwrap());
-    POOLS.get_or_init(|| Pools { work: pool(), generation: pool() })
+    POOLS.get_or_init(|| Pools { work: pool(), generation: pool(), stock: Arc::new(Stock::none()) })
 }
 
 /// Randomness that no two requests share.

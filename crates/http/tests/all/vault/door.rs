@@ -6,7 +6,7 @@ use skerry_http::Limits;
 use skerry_identity::Permission;
 use skerry_jose::json::Value;
 
-use super::scene::{AUTHORIZATION, HSM, ISSUER, PREMIUM, STANDARD, Scene, V, bearer, claims, inner, signed};
+use super::scene::{AUTHORIZATION, HSM, ISSUER, PREMIUM, STANDARD, Scene, THROTTLED, V, bearer, claims, inner, signed};
 use crate::support::{request, runtime};
 
 const VERSION: &str = "0123456789abcdef0123456789abcdef";
@@ -415,5 +415,26 @@ fn the_challenge_is_followed_on_one_connection() {
         let headers = format!("Authorization: Bearer {}\r\n", bearer("admin"));
         wire.send(request("POST", &path, &host, &headers, r#"{"kty":"EC"}"#)).await;
         assert_eq!(wire.response().await.unwrap().status, 200);
+    });
+}
+
+/// A vault with Azure's limits says 429 in Azure's words, and when to come again; who has no permission learns nothing of it.
+#[test]
+fn a_vault_with_limits_says_when_to_come_again() {
+    runtime().block_on(async {
+        let scene = Scene::new().await;
+        let (path, body) = (format!("/keys/k/create?{V}"), r#"{"kty":"EC-HSM"}"#);
+        for _ in 0..10 {
+            assert_eq!(scene.ask_of(THROTTLED, "POST", &path, body).await.status, 200);
+        }
+        let refused = scene.ask_of(THROTTLED, "POST", &path, body).await;
+        assert_eq!((refused.status, refused.code()), (429, "Throttled".into()));
+        assert_eq!(refused.header("retry-after"), Some("10"));
+        let message =
+            "Request was not processed because too many requests were received. Reason: VaultRequestTypeLimitReached";
+        assert_eq!(refused.message(), message);
+        assert_eq!(scene.ask_as("only-get", THROTTLED, "POST", &path, body).await.status, 403);
+        assert_eq!(scene.ask_of(THROTTLED, "POST", &path, r#"{"kty":"EC"}"#).await.status, 200, "another budget");
+        assert_eq!(scene.ask_of(PREMIUM, "POST", &path, body).await.status, 200, "another vault");
     });
 }

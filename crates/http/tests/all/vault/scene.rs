@@ -19,7 +19,9 @@ use skerry_store::seal::Root;
 use skerry_store::stamp::Kind;
 use skerry_vault::ca::Ca;
 use skerry_vault::decide::{HsmBacking, Rules};
-use skerry_vault::{Installation, Pools, ReleaseSigner, TrustedAuthority, Vault, VaultConfig, VaultKind};
+use skerry_vault::{
+    Installation, Pools, ReleaseSigner, Stock, Throttling, TrustedAuthority, Vault, VaultConfig, VaultKind,
+};
 use tempfile::TempDir;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -34,9 +36,11 @@ pub(super) const AUTHORITY: &str = "https://attest.test";
 pub(super) const PREMIUM: &str = "kv1.vault.test";
 pub(super) const STANDARD: &str = "std.vault.test";
 pub(super) const HSM: &str = "hsm1.vault.test";
+/// A premium key vault with Azure's limits.
+pub(super) const THROTTLED: &str = "limited.vault.test";
 pub(super) const V: &str = "api-version=7.4";
 
-/// A server of three vaults.
+/// A server of four vaults.
 pub(super) struct Scene {
     pub(super) site: Site,
     pub(super) root_der: Vec<u8>,
@@ -104,7 +108,7 @@ impl Scene {
         let installation = Arc::new(installation);
         let ca = Ca::generate("tests", now()).unwrap();
         let pool = || Arc::new(Pool::new(NonZeroUsize::MIN, queue_max).unwrap());
-        let pools = Pools { work: pool(), generation: pool() };
+        let pools = Pools { work: pool(), generation: pool(), stock: Arc::new(Stock::none()) };
         let vault = |number: u8, kind, host: &str| {
             static KEY: OnceLock<Vec<u8>> = OnceLock::new();
             let key = signing_key(&KEY);
@@ -116,6 +120,7 @@ impl Scene {
                 rules: Rules { kind, hsm, retention_days: 90, purge_protection: kind == VaultKind::Standard },
                 authorities: vec![TrustedAuthority::fixed(Authority::built_in(&authority()).unwrap())],
                 floor: VaultFloor::default(),
+                throttling: if host == THROTTLED { Throttling::Azure } else { Throttling::Off },
             };
             Arc::new(Vault::new(config, Arc::clone(&installation), signer, pools.clone()).unwrap())
         };
@@ -125,6 +130,7 @@ impl Scene {
             ("host.test".to_owned(), premium),
             (STANDARD.to_owned(), vault(2, VaultKind::Standard, STANDARD)),
             (HSM.to_owned(), vault(3, VaultKind::ManagedHsm, HSM)),
+            (THROTTLED.to_owned(), vault(4, VaultKind::Premium, THROTTLED)),
         ]);
         let keys = JwkSet::of(vec![provider_key().verifying_key("k").unwrap()]);
         let config = Config {
