@@ -135,10 +135,24 @@ impl Log {
         let body = entry.body()?;
         let mut state = self.lock()?;
         let leaf = state.enqueue(&body, &self.limits)?;
-        while !state.is_durable(leaf.index) {
-            state = self.advance(state)?;
-        }
+        self.finish(state, leaf.index)?;
         Ok(Recorded { event: entry.event, subject: entry.subject, leaf })
+    }
+
+    /// Records entries in their order, in one write and one sync if nobody else writes, and returns once they are durable.
+    ///
+    /// An entry that cannot be in the log is refused by itself; for the others it is as with [`Log::record`].
+    pub fn record_all(&self, entries: &[Entry]) -> Vec<Result<Recorded, AuditError>> {
+        let bodies: Vec<_> = entries.iter().map(Entry::body).collect();
+        let Ok(mut state) = self.lock() else { return entries.iter().map(|_| Err(AuditError::Closed)).collect() };
+        let queued: Vec<_> = bodies.into_iter().map(|body| state.enqueue(&body?, &self.limits)).collect();
+        let last = queued.iter().flatten().map(Leaf::index).max();
+        let failed = last.and_then(|last| self.finish(state, last).err());
+        let recorded = |(entry, leaf): (&Entry, Result<Leaf, AuditError>)| match (leaf, failed) {
+            (Ok(_), Some(error)) => Err(error),
+            (leaf, _) => Ok(Recorded { event: entry.event, subject: entry.subject, leaf: leaf? }),
+        };
+        entries.iter().zip(queued).map(recorded).collect()
     }
 
     /// The last durable record.
@@ -154,6 +168,14 @@ impl Log {
     /// Syncs so far: how well records share them is a matter for metrics.
     pub fn syncs(&self) -> Result<u64, AuditError> {
         Ok(self.lock()?.syncs)
+    }
+
+    /// Returns once a record that is queued is durable.
+    fn finish<'a>(&'a self, mut state: MutexGuard<'a, State>, index: u64) -> Result<(), AuditError> {
+        while !state.is_durable(index) {
+            state = self.advance(state)?;
+        }
+        Ok(())
     }
 
     /// Leads a group if nobody does, else waits for the one that is being written.
@@ -265,6 +287,7 @@ fn copy(file: &File) -> Result<File, AuditError> {
 mod tests {
     use super::*;
     use crate::entry::Verdict;
+    use crate::limits::BODY_LEN_MAX;
     use std::collections::BTreeSet;
     use std::io;
     use std::sync::mpsc::{Receiver, Sender, channel};
@@ -376,6 +399,32 @@ mod tests {
         assert_eq!(leaves, (0..32).collect());
         assert_eq!(log.syncs().unwrap(), 2);
         assert_eq!(log.head().unwrap().records, 32);
+    }
+
+    #[test]
+    fn entries_given_together_share_one_sync_and_keep_their_order() {
+        // One that cannot be in the log is refused by itself, and takes no place in the chain.
+        let log = log(Disk { fault: Fault::None, gate: None });
+        let long = Entry { explanation: "x".repeat(BODY_LEN_MAX), ..entry() };
+        let outcomes = log.record_all(&[entry(), long, entry()]);
+        let indices: Vec<_> =
+            outcomes.iter().map(|outcome| outcome.as_ref().ok().map(|proof| proof.leaf().index())).collect();
+        assert_eq!(indices, [Some(0), None, Some(1)]);
+        assert!(matches!(outcomes[1], Err(AuditError::EntryTooLong { .. })));
+        assert_eq!((log.syncs().unwrap(), log.head().unwrap().records), (1, 2));
+        assert!(log.record_all(&[]).is_empty());
+        assert_eq!(log.syncs().unwrap(), 1);
+    }
+
+    #[test]
+    fn entries_given_together_fail_together() {
+        // The failure of the file reaches every entry of the group, and closes the log.
+        let log = log(Disk { fault: Fault::Sync, gate: None });
+        let met = AuditError::Io { step: Step::Sync, kind: io::ErrorKind::Other };
+        let errors =
+            |outcomes: Vec<Result<Recorded, AuditError>>| outcomes.into_iter().map(Result::err).collect::<Vec<_>>();
+        assert_eq!(errors(log.record_all(&[entry(), entry()])), [Some(met), Some(met)]);
+        assert_eq!(errors(log.record_all(&[entry()])), [Some(AuditError::Closed)]);
     }
 
     #[test]
