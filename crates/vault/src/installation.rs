@@ -22,6 +22,7 @@ use uuid::Uuid;
 
 use crate::command::{Randomizer, Randomness};
 use crate::entries;
+use crate::recorder::Recorder;
 use crate::refusal::Refusal;
 use crate::vault::{Keks, op_id_of, random};
 
@@ -48,6 +49,8 @@ pub enum InstallationError {
     Store(#[source] StoreError),
     #[error("whether the last changes were made cannot be found out")]
     Unsettled,
+    #[error("the thread of the audit log cannot be started ({0})")]
+    Thread(std::io::ErrorKind),
 }
 
 /// How opening went.
@@ -65,6 +68,7 @@ pub struct Opened {
 pub struct Installation {
     store: Store,
     log: Arc<Log>,
+    recorder: Recorder,
     root: Root,
     meta: Sealer,
     seen: AtomicU64,
@@ -88,7 +92,9 @@ impl Installation {
         let (log, history) = open_log(log_folder, limits, memory.as_ref(), randomness)?;
         let opened = settle(&store, &log, &history, memory.as_ref(), now).await?;
         let seen = AtomicU64::new(memory.map_or(0, |memory| memory.seen));
-        let installation = Installation { store, log: Arc::new(log), root, meta, seen };
+        let log = Arc::new(log);
+        let recorder = Recorder::start(Arc::clone(&log)).map_err(|error| InstallationError::Thread(error.kind()))?;
+        let installation = Installation { store, log, recorder, root, meta, seen };
         installation.started(&opened, now).await?;
         Ok((installation, opened))
     }
@@ -132,11 +138,9 @@ impl Installation {
         }
     }
 
-    /// Puts an entry on record. Waits for the disk on a thread of its own.
+    /// Puts an entry on record. The disk is waited for by the log's thread.
     pub(crate) async fn record(&self, entry: Entry) -> Result<Recorded, Refusal> {
-        let log = Arc::clone(&self.log);
-        let recorded = tokio::task::spawn_blocking(move || log.record(&entry)).await;
-        recorded.map_err(|_| Refusal::Failed)?.map_err(Refusal::Audit)
+        self.recorder.record(entry).await
     }
 
     /// Commits a transaction, and with it the time and how long the log is.

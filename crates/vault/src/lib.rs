@@ -23,6 +23,7 @@ pub mod wire;
 mod authorities;
 mod entries;
 mod installation;
+mod recorder;
 mod records;
 mod signer;
 mod stock;

@@ -38,7 +38,7 @@ impl Vault {
         let encrypt = move |key: &skerry_keys::OpenedKey| {
             key.encrypt(algorithm, &text, iv.as_deref(), aad.as_deref(), &mut *rng).map_err(Refusal::Cipher)
         };
-        self.with_opened(found, encrypt).await
+        self.with_opened(found, command.text.len(), encrypt).await
     }
 
     /// Decrypts a text. Whatever is wrong with it is one refusal.
@@ -53,7 +53,7 @@ impl Vault {
             let decrypted = key.decrypt(algorithm, &text, iv.as_deref(), aad.as_deref(), tag.as_deref());
             decrypted.map_err(Refusal::Cipher)
         };
-        self.with_opened(found, decrypt).await
+        self.with_opened(found, command.text.len(), decrypt).await
     }
 
     /// Wraps a key.
@@ -71,7 +71,8 @@ impl Vault {
             let wrapped = self.work(wrap).await?.map_err(Refusal::Cipher)?;
             return Ok((found.key, wrapped));
         }
-        self.with_opened(found, move |key| key.wrap(algorithm, &text).map_err(Refusal::Cipher)).await
+        self.with_opened(found, command.text.len(), move |key| key.wrap(algorithm, &text).map_err(Refusal::Cipher))
+            .await
     }
 
     /// Unwraps a key. Whatever is wrong with it is one refusal.
@@ -83,7 +84,8 @@ impl Vault {
         let found = self.permitted(context, Permission::UnwrapKey, command.key, Operation::UnwrapKey).await?;
         text_alone(command)?;
         let Owned { algorithm, text, .. } = Owned::of(command);
-        self.with_opened(found, move |key| key.unwrap(algorithm, &text).map_err(Refusal::Cipher)).await
+        self.with_opened(found, command.text.len(), move |key| key.unwrap(algorithm, &text).map_err(Refusal::Cipher))
+            .await
     }
 
     /// The key, for a caller who may do this with a version that can be used so.

@@ -23,7 +23,7 @@ impl Vault {
         let found = self.permitted(context, Permission::Sign, command.key, Operation::Sign).await?;
         let (algorithm, digest, mut rng) = (command.algorithm, command.digest.to_vec(), (context.randomness)());
         let sign = move |key: &OpenedKey| key.sign(algorithm, &digest, &mut *rng).map_err(Refusal::Sign);
-        let (key, value) = self.with_opened(found, sign).await?;
+        let (key, value) = self.with_opened(found, command.digest.len(), sign).await?;
         Ok(Signature { key, value })
     }
 
@@ -33,7 +33,7 @@ impl Vault {
         let (algorithm, digest, signature) = (command.algorithm, command.digest.to_vec(), command.signature.to_vec());
         if let KeyType::Oct { .. } = found.key.version.key_type {
             let verify = move |key: &OpenedKey| key.verify(algorithm, &digest, &signature).map_err(Refusal::Verify);
-            return Ok(self.with_opened(found, verify).await?.1);
+            return Ok(self.with_opened(found, command.digest.len(), verify).await?.1);
         }
         let verify = move || skerry_keys::verify(&found.key.version.public, algorithm, &digest, &signature);
         self.work(verify).await?.map_err(Refusal::Verify)
