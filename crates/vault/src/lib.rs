@@ -38,4 +38,4 @@ pub use refusal::Refusal;
 pub use signer::{ReleaseSigner, SignerError, VaultKind};
 pub use stock::{Stock, Wanted};
 pub use throttle::Throttling;
-pub use vault::{Listing, Pools, ReleaseAnswer, Signature, Vault, VaultConfig, VaultConfigError};
+pub use vault::{Due, Listing, Pools, ReleaseAnswer, Signature, Vault, VaultConfig, VaultConfigError};

@@ -100,6 +100,10 @@ impl Place {
         [self.versions(key).as_slice(), &version.0].concat()
     }
 
+    pub(crate) fn rotations(self) -> Vec<u8> {
+        self.under(b"/r/", &[])
+    }
+
     pub(crate) fn rotation(self, key: Uuid) -> Vec<u8> {
         self.under(b"/r/", key.as_bytes())
     }

@@ -45,6 +45,7 @@ pub(crate) use change::op_id_of;
 pub use list::Listing;
 use opened::Kept;
 pub use release::ReleaseAnswer;
+pub use rotate::Due;
 pub use sign::Signature;
 
 /// What configuration says of a vault.

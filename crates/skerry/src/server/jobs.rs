@@ -12,7 +12,7 @@ use skerry_http::Machine;
 use skerry_identity::{Access, Assignment, Grant, Permission, Principal, Scope};
 use skerry_vault::command::{Context, Randomizer};
 use skerry_vault::record::KeyName;
-use skerry_vault::{Refusal, Vault, explained};
+use skerry_vault::{Due, Refusal, Vault, explained};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -102,8 +102,9 @@ impl Jobs {
                 return vec![format!("what is to be {} cannot be found out: {}", job.done(), explained(&refusal))];
             }
         };
-        let (mut done, mut failures) = (0_usize, Vec::new());
-        for key in &due {
+        let damaged = |refusal: &Refusal| format!("a damaged key is not {}: {}", job.done(), explained(refusal));
+        let (mut done, mut failures) = (0_usize, due.damaged.iter().map(damaged).collect::<Vec<_>>());
+        for key in &due.keys {
             // What fails does not count, so that it does not keep the rest waiting for ever.
             if *stop.borrow() || done >= KEYS_PER_PASS_MAX {
                 break;
@@ -132,7 +133,7 @@ impl Job {
         }
     }
 
-    async fn due(self, vault: &Vault, context: &Context<'_>) -> Result<Vec<KeyName>, Refusal> {
+    async fn due(self, vault: &Vault, context: &Context<'_>) -> Result<Due, Refusal> {
         match self {
             Job::Purge => vault.due_for_purge(context).await,
             Job::Rotate => vault.due_for_rotation(context).await,

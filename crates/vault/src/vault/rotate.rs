@@ -1,17 +1,18 @@
 //! Rotation: a new version like the one before, when asked for, and the policies that say when it is due.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use skerry_attestation_result::unix_secs;
 use skerry_audit::Event;
 use skerry_identity::Permission;
-use skerry_store::{At, Check};
+use skerry_store::{At, Check, Row};
 use uuid::Uuid;
 
 use crate::command::{Context, Named, NewKey, Operation};
 use crate::decide;
 use crate::limits::ATTEMPTS_MAX;
-use crate::record::{Key, KeyName, Slot};
+use crate::record::{Key, KeyHead, KeyName, Slot};
 use crate::records::Found;
 use crate::refusal::Refusal;
 use crate::rotation::{self, RotationInput, RotationPolicy};
@@ -104,47 +105,106 @@ impl Vault {
         Ok(Some((stored::decode_rotation(&plain)?, entry.modified)))
     }
 
-    /// Names of keys whose newest version is due to be replaced, and is enabled, so that [`rotate`](Self::rotate) does it.
-    pub async fn due_for_rotation(&self, context: &Context<'_>) -> Result<Vec<KeyName>, Refusal> {
+    /// Keys whose newest version is due to be replaced, and is enabled, so that [`rotate`](Self::rotate) does it.
+    pub async fn due_for_rotation(&self, context: &Context<'_>) -> Result<Due, Refusal> {
         self.check(context, Permission::Rotate)?;
-        let (now, prefix) = (unix_secs(context.now), self.records.place().heads());
-        let (mut after, mut due) = (None, Vec::new());
-        loop {
-            let page = self.records.store().range(&prefix, after.as_deref(), ROWS, At::Linearizable).await?;
-            for row in &page.rows {
-                let head = self.records.head_of(row)?;
-                let Some((policy, _)) = self.rotation_of(head.id).await? else { continue };
-                let Some(key) = self.newest(Arc::clone(&head)).await? else { continue };
-                let at = policy.rotates_at(key.version.created, key.version.expires);
-                if key.version.enabled && at.is_some_and(|at| at <= now) {
-                    due.push(head.name.clone());
+        let (now, place) = (unix_secs(context.now), self.records.place());
+        let mut due = Due::default();
+        let ids = self.with_rotation_policy().await?;
+        if ids.is_empty() {
+            return Ok(due);
+        }
+        let mut rows = Rows::of(place.heads());
+        while let Some(page) = rows.next(self).await? {
+            for row in &page {
+                let Some(head) = due.unless_damaged(self.records.head_of(row))? else { continue };
+                if ids.contains(&head.id) {
+                    let at = due.unless_damaged(self.rotates_at(Arc::clone(&head)).await)?.flatten();
+                    due.keys.extend(at.filter(|at| *at <= now).map(|_| head.name.clone()));
                 }
             }
-            after = page.rows.last().map(|row| row.key.clone());
-            if !page.more {
-                return Ok(due);
-            }
         }
+        Ok(due)
     }
 
-    /// Names of deleted keys whose time is over.
-    pub async fn due_for_purge(&self, context: &Context<'_>) -> Result<Vec<KeyName>, Refusal> {
+    /// When the newest version is to be replaced; never while it is disabled.
+    async fn rotates_at(&self, head: Arc<KeyHead>) -> Result<Option<u64>, Refusal> {
+        let Some((policy, _)) = self.rotation_of(head.id).await? else { return Ok(None) };
+        let Some(key) = self.newest(head).await? else { return Ok(None) };
+        let at = policy.rotates_at(key.version.created, key.version.expires);
+        Ok(at.filter(|_| key.version.enabled))
+    }
+
+    /// Keys that have a policy: few of many, so that the others' records are not read on.
+    async fn with_rotation_policy(&self) -> Result<HashSet<Uuid>, Refusal> {
+        let prefix = self.records.place().rotations();
+        let (mut rows, mut ids) = (Rows::of(prefix.clone()), HashSet::new());
+        while let Some(page) = rows.next(self).await? {
+            let id = |row: &Row| Uuid::from_slice(row.key.strip_prefix(prefix.as_slice())?).ok();
+            ids.extend(page.iter().filter_map(id));
+        }
+        Ok(ids)
+    }
+
+    /// Deleted keys whose time is over.
+    pub async fn due_for_purge(&self, context: &Context<'_>) -> Result<Due, Refusal> {
         self.check(context, Permission::Purge)?;
-        let (now, prefix) = (unix_secs(context.now), self.records.place().deleted_heads());
-        let (mut after, mut due) = (None, Vec::new());
-        loop {
-            let page = self.records.store().range(&prefix, after.as_deref(), ROWS, At::Linearizable).await?;
-            for row in &page.rows {
-                let head = self.records.head_of(row)?;
+        let now = unix_secs(context.now);
+        let (mut rows, mut due) = (Rows::of(self.records.place().deleted_heads()), Due::default());
+        while let Some(page) = rows.next(self).await? {
+            for row in &page {
+                let Some(head) = due.unless_damaged(self.records.head_of(row))? else { continue };
                 if head.deletion.is_some_and(|deletion| deletion.purge <= now) {
-                    due.push(head.name.clone());
+                    due.keys.push(head.name.clone());
                 }
             }
-            after = page.rows.last().map(|row| row.key.clone());
-            if !page.more {
-                return Ok(due);
-            }
         }
+        Ok(due)
+    }
+}
+
+/// What is to be done without being asked.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Due {
+    /// Names of keys.
+    pub keys: Vec<KeyName>,
+    /// Why nothing is known of others: their records do not open. They stop nobody else's.
+    pub damaged: Vec<Refusal>,
+}
+
+impl Due {
+    fn unless_damaged<T>(&mut self, read: Result<T, Refusal>) -> Result<Option<T>, Refusal> {
+        match read {
+            Ok(read) => Ok(Some(read)),
+            Err(refusal @ Refusal::Corrupted(_)) => {
+                self.damaged.push(refusal);
+                Ok(None)
+            }
+            Err(refusal) => Err(refusal),
+        }
+    }
+}
+
+/// All rows under a prefix, some at a time.
+struct Rows {
+    prefix: Vec<u8>,
+    after: Option<Vec<u8>>,
+    more: bool,
+}
+
+impl Rows {
+    fn of(prefix: Vec<u8>) -> Rows {
+        Rows { prefix, after: None, more: true }
+    }
+
+    async fn next(&mut self, vault: &Vault) -> Result<Option<Vec<Row>>, Refusal> {
+        if !self.more {
+            return Ok(None);
+        }
+        let page = vault.records.store().range(&self.prefix, self.after.as_deref(), ROWS, At::Linearizable).await?;
+        self.after = page.rows.last().map(|row| row.key.clone());
+        self.more = page.more;
+        Ok(Some(page.rows))
     }
 }
 

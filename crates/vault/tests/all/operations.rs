@@ -11,7 +11,7 @@ use skerry_vault::command::{
 };
 use skerry_vault::record::{Key, KeyName};
 use skerry_vault::rotation::{RotationInput, RotationPolicy};
-use skerry_vault::{Listing, Refusal, Signature};
+use skerry_vault::{Due, Listing, Refusal, Signature};
 use zeroize::Zeroizing;
 
 use crate::support::*;
@@ -175,13 +175,25 @@ impl Scene {
     /// Names of keys that are due to be rotated.
     pub(crate) fn due_for_rotation(&self, secs: u64) -> Result<Vec<String>, Refusal> {
         let grant = grant(Permission::Rotate);
-        texts(wait(self.vault.due_for_rotation(&context(&grant, "due-1", secs))))
+        wait(self.vault.due_for_rotation(&context(&grant, "due-1", secs))).map(all_sound)
+    }
+
+    /// What damage keeps from being found due to be rotated.
+    pub(crate) fn damaged_for_rotation(&self, secs: u64) -> Result<Due, Refusal> {
+        let grant = grant(Permission::Rotate);
+        wait(self.vault.due_for_rotation(&context(&grant, "due-1", secs)))
+    }
+
+    /// What damage keeps from being found due to be purged.
+    pub(crate) fn damaged_for_purge(&self, secs: u64) -> Result<Due, Refusal> {
+        let grant = grant(Permission::Purge);
+        wait(self.vault.due_for_purge(&context(&grant, "due-1", secs)))
     }
 
     /// Names of deleted keys that are due to be purged.
     pub(crate) fn due_for_purge(&self, secs: u64) -> Result<Vec<String>, Refusal> {
         let grant = grant(Permission::Purge);
-        texts(wait(self.vault.due_for_purge(&context(&grant, "due-1", secs))))
+        wait(self.vault.due_for_purge(&context(&grant, "due-1", secs))).map(all_sound)
     }
 
     pub(crate) fn backup(&self, key: &str) -> Result<Vec<u8>, Refusal> {
@@ -286,8 +298,9 @@ impl<'a, A: Copy> Text<'a, A> {
     }
 }
 
-fn texts(names: Result<Vec<KeyName>, Refusal>) -> Result<Vec<String>, Refusal> {
-    names.map(|names| names.iter().map(ToString::to_string).collect())
+fn all_sound(due: Due) -> Vec<String> {
+    assert_eq!(due.damaged, [], "nothing is damaged");
+    due.keys.iter().map(ToString::to_string).collect()
 }
 
 /// A change of nothing but whether the version is enabled.

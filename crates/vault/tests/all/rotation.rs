@@ -281,6 +281,8 @@ fn policy_rows_moved_and_edited() {
     let key = scene.key(KEY);
     let policy = scene.set_rotation_policy(KEY, &monthly()).unwrap();
     scene.set_rotation_policy("other", &before_expiry("P60D")).unwrap();
+    scene.create("third", EC);
+    scene.set_rotation_policy("third", &monthly()).unwrap();
     let (own, foreign) = (row(&scene.store, &policy_at(&key)), row(&scene.store, &policy_at(&other)));
     let refused = |value: &[u8], expected: SealError| {
         put(&scene.store, &policy_at(&key), value);
@@ -289,7 +291,9 @@ fn policy_rows_moved_and_edited() {
         assert_eq!(scene.set_rotation_policy(KEY, &monthly()).err(), Some(refused.clone()));
         assert_eq!(scene.rotate(KEY).err(), Some(refused.clone()));
         assert_eq!(scene.backup(KEY).err(), Some(refused.clone()));
-        assert_eq!(scene.due_for_rotation(NOW).err(), Some(refused));
+        let due = scene.damaged_for_rotation(NOW + 30 * DAY).unwrap();
+        assert!(due.keys.contains(&name("third")) && !due.keys.contains(&name(KEY)), "{due:?}");
+        assert_eq!(due.damaged, [refused]);
         assert!(scene.sign(KEY).is_ok() && scene.rotate("other").is_ok());
     };
     refused(&foreign, SealError::Integrity);
@@ -352,6 +356,27 @@ fn keys_come_due() {
     assert_eq!(due(60, 0), Ok(vec!["after".to_owned(), "before".to_owned()]));
     scene.enable("disabled", true).unwrap();
     assert_eq!(due(60, 0).unwrap().len(), 3);
+}
+
+/// A record that does not open keeps its own key from being rotated or purged, and no other.
+#[test]
+fn damage_stops_nobody_else() {
+    let scene = Setup { retention_days: 7, ..Setup::default() }.bare();
+    for key in ["a", "b", "c", "d"] {
+        scene.create(key, OCT);
+        scene.set_rotation_policy(key, &monthly()).unwrap();
+    }
+    let at = |kind: &[u8], key: &str| [b"v/", VAULT_ID.as_bytes().as_slice(), kind, key.as_bytes()].concat();
+    let spoil = |at: &[u8]| put(&scene.store, at, &[1; 80]);
+    let damaged = || Refusal::Corrupted(Corrupted::Seal(SealError::OtherKek { kek: [1; 16] }));
+    spoil(&at(b"/k/", "a"));
+    let due = scene.damaged_for_rotation(NOW + 30 * DAY).unwrap();
+    assert_eq!((due.keys, due.damaged), (["b", "c", "d"].map(name).to_vec(), vec![damaged()]));
+    scene.delete("b").unwrap();
+    scene.delete("c").unwrap();
+    spoil(&at(b"/d/", "b"));
+    let due = scene.damaged_for_purge(NOW + 7 * DAY).unwrap();
+    assert_eq!((due.keys, due.damaged), (vec![name("c")], vec![damaged()]));
 }
 
 /// Deleted keys come due for purging to the second, and are found past one page of them.
