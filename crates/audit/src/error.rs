@@ -71,6 +71,13 @@ pub enum AuditError {
         /// Records below the known head.
         known: u64,
     },
+    /// The log holds what is known, and the checkpoint is not between two records of it: who kept the checkpoint kept a
+    /// wrong one.
+    #[error("checkpoint after {records} records is not a place in the log")]
+    Misplaced {
+        /// Records below the checkpoint.
+        records: u64,
+    },
     /// The record would pass the configured size of the log.
     #[error("log is full at {log_len_max} octets")]
     Full {

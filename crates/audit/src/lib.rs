@@ -11,6 +11,9 @@
 //! A restart asks what the log says of changes ([`History`]): those intended and not known to be committed or aborted are
 //! settled with the store, and a store that does not know the last committed one was rolled back behind its log.
 //!
+//! A start need not read the whole log: a [`Checkpoint`] that was kept where nobody can alter it says where to begin
+//! ([`Log::open_after`]). What lies below is checked by [`verify`], at leisure.
+//!
 //! Deliberately not here: signed checkpoints and the Merkle tree over the records (their hashes are RFC 9162 leaf
 //! hashes, so it can be built on top), queries, and the batched log of signatures and decryptions.
 
@@ -20,6 +23,7 @@ pub mod format;
 mod history;
 pub mod limits;
 mod log;
+mod open;
 mod reader;
 mod segment;
 
@@ -28,4 +32,4 @@ pub use error::{AuditError, EntryError, HistoryError, Step};
 pub use history::{Change, History, history};
 pub use limits::Limits;
 pub use log::{Log, Recorded};
-pub use reader::{Head, Leaf, Reader, Record, Report, read, verify, verify_against};
+pub use reader::{Checkpoint, Head, Leaf, Reader, Record, Report, read, verify, verify_against};

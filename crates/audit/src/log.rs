@@ -9,10 +9,12 @@ use crate::error::{AuditError, HistoryError, Step};
 use crate::format::{Header, ID_LEN, Id, Place, record_len};
 use crate::history::History;
 use crate::limits::Limits;
-use crate::reader::{Head, Leaf, Reader, Record, Report};
+use crate::open::OpenChanges;
+use crate::reader::{Checkpoint, Head, Leaf, Reader, Record, Report};
 use crate::segment::{self, Segment};
 use rand_core::CryptoRng;
 use std::fs::File;
+use std::io::Seek as _;
 use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard};
 
@@ -60,8 +62,7 @@ impl Log {
         let header = Header::new(id);
         let file = segment::create(dir, header)?;
         let head = Head { log: header.id, records: 0, hash: header.hash };
-        let report = Report { head, torn_octets: 0 };
-        Ok(Self::new(Box::new(file), segment::header_len(), report, limits))
+        Ok(Self::new(Box::new(file), Opened::of(Report { head, torn_octets: 0 }, segment::header_len()), limits))
     }
 
     /// Opens the log in `dir`, checks every record, and cuts off a record that a crash left incomplete.
@@ -84,8 +85,38 @@ impl Log {
         known: Option<&Head>,
         unsettled_max: usize,
     ) -> Result<(Self, History), HistoryError> {
-        let mut history = History::new(unsettled_max);
-        let log = Self::open_visiting(dir, limits, known, |record| history.observe(record))?;
+        let (file, mut history) = (segment::open(dir)?, History::new(unsettled_max));
+        let reader = Reader::new(copy(&file)?)?;
+        let start = Checkpoint { head: reader.head(), len: segment::header_len() };
+        let report = reader.finish_visiting(known, |record| history.observe(record))?;
+        let log = Self::opened(file, report, limits)?;
+        log.lock()?.expect(&history, start);
+        Ok((log, history))
+    }
+
+    /// Opens the log as [`Log::open_with_history`] does, but reads only what follows a checkpoint that [`Log::checkpoint`]
+    /// gave. The header, and the hash at the checkpoint, are those of the log that it is of.
+    ///
+    /// A log that ends before the checkpoint, or has something else there, is read whole to say what is wrong with it; so
+    /// is one whose known head lies below. The caller vouches for both, and for what the records below the checkpoint say:
+    /// an altered one is found by [`crate::verify`].
+    pub fn open_after(
+        dir: &Path,
+        limits: Limits,
+        checkpoint: &Checkpoint,
+        known: &Head,
+        unsettled_max: usize,
+    ) -> Result<(Self, History), HistoryError> {
+        if known.records < checkpoint.head.records {
+            return Self::open_with_history(dir, limits, Some(known), unsettled_max);
+        }
+        let (file, mut history) = (segment::open(dir)?, History::new(unsettled_max));
+        let Some(reader) = Reader::after(copy(&file)?, checkpoint)? else {
+            return Err(misplaced(file, checkpoint, known)?.into());
+        };
+        let report = reader.finish_visiting(Some(known), |record| history.observe(record))?;
+        let log = Self::opened(file, report, limits)?;
+        log.lock()?.expect(&history, *checkpoint);
         Ok((log, history))
     }
 
@@ -100,29 +131,40 @@ impl Log {
         visit: impl FnMut(&Record) -> Result<(), E>,
     ) -> Result<Self, E> {
         let file = segment::open(dir)?;
-        let report = Reader::new(copy(&file)?)?.finish_visiting(known, visit)?;
+        let reader = Reader::new(copy(&file)?)?;
+        let start = Checkpoint { head: reader.head(), len: segment::header_len() };
+        let report = reader.finish_visiting(known, visit)?;
+        let log = Self::opened(file, report, limits)?;
+        // What is open in it nobody asked: a start from a later place might miss it.
+        log.lock()?.floor = Some(start);
+        Ok(log)
+    }
+
+    fn opened(file: File, report: Report, limits: Limits) -> Result<Self, AuditError> {
         let len = segment::len(&file)?.saturating_sub(report.torn_octets);
         if report.torn_octets > 0 {
             segment::cut(&file, len)?;
         }
-        Ok(Self::new(Box::new(file), len, report, limits))
+        Ok(Self::new(Box::new(file), Opened::of(report, len), limits))
     }
 
-    fn new(segment: Box<dyn Segment>, len: u64, report: Report, limits: Limits) -> Self {
-        let head = report.head;
+    fn new(segment: Box<dyn Segment>, opened: Opened, limits: Limits) -> Self {
+        let Opened { end, torn_octets } = opened;
         Self {
             state: Mutex::new(State {
                 segment: Some(segment),
                 queue: Vec::new(),
-                next: Place { log: head.log, index: head.records, previous: head.hash },
-                len,
-                durable: head,
+                next: Place { log: end.head.log, index: end.head.records, previous: end.head.hash },
+                len: end.len,
+                durable: end,
+                open: OpenChanges::default(),
+                floor: None,
                 failure: None,
                 syncs: 0,
             }),
             changed: Condvar::new(),
             limits,
-            torn_octets: report.torn_octets,
+            torn_octets,
         }
     }
 
@@ -134,7 +176,7 @@ impl Log {
     pub fn record(&self, entry: &Entry) -> Result<Recorded, AuditError> {
         let body = entry.body()?;
         let mut state = self.lock()?;
-        let leaf = state.enqueue(&body, &self.limits)?;
+        let leaf = state.enqueue(entry, &body, &self.limits)?;
         self.finish(state, leaf.index)?;
         Ok(Recorded { event: entry.event, subject: entry.subject, leaf })
     }
@@ -145,7 +187,8 @@ impl Log {
     pub fn record_all(&self, entries: &[Entry]) -> Vec<Result<Recorded, AuditError>> {
         let bodies: Vec<_> = entries.iter().map(Entry::body).collect();
         let Ok(mut state) = self.lock() else { return entries.iter().map(|_| Err(AuditError::Closed)).collect() };
-        let queued: Vec<_> = bodies.into_iter().map(|body| state.enqueue(&body?, &self.limits)).collect();
+        let enqueue = |(entry, body): (&Entry, Result<Vec<u8>, AuditError>)| state.enqueue(entry, &body?, &self.limits);
+        let queued: Vec<_> = entries.iter().zip(bodies).map(enqueue).collect();
         let last = queued.iter().flatten().map(Leaf::index).max();
         let failed = last.and_then(|last| self.finish(state, last).err());
         let recorded = |(entry, leaf): (&Entry, Result<Leaf, AuditError>)| match (leaf, failed) {
@@ -157,7 +200,15 @@ impl Log {
 
     /// The last durable record.
     pub fn head(&self) -> Result<Head, AuditError> {
-        Ok(self.lock()?.durable)
+        Ok(self.lock()?.durable.head)
+    }
+
+    /// The last place below which every record is durable and no change is open: [`Log::open_after`] it misses nothing that
+    /// a start asks for. Of a log that was opened without its history that is its beginning.
+    pub fn checkpoint(&self) -> Result<Checkpoint, AuditError> {
+        let state = self.lock()?;
+        let places = [Some(state.durable), state.open.earliest(), state.floor];
+        Ok(places.into_iter().flatten().min_by_key(|place| place.head.records).unwrap_or(state.durable))
     }
 
     /// Octets of an incomplete record that opening cut off; zero after an orderly end.
@@ -209,22 +260,44 @@ struct State {
     next: Place,
     /// Octets of the file, with those that wait.
     len: u64,
-    durable: Head,
+    durable: Checkpoint,
+    open: OpenChanges,
+    /// A place that no checkpoint may be after.
+    floor: Option<Checkpoint>,
     failure: Option<AuditError>,
     syncs: u64,
+}
+
+/// What opening found.
+struct Opened {
+    end: Checkpoint,
+    torn_octets: u64,
+}
+
+impl Opened {
+    fn of(report: Report, len: u64) -> Self {
+        Self { end: Checkpoint { head: report.head, len }, torn_octets: report.torn_octets }
+    }
 }
 
 /// Records that share one write and one sync.
 struct Group {
     octets: Vec<u8>,
-    head: Head,
+    end: Checkpoint,
 }
 
-/// How a group went: the segment and its new head, or the failure that closes the log.
-type Outcome = Result<(Box<dyn Segment>, Head), AuditError>;
+/// How a group went: the segment and its new end, or the failure that closes the log.
+type Outcome = Result<(Box<dyn Segment>, Checkpoint), AuditError>;
 
 impl State {
-    fn enqueue(&mut self, body: &[u8], limits: &Limits) -> Result<Leaf, AuditError> {
+    /// What a history has open is met from this place on.
+    fn expect(&mut self, history: &History, from: Checkpoint) {
+        for change in history.unsettled() {
+            self.open.intended(change.entry.subject, change.leaf.index, from);
+        }
+    }
+
+    fn enqueue(&mut self, entry: &Entry, body: &[u8], limits: &Limits) -> Result<Leaf, AuditError> {
         if self.failure.is_some() {
             return Err(AuditError::Closed);
         }
@@ -235,6 +308,7 @@ impl State {
         if grown > limits.log_len_max {
             return Err(AuditError::Full { log_len_max: limits.log_len_max });
         }
+        self.open.note(entry, self.next.index, self.end());
         self.len = grown;
         Ok(self.append(body, len))
     }
@@ -250,21 +324,25 @@ impl State {
     }
 
     fn is_durable(&self, index: u64) -> bool {
-        index < self.durable.records
+        index < self.durable.head.records
     }
 
     fn take_group(&mut self) -> Group {
-        Group {
-            octets: std::mem::take(&mut self.queue),
-            head: Head { log: self.next.log, records: self.next.index, hash: self.next.previous },
-        }
+        Group { octets: std::mem::take(&mut self.queue), end: self.end() }
+    }
+
+    /// After all records, those that wait too.
+    fn end(&self) -> Checkpoint {
+        let Place { log, index, previous } = self.next;
+        Checkpoint { head: Head { log, records: index, hash: previous }, len: self.len }
     }
 
     fn settle(&mut self, outcome: Outcome) {
         match outcome {
-            Ok((segment, head)) => {
+            Ok((segment, end)) => {
                 self.segment = Some(segment);
-                self.durable = head;
+                self.durable = end;
+                self.open.durable(end.head.records);
                 self.syncs = self.syncs.saturating_add(1);
             }
             // After a failed sync the file's state is unknown, and asking again may lie: the segment is dropped.
@@ -276,7 +354,14 @@ impl State {
 fn write(mut segment: Box<dyn Segment>, group: Group) -> Outcome {
     segment.append(&group.octets).map_err(AuditError::io(Step::Write))?;
     segment.sync().map_err(AuditError::io(Step::Sync))?;
-    Ok((segment, group.head))
+    Ok((segment, group.end))
+}
+
+/// What is wrong with a log that is not as its checkpoint says.
+fn misplaced(mut file: File, checkpoint: &Checkpoint, known: &Head) -> Result<AuditError, AuditError> {
+    file.rewind().map_err(AuditError::io(Step::Read))?;
+    Reader::new(file)?.finish(Some(known))?;
+    Ok(AuditError::Misplaced { records: checkpoint.head.records })
 }
 
 fn copy(file: &File) -> Result<File, AuditError> {
@@ -330,7 +415,7 @@ mod tests {
         let header = Header::new([9; ID_LEN]);
         let head = Head { log: header.id, records: 0, hash: header.hash };
         let report = Report { head, torn_octets: 0 };
-        Log::new(Box::new(disk), segment::header_len(), report, Limits::default())
+        Log::new(Box::new(disk), Opened::of(report, segment::header_len()), Limits::default())
     }
 
     fn entry() -> Entry {
@@ -440,6 +525,27 @@ mod tests {
             assert_eq!(thread.join().unwrap().unwrap().leaf().index(), 0);
         });
         assert_eq!(log.head().unwrap().records, 1);
+    }
+
+    #[test]
+    fn outcome_that_is_not_durable_keeps_its_change_open() {
+        // A crash can take the outcome back, so a checkpoint stays before the intent until the sync of the outcome.
+        let (log, entered, go) = gated(Fault::None);
+        let change = |verdict| Entry { verdict, ..entry() };
+        thread::scope(|scope| {
+            let intent = scope.spawn(|| log.record(&change(Verdict::Intended)));
+            entered.recv().unwrap();
+            go.send(()).unwrap();
+            assert!(intent.join().unwrap().is_ok());
+            let before = log.checkpoint().unwrap();
+            assert_eq!((before.head.records, before.len), (0, segment::header_len()));
+            let outcome = scope.spawn(|| log.record(&change(Verdict::Committed)));
+            entered.recv().unwrap();
+            assert_eq!((log.head().unwrap().records, log.checkpoint().unwrap()), (1, before));
+            go.send(()).unwrap();
+            assert!(outcome.join().unwrap().is_ok());
+        });
+        assert_eq!(log.checkpoint().unwrap().head, log.head().unwrap());
     }
 
     fn gated(fault: Fault) -> (Log, Receiver<()>, Sender<()>) {

@@ -9,7 +9,7 @@ use crate::limits::{self, BODY_LEN_MAX};
 use crate::segment;
 use skerry_jose::json::{self, Value};
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Read, Seek as _, SeekFrom};
 use std::path::Path;
 
 /// The place of a record in its log, and its hash: what a receipt names.
@@ -46,6 +46,18 @@ pub struct Head {
     pub records: u64,
     /// Hash of the last record, or of the header when there is none.
     pub hash: [u8; 32],
+}
+
+/// A place between two records up to which a log was read, or written, before: reading can begin there.
+///
+/// Whoever keeps one vouches for it as for what the records below it say: nothing below is read. Keep it where it cannot
+/// be altered, with the head that is known at the time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Checkpoint {
+    /// The record before it.
+    pub head: Head,
+    /// Octets of the file before it.
+    pub len: u64,
 }
 
 /// What reading a whole log found.
@@ -122,6 +134,24 @@ impl Reader {
             torn: 0,
             failed: false,
         })
+    }
+
+    /// Begins after a checkpoint, iff there is a record, or the header, that ends there and has the checkpoint's hash.
+    /// Nothing below it is read.
+    pub(crate) fn after(mut file: File, checkpoint: &Checkpoint) -> Result<Option<Self>, AuditError> {
+        let len = segment::len(&file)?;
+        let header = header(&mut file)?;
+        if header.id != checkpoint.head.log {
+            return Err(AuditError::OtherLog);
+        }
+        let end = hash_before(&mut file, checkpoint.len, len)?;
+        let start = checkpoint.head.records == 0;
+        if end != Some(checkpoint.head.hash) || start != (checkpoint.len == segment::header_len()) {
+            return Ok(None);
+        }
+        let place = Place { log: header.id, index: checkpoint.head.records, previous: checkpoint.head.hash };
+        let rest = len.saturating_sub(checkpoint.len);
+        Ok(Some(Self { file: BufReader::new(file), place, rest, torn: 0, failed: false }))
     }
 
     /// The head after what was read so far.
@@ -251,6 +281,14 @@ fn header(file: &mut impl Read) -> Result<Header, AuditError> {
         HeaderFault::Version(version) => AuditError::UnknownFormat { version },
         HeaderFault::Corrupted => AuditError::HeaderCorrupted,
     })
+}
+
+/// The hash that ends at this octet of the file, and the file with what follows to be read next.
+fn hash_before(file: &mut File, end: u64, len: u64) -> Result<Option<Hash>, AuditError> {
+    let Some(start) = end.checked_sub(octets(HASH_LEN)).filter(|_| end <= len) else { return Ok(None) };
+    let mut hash = [0; HASH_LEN];
+    file.seek(SeekFrom::Start(start)).and_then(|_| file.read_exact(&mut hash)).map_err(AuditError::io(Step::Read))?;
+    Ok(Some(hash))
 }
 
 /// Length of the body that a head, perhaps cut short, states.

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod chain;
 #[cfg(test)]
+mod checkpoint;
+#[cfg(test)]
 mod entries;
 #[cfg(test)]
 mod fixtures;
