@@ -4,6 +4,10 @@
 //! otherwise panic or show what was altered. While the file is open it is trusted: a page that something else alters
 //! then is served as it is, if it can be read at all (sealed values show it), and a panic of redb becomes an error.
 //!
+//! Opened unverified, a file is read at once, and all its rows are summed up beside that, by the writer's thread before it
+//! takes anything: so nothing is committed to what was not checked, and who asks [`Embedded::verified`] waits for it. redb
+//! cannot check its checksums while it is read; the sum covers the same rows.
+//!
 //! Checksums are against accidents. Against intent all rows are summed up when the file is opened ([`crate::sum`]), and
 //! each is looked up as well: redb does not check the order of its trees, and in one that was built to mislead, a row could
 //! be there and not be found.
@@ -17,7 +21,7 @@ use crate::published::Published;
 use crate::row::{self, ENTRIES, FORMAT, FORMAT_NAME, META, OPS, SUM, SUM_LEN, TABLES};
 use crate::seal::Root;
 use crate::sum::Sum;
-use crate::writer::{Request, Writer};
+use crate::writer::{self, Request, Writer};
 use redb::backends::FileBackend;
 use redb::{
     Database, ReadOnlyTable, ReadTransaction, ReadableDatabase as _, ReadableTable as _, StorageBackend, TableError,
@@ -71,12 +75,12 @@ impl Embedded {
         Ok(engine)
     }
 
-    pub(crate) fn open(path: &Path, root: &Root, options: Options) -> Result<Self, StoreError> {
+    pub(crate) fn open(path: &Path, root: &Root, options: Options, verify: Verify) -> Result<Self, StoreError> {
         let file = private(&mut OpenOptions::new()).open(path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => StoreError::Missing,
             _ => StoreError::io(Step::Open)(error),
         })?;
-        Self::open_on(backend(file, Step::Open)?, root, options)
+        Self::open_on(backend(file, Step::Open)?, root, options, verify)
     }
 
     pub(crate) fn create_on(backend: impl StorageBackend, root: &Root, options: Options) -> Result<Self, StoreError> {
@@ -87,33 +91,56 @@ impl Embedded {
             let database = database(backend, false, &options)?;
             let sum = Sum::new(root);
             make_tables(&database, &sum)?;
-            Self::start(database, Ops::default(), sum, options.on_failure, Step::Create)
+            Self::start(database, Rows::Checked(Ops::default(), sum), options.on_failure, Step::Create)
         })
     }
 
-    pub(crate) fn open_on(backend: impl StorageBackend, root: &Root, options: Options) -> Result<Self, StoreError> {
+    pub(crate) fn open_on(
+        backend: impl StorageBackend,
+        root: &Root,
+        options: Options,
+        verify: Verify,
+    ) -> Result<Self, StoreError> {
         // redb would make a new file of an empty one.
         if backend.len().map_err(StoreError::io(Step::Open))? == 0 {
             return Err(StoreError::NotAStore);
         }
         guarded(|| {
-            let database = database(backend, true, &options)?;
+            let database = database(backend, verify == Verify::First, &options)?;
             let read = database.begin_read().map_err(error(Step::Open))?;
             check_format(&read)?;
-            let sum = check_sum(&read, root)?;
-            let ops = load_ops(&read)?;
-            drop(read);
-            Self::start(database, ops, sum, options.on_failure, Step::Open)
+            let unchecked = Unchecked::new(read, root)?;
+            let rows = match verify {
+                Verify::First => {
+                    let (ops, sum) = unchecked.check(|| false)?.ok_or(StoreError::Failed)?;
+                    Rows::Checked(ops, sum)
+                }
+                Verify::Beside => Rows::Unchecked(unchecked),
+            };
+            Self::start(database, rows, options.on_failure, Step::Open)
         })
     }
 
-    fn start(database: Database, ops: Ops, sum: Sum, on_failure: OnFailure, step: Step) -> Result<Self, StoreError> {
+    fn start(database: Database, rows: Rows, on_failure: OnFailure, step: Step) -> Result<Self, StoreError> {
         let table = Arc::new(entry_table(&database)?);
-        let published = Arc::new(Published::new(ops.newest(), table));
-        let writer = Writer { database, ops, sum, published: Arc::clone(&published), on_failure };
+        let published = Arc::new(Published::new(rows.newest()?, table));
         let (queue, requests) = mpsc::channel(QUEUE_MAX);
+        let shown = Arc::clone(&published);
+        let work = move || match rows.checked(&requests) {
+            Ok(Some((ops, sum))) => {
+                shown.verified();
+                drop(Writer { database, ops, sum, published: shown, on_failure }.run(requests));
+            }
+            // Nobody is left who could want to know.
+            Ok(None) => {}
+            Err(failure) => {
+                shown.refuse(failure.clone());
+                on_failure(failure);
+                writer::refuse(requests);
+            }
+        };
         let thread = thread::Builder::new().name("store".to_owned());
-        let thread = thread.spawn(move || drop(writer.run(requests))).map_err(StoreError::io(step))?;
+        let thread = thread.spawn(work).map_err(StoreError::io(step))?;
         Ok(Self { published, queue: Some(queue), thread: Some(thread) })
     }
 
@@ -160,6 +187,11 @@ impl Embedded {
         answer.await.unwrap_or(Err(StoreError::Failed))
     }
 
+    /// Once all rows are known to be those last committed.
+    pub(crate) async fn verified(&self) -> Result<(), StoreError> {
+        self.published.until_verified().await
+    }
+
     async fn ask(&self, request: Request) -> Result<(), StoreError> {
         self.published.check()?;
         let queue = self.queue.as_ref().ok_or(StoreError::Failed)?;
@@ -175,6 +207,69 @@ impl Drop for Embedded {
             // A panic of it was met by its callers.
             drop(thread.join());
         }
+    }
+}
+
+/// When the rows of a file are checked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verify {
+    /// Before anything is read.
+    First,
+    /// Beside reads, before anything is committed.
+    Beside,
+}
+
+/// The rows of a file, as far as is known.
+enum Rows {
+    Checked(Ops, Sum),
+    Unchecked(Unchecked),
+}
+
+impl Rows {
+    /// The newest revision; of unchecked rows, what they say.
+    fn newest(&self) -> Result<Revision, StoreError> {
+        match self {
+            Self::Checked(ops, _) => Ok(ops.newest()),
+            Self::Unchecked(Unchecked { read, .. }) => newest_op(read),
+        }
+    }
+
+    /// Op ids and sum of rows that hold; nothing if the store is closed before that is known.
+    fn checked(self, requests: &mpsc::Receiver<Request>) -> Result<Option<(Ops, Sum)>, StoreError> {
+        match self {
+            Self::Checked(ops, sum) => Ok(Some((ops, sum))),
+            Self::Unchecked(unchecked) => guarded(|| unchecked.check(|| requests.is_closed())),
+        }
+    }
+}
+
+/// One state of a file, what it says its sum is, and the keys to add it up.
+struct Unchecked {
+    read: ReadTransaction,
+    stored: [u8; SUM_LEN],
+    sum: Sum,
+}
+
+impl Unchecked {
+    /// Refuses what shows without looking at rows: no sum, another root, other tables.
+    fn new(read: ReadTransaction, root: &Root) -> Result<Self, StoreError> {
+        let stored = stored_sum(&read)?;
+        let sum = Sum::new(root);
+        // First, so that who comes with another root is not told that rows were altered.
+        sum.check_root(&stored)?;
+        check_tables(&read)?;
+        Ok(Self { read, stored, sum })
+    }
+
+    /// Adds up all rows; nothing if it is to stop before that is done.
+    fn check(self, stop: impl Fn() -> bool) -> Result<Option<(Ops, Sum)>, StoreError> {
+        let Self { read, stored, mut sum } = self;
+        if !add_entries(&mut sum, &read, stop)? {
+            return Ok(None);
+        }
+        add_ops(&mut sum, &read)?;
+        sum.check(&stored)?;
+        Ok(Some((load_ops(&read)?, sum)))
     }
 }
 
@@ -235,19 +330,6 @@ fn check_format(read: &ReadTransaction) -> Result<(), StoreError> {
     }
 }
 
-/// The sum of all rows, iff the file says the same and it was written under this root.
-fn check_sum(read: &ReadTransaction, root: &Root) -> Result<Sum, StoreError> {
-    let stored = stored_sum(read)?;
-    let mut sum = Sum::new(root);
-    // First, so that who comes with another root is not told that rows were altered.
-    sum.check_root(&stored)?;
-    check_tables(read)?;
-    add_entries(&mut sum, read)?;
-    add_ops(&mut sum, read)?;
-    sum.check(&stored)?;
-    Ok(sum)
-}
-
 /// Refuses other tables than ours, and one that is there twice: which of the two is found might change.
 fn check_tables(read: &ReadTransaction) -> Result<(), StoreError> {
     let tables = read.list_tables().map_err(error(Step::Open))?;
@@ -267,11 +349,15 @@ fn stored_sum(read: &ReadTransaction) -> Result<[u8; SUM_LEN], StoreError> {
 }
 
 /// Adds all entries, in order, each where one looks for it: then a lookup or a range of any key finds what the sum is of.
-fn add_entries(sum: &mut Sum, read: &ReadTransaction) -> Result<(), StoreError> {
+/// False if it was to stop.
+fn add_entries(sum: &mut Sum, read: &ReadTransaction, stop: impl Fn() -> bool) -> Result<bool, StoreError> {
     let table = read.open_table(ENTRIES).map_err(error(Step::Open))?;
     let mut last = Vec::new();
     for row in table.iter().map_err(error(Step::Open))? {
         let (key, row) = row.map_err(error(Step::Open))?;
+        if stop() {
+            return Ok(false);
+        }
         // No key is empty, and a key that is there twice is not in order.
         let key = key.value();
         if key <= last.as_slice() || table.get(key).map_err(error(Step::Open))?.is_none() {
@@ -281,7 +367,7 @@ fn add_entries(sum: &mut Sum, read: &ReadTransaction) -> Result<(), StoreError> 
         last.clear();
         last.extend_from_slice(key);
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Adds all op ids. These are looked up in memory and never in the file, so order alone matters: the last is the newest.
@@ -297,6 +383,13 @@ fn add_ops(sum: &mut Sum, read: &ReadTransaction) -> Result<(), StoreError> {
         sum.add_op(last, &row.value());
     }
     Ok(())
+}
+
+/// The newest revision that the file has.
+fn newest_op(read: &ReadTransaction) -> Result<Revision, StoreError> {
+    let table = read.open_table(OPS).map_err(error(Step::Open))?;
+    let last = table.last().map_err(error(Step::Open))?;
+    Ok(last.map_or(Revision::default(), |(revision, _)| Revision(revision.value())))
 }
 
 fn load_ops(read: &ReadTransaction) -> Result<Ops, StoreError> {
@@ -365,6 +458,8 @@ mod tests {
         let table = read.open_table(OPS).unwrap();
         assert_eq!(table.len().unwrap(), 4);
         assert_eq!(table.first().unwrap().unwrap().0.value(), 7);
-        assert!(check_sum(&read, &root).is_ok());
+        drop(table);
+        let (ops, _) = Unchecked::new(read, &root).unwrap().check(|| false).unwrap().unwrap();
+        assert_eq!(ops.newest(), Revision(10));
     }
 }

@@ -17,6 +17,10 @@ pub(crate) struct Published<V> {
     feed: Arc<Feed>,
     /// Here and not in the feed, which watches hold: when the store goes, watches learn it.
     news: watch::Sender<()>,
+    /// Whether what is shown was checked; nothing while that is going on.
+    verdict: watch::Sender<Option<Result<(), StoreError>>>,
+    /// The good end of it, which is asked for by every request.
+    verified: AtomicBool,
 }
 
 struct State<V> {
@@ -36,7 +40,31 @@ impl<V> Published<V> {
             state: RwLock::new(State { revision, view }),
             feed: Arc::new(Feed { history: RwLock::new(History::after(revision)), failed: AtomicBool::new(false) }),
             news: watch::Sender::new(()),
+            verdict: watch::Sender::new(None),
+            verified: AtomicBool::new(false),
         }
+    }
+
+    /// Says that what is shown was checked and is good.
+    pub(crate) fn verified(&self) {
+        self.verified.store(true, Ordering::Release);
+        self.verdict.send_replace(Some(Ok(())));
+    }
+
+    /// Says that what is shown is not good: from now on everything is refused.
+    pub(crate) fn refuse(&self, why: StoreError) {
+        self.fail();
+        self.verdict.send_replace(Some(Err(why)));
+    }
+
+    /// Waits until what is shown was checked, and refuses if it is not good.
+    pub(crate) async fn until_verified(&self) -> Result<(), StoreError> {
+        if self.verified.load(Ordering::Acquire) {
+            return self.check();
+        }
+        let mut verdict = self.verdict.subscribe();
+        let verdict = verdict.wait_for(Option::is_some).await.map_err(|_| StoreError::Failed)?;
+        verdict.clone().unwrap_or(Err(StoreError::Failed))
     }
 
     /// The state that a read at `at` sees.

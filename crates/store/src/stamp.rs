@@ -51,10 +51,14 @@ impl Store {
             Some(entry) => open(&sealer, &entry)?,
             None => self.first_stamp(kind, &sealer, rng).await?,
         };
-        if stamp.kind != kind {
-            return Err(StampError::OtherKind { expected: kind, found: stamp.kind });
-        }
-        Ok(stamp)
+        of_kind(stamp, kind)
+    }
+
+    /// The store's stamp, as [`Store::stamp`] gives it, of a store that has one.
+    pub async fn stamped(&self, kind: Kind, root: &Root) -> Result<Stamp, StampError> {
+        let sealer = root.sealer(INSTALLATION, &[0; 16]);
+        let entry = self.get(STAMP_KEY, At::Linearizable).await?.ok_or(StampError::Missing)?;
+        of_kind(open(&sealer, &entry)?, kind)
     }
 
     async fn first_stamp(
@@ -84,6 +88,13 @@ impl Store {
         // Another program may have been first; what it wrote is checked as if it had always been there.
         let entry = self.get(STAMP_KEY, At::Linearizable).await?.ok_or(StampError::Unsettled)?;
         open(sealer, &entry)
+    }
+}
+
+fn of_kind(stamp: Stamp, kind: Kind) -> Result<Stamp, StampError> {
+    match stamp.kind == kind {
+        true => Ok(stamp),
+        false => Err(StampError::OtherKind { expected: kind, found: stamp.kind }),
     }
 }
 

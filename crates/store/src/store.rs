@@ -1,6 +1,6 @@
 //! The store: one model, an enum of engines.
 
-use crate::embedded::{Embedded, Options};
+use crate::embedded::{Embedded, Options, Verify};
 use crate::error::StoreError;
 use crate::faults::Faults;
 use crate::memory::Memory;
@@ -43,7 +43,24 @@ impl Store {
     /// An older state of the whole file opens as well: only a head kept elsewhere can tell. What something else writes
     /// into the file while it is open is served as it is; the next opening refuses.
     pub fn open(path: &Path, root: &Root, options: Options) -> Result<Self, StoreError> {
-        Embedded::open(path, root, options).map(Self::embedded)
+        Embedded::open(path, root, options, Verify::First).map(Self::embedded)
+    }
+
+    /// As [`Store::open`], but reads are answered at once and the rows are checked beside them: how long that takes grows with
+    /// their number, how long opening takes does not.
+    ///
+    /// Until [`Store::verified`] what is read may be a row that was put back to an older state, or lack one; nothing that
+    /// matters may rest on it. Commits and [`Store::settle`] wait for the check. If the rows are not those last committed,
+    /// everything is refused from then on, and the options' `on_failure` is called: the process should end. A root that is
+    /// another, and tables that are not those of a store, are refused here. Pages are not held against their checksums, which
+    /// are no more than the sum shows, but for the engine's own list of free ones.
+    pub fn open_unverified(path: &Path, root: &Root, options: Options) -> Result<Self, StoreError> {
+        Embedded::open(path, root, options, Verify::Beside).map(Self::embedded)
+    }
+
+    /// As [`Store::open_unverified`], on a backend of redb.
+    pub fn open_unverified_on(backend: impl StorageBackend, root: &Root, options: Options) -> Result<Self, StoreError> {
+        Embedded::open_on(backend, root, options, Verify::Beside).map(Self::embedded)
     }
 
     /// As [`Store::create`], on an empty backend of redb. The backend's locks, if it has any, keep others away.
@@ -53,11 +70,21 @@ impl Store {
 
     /// As [`Store::open`], on a backend of redb.
     pub fn open_on(backend: impl StorageBackend, root: &Root, options: Options) -> Result<Self, StoreError> {
-        Embedded::open_on(backend, root, options).map(Self::embedded)
+        Embedded::open_on(backend, root, options, Verify::First).map(Self::embedded)
     }
 
     fn embedded(engine: Embedded) -> Self {
         Self(Arc::new(Engine::Embedded(engine)))
+    }
+
+    /// Returns once the rows that were there at the opening are known to be those last committed; at once where they were
+    /// checked by then. What was read before is good then too.
+    pub async fn verified(&self) -> Result<(), StoreError> {
+        match self.0.as_ref() {
+            // What is in memory was never anywhere else.
+            Engine::Memory(_) => Ok(()),
+            Engine::Embedded(engine) => engine.verified().await,
+        }
     }
 
     /// What the key holds.

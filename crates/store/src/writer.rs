@@ -92,7 +92,7 @@ impl Writer {
     }
 
     /// The engine is refused to everyone before the first of the group learns that its outcome is unknown.
-    fn fail(self, failure: StoreError, group: Vec<Request>, mut queue: mpsc::Receiver<Request>) {
+    fn fail(self, failure: StoreError, group: Vec<Request>, queue: mpsc::Receiver<Request>) {
         self.published.fail();
         (self.on_failure)(failure);
         for request in group {
@@ -101,12 +101,17 @@ impl Writer {
                 Request::Settle(_, reply) => send(reply, Err(StoreError::Failed)),
             }
         }
-        queue.close();
-        while let Ok(request) = queue.try_recv() {
-            match request {
-                Request::Commit(_, reply) => send(reply, Err(StoreError::Failed)),
-                Request::Settle(_, reply) => send(reply, Err(StoreError::Failed)),
-            }
+        refuse(queue);
+    }
+}
+
+/// Refuses all that wait.
+pub(crate) fn refuse(mut queue: mpsc::Receiver<Request>) {
+    queue.close();
+    while let Ok(request) = queue.try_recv() {
+        match request {
+            Request::Commit(_, reply) => send(reply, Err(StoreError::Failed)),
+            Request::Settle(_, reply) => send(reply, Err(StoreError::Failed)),
         }
     }
 }

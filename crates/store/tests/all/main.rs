@@ -29,4 +29,6 @@ mod sum;
 #[cfg(test)]
 mod unknown;
 #[cfg(test)]
+mod unverified;
+#[cfg(test)]
 mod watch;

@@ -4,7 +4,7 @@ use crate::disk::Disk;
 use crate::fixtures::*;
 use crate::raw::{Content, ENTRIES, SUM};
 use redb::{Database, Key, ReadableTable as _, TableDefinition, TypeName, Value};
-use skerry_store::{At, Outcome, Revision, Settled, Store, StoreError};
+use skerry_store::{At, Options, Outcome, Revision, Settled, Store, StoreError};
 use std::cell::RefCell;
 use std::cmp::Ordering;
 use std::pin::Pin;
@@ -44,7 +44,9 @@ impl Story {
     /// Why the file does not open with this in it.
     fn refusal(&self, content: &Content) -> Option<StoreError> {
         content.write(&database(&self.disk));
-        open(&self.disk).err()
+        let refusal = open(&self.disk).err();
+        assert_eq!(beside_reads(&self.disk), refusal, "checked beside reads");
+        refusal
     }
 
     fn assert_altered<T>(&self, what: &str, edit: impl FnOnce(&mut Content) -> T) {
@@ -61,6 +63,14 @@ impl Story {
 
 fn open(disk: &Disk) -> Result<Store, StoreError> {
     Store::open_on(disk.clone(), &root(1), options())
+}
+
+/// Why the file is refused when it is checked while it is read.
+fn beside_reads(disk: &Disk) -> Option<StoreError> {
+    match Store::open_unverified_on(disk.clone(), &root(1), Options::new(drop)) {
+        Ok(store) => wait(store.verified()).err(),
+        Err(refusal) => Some(refusal),
+    }
 }
 
 /// The file, for who is not a store.
@@ -292,7 +302,8 @@ fn hide(disk: &Disk, content: &Content, number: usize) -> bool {
     });
     assert_eq!(Content::read(&database(disk)), *content, "the same rows");
     let disorder = StoreError::Damaged { detail: "entries are not in order".to_owned() };
-    assert_eq!(open(disk).err(), if found { None } else { Some(disorder) }, "{number}");
+    let refusal = if found { None } else { Some(disorder) };
+    assert_eq!((open(disk).err(), beside_reads(disk)), (refusal.clone(), refusal), "{number}");
     !found
 }
 
