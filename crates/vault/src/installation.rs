@@ -4,6 +4,13 @@
 //! another kind or root, a log that lost its end, and a store that is older than its log are noticed. Changes whose outcome
 //! a crash kept from the log are settled then. That store and log were put back together shows only against a head kept
 //! elsewhere.
+//!
+//! Of the log it reads what follows the checkpoint that the store remembers with the head: every commit remembers the newest,
+//! so that is what a crash left, or nothing ([`Log::open_after`], docs/decisions/010). Below it a change of the log shows when
+//! all is read ([`skerry_audit::verify`]), which a server does beside its work.
+//!
+//! A store may come here whose rows are still being checked (docs/decisions/011). It answers who looks a key up; releases,
+//! their denials, private keys and changes wait.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +21,9 @@ use minicbor::{Decoder, Encoder};
 use skerry_attestation_result::limits::SKEW_SECS;
 use skerry_attestation_result::unix_secs;
 use skerry_audit::limits::UNSETTLED_MAX;
-use skerry_audit::{AuditError, Entry, Event, Head, History, HistoryError, Limits, Log, Recorded, Verdict};
+use skerry_audit::{
+    AuditError, Checkpoint, Entry, Event, Head, History, HistoryError, Limits, Log, Recorded, Report, Verdict,
+};
 use skerry_store::seal::{Root, SealError, Sealer};
 use skerry_store::stamp::{Kind, StampError};
 use skerry_store::{At, Op, OpId, Outcome, Settled, Store, StoreError, Txn};
@@ -72,6 +81,7 @@ pub struct Installation {
     root: Root,
     meta: Sealer,
     seen: AtomicU64,
+    remembered: bool,
 }
 
 impl Installation {
@@ -91,12 +101,32 @@ impl Installation {
         let memory = Memory::load(&store, &meta).await?;
         let (log, history) = open_log(log_folder, limits, memory.as_ref(), randomness)?;
         let opened = settle(&store, &log, &history, memory.as_ref(), now).await?;
+        let remembered = memory.is_some();
         let seen = AtomicU64::new(memory.map_or(0, |memory| memory.seen));
         let log = Arc::new(log);
         let recorder = Recorder::start(Arc::clone(&log)).map_err(|error| InstallationError::Thread(error.kind()))?;
-        let installation = Installation { store, log, recorder, root, meta, seen };
+        let installation = Installation { store, log, recorder, root, meta, seen, remembered };
         installation.started(&opened, now).await?;
         Ok((installation, opened))
+    }
+
+    /// Checks, without changing anything, what [`open`](Self::open) leaves to others: that the whole log holds, from its first
+    /// record, and continues the one that the store remembers. Of a store that was opened with [`Store::open`] all is checked
+    /// then, but whether it is older than its log, which opening finds out.
+    pub async fn verify(
+        store: &Store,
+        root: &Root,
+        kind: Kind,
+        log_folder: &Path,
+    ) -> Result<Report, InstallationError> {
+        store.stamped(kind, root).await.map_err(InstallationError::Stamp)?;
+        let memory = Memory::load(store, &root.sealer("skerry installation", &[0; 16])).await?;
+        let report = match (log_folder.join(LOG_FILE).exists(), &memory) {
+            (false, Some(memory)) => return Err(InstallationError::LogMissing { records: memory.head.records }),
+            (_, Some(memory)) => skerry_audit::verify_against(log_folder, &memory.head),
+            (_, None) => skerry_audit::verify(log_folder),
+        };
+        report.map_err(InstallationError::Audit)
     }
 
     /// The store.
@@ -107,6 +137,11 @@ impl Installation {
     /// The log.
     pub fn log(&self) -> &Arc<Log> {
         &self.log
+    }
+
+    /// Whether the store knew of its log when it was opened. If not, [`tick`](Self::tick) before anything is answered.
+    pub fn is_remembered(&self) -> bool {
+        self.remembered
     }
 
     /// The key that seals what a service of this installation keeps under `label`: signing keys, authorities of its own.
@@ -138,8 +173,16 @@ impl Installation {
         }
     }
 
-    /// Puts an entry on record. The disk is waited for by the log's thread.
+    /// Returns once all rows of the store are known to be those last committed. What was read before is good then too, so
+    /// whoever is about to act on it waits here: before a private key is used, before anything is put on record. Changes wait
+    /// in the store.
+    pub(crate) async fn verified(&self) -> Result<(), Refusal> {
+        Ok(self.store.verified().await?)
+    }
+
+    /// Puts an entry on record, once the store is [verified](Self::verified). The disk is waited for by the log's thread.
     pub(crate) async fn record(&self, entry: Entry) -> Result<Recorded, Refusal> {
+        self.verified().await?;
         self.recorder.record(entry).await
     }
 
@@ -147,8 +190,10 @@ impl Installation {
     pub(crate) async fn commit(&self, mut txn: Txn, now: SystemTime, mut rng: Randomness) -> Result<Outcome, Refusal> {
         let now = unix_secs(now);
         let seen = self.seen.fetch_max(now, Ordering::Relaxed).max(now);
+        // In this order: what is known of the log's end may not be older than where reading it begins.
+        let checkpoint = Some(self.log.checkpoint().map_err(Refusal::Audit)?);
         let head = self.log.head().map_err(Refusal::Audit)?;
-        let sealed = self.meta.seal(MEMORY, &Memory { seen, head }.to_bytes(), &mut *rng);
+        let sealed = self.meta.seal(MEMORY, &Memory { seen, head, checkpoint }.to_bytes(), &mut *rng);
         txn.ops.push(Op::Put(MEMORY.to_vec(), sealed.map_err(Refusal::Seal)?));
         Ok(self.store.commit(&txn).await?)
     }
@@ -161,10 +206,13 @@ impl Installation {
     }
 }
 
-/// What the store remembers: the last time seen, in seconds since the epoch, and how long the log was.
+/// What the store remembers: the last time seen, in seconds since the epoch, how long the log was, and from where a start
+/// has to read it.
 struct Memory {
     seen: u64,
     head: Head,
+    /// None in what an earlier version wrote: then a start reads all.
+    checkpoint: Option<Checkpoint>,
 }
 
 impl Memory {
@@ -178,8 +226,12 @@ impl Memory {
     fn to_bytes(&self) -> Vec<u8> {
         let mut out = Encoder::new(Vec::new());
         let mut write = || -> Result<(), minicbor::encode::Error<std::convert::Infallible>> {
-            out.array(5)?.u8(FORMAT)?.u64(self.seen)?.bytes(&self.head.log)?;
+            let (fields, format) = if self.checkpoint.is_some() { (8, FORMAT) } else { (5, WITHOUT_CHECKPOINT) };
+            out.array(fields)?.u8(format)?.u64(self.seen)?.bytes(&self.head.log)?;
             out.u64(self.head.records)?.bytes(&self.head.hash)?;
+            if let Some(Checkpoint { head, len }) = &self.checkpoint {
+                out.u64(head.records)?.bytes(&head.hash)?.u64(*len)?;
+            }
             Ok(())
         };
         // Infallible: writing to a vector.
@@ -189,13 +241,24 @@ impl Memory {
 
     fn from_bytes(bytes: &[u8]) -> Option<Memory> {
         let mut input = Decoder::new(bytes);
-        let whole = input.array().ok()? == Some(5) && input.u8().ok()? == FORMAT;
+        let kept = match (input.array().ok()?, input.u8().ok()?) {
+            (Some(5), WITHOUT_CHECKPOINT) => false,
+            (Some(8), FORMAT) => true,
+            _ => return None,
+        };
         let seen = input.u64().ok()?;
         let log = input.bytes().ok()?.try_into().ok()?;
-        let records = input.u64().ok()?;
-        let hash = input.bytes().ok()?.try_into().ok()?;
-        (whole && input.position() == bytes.len()).then_some(Memory { seen, head: Head { log, records, hash } })
+        let head = read_head(&mut input, log)?;
+        let checkpoint = match kept {
+            true => Some(Checkpoint { head: read_head(&mut input, log)?, len: input.u64().ok()? }),
+            false => None,
+        };
+        (input.position() == bytes.len()).then_some(Memory { seen, head, checkpoint })
     }
+}
+
+fn read_head(input: &mut Decoder<'_>, log: [u8; 16]) -> Option<Head> {
+    Some(Head { log, records: input.u64().ok()?, hash: input.bytes().ok()?.try_into().ok()? })
 }
 
 fn open_log(
@@ -211,6 +274,9 @@ fn open_log(
             Ok((log, history()))
         }
         (false, Some(memory)) => Err(InstallationError::LogMissing { records: memory.head.records }),
+        (true, Some(Memory { head, checkpoint: Some(checkpoint), .. })) => {
+            Log::open_after(folder, limits, checkpoint, head, UNSETTLED_MAX).map_err(InstallationError::History)
+        }
         (true, memory) => {
             let known = memory.map(|memory| &memory.head);
             Log::open_with_history(folder, limits, known, UNSETTLED_MAX).map_err(InstallationError::History)
@@ -255,5 +321,6 @@ async fn was_made(store: &Store, subject: &[u8; 32]) -> Result<bool, Installatio
 
 /// The name of the log's file in its folder.
 const LOG_FILE: &str = "audit.log";
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
+const WITHOUT_CHECKPOINT: u8 = 1;
 const MEMORY: &[u8] = b"meta/memory";

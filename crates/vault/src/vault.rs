@@ -181,7 +181,9 @@ impl Vault {
         self.installation.record(entry).await
     }
 
+    /// Private-key work, and every other use of a key: on what is known to be stored, not on what may have been put there.
     async fn work<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+        self.installation.verified().await?;
         self.pools.work.run(job).await.map_err(refuse_pool)
     }
 }

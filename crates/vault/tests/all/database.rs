@@ -5,10 +5,13 @@
 //! is in them; the rest are rows made with the key of the records, as only a fault of ours would make them.
 
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
-use redb::{Database, ReadableDatabase as _, TableDefinition};
+use redb::backends::FileBackend;
+use redb::{Database, ReadableDatabase as _, StorageBackend, TableDefinition};
 use skerry_keys::{CustodyError, OpenError, ReleaseError};
 use skerry_policy::permit::Denied;
 use skerry_store::seal::{Root, SealError, Sealer};
@@ -391,6 +394,109 @@ fn attack_49_own_older_row_is_noticed_at_the_next_start() {
     }
     let scene = Setup { store: store().unwrap(), ..Setup::default() }.try_in(log).ok().unwrap();
     assert!(scene.release(&good_token()).is_err() && scene.get_deleted("gone").is_ok(), "the control");
+}
+
+/// A file from which the thread that checks its rows reads nothing until it may.
+#[derive(Debug)]
+struct Held(FileBackend, Mutex<Receiver<()>>);
+
+impl Held {
+    fn open(path: &Path) -> (Held, Sender<()>) {
+        let file = std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
+        let (go, gate) = channel();
+        (Held(FileBackend::new(file).unwrap(), Mutex::new(gate)), go)
+    }
+}
+
+impl StorageBackend for Held {
+    fn len(&self) -> std::io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
+        if thread::current().name() == Some("store") {
+            // Nothing is ever sent.
+            let _ = self.1.lock().unwrap().recv();
+        }
+        self.0.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> std::io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync_data(&self) -> std::io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
+        self.0.write(offset, data)
+    }
+}
+
+/// Everything that acts on [`KEY`] or its vault; whether it was done.
+type Act = (&'static str, fn(&Scene) -> Result<(), Refusal>);
+
+const ACTS: [Act; 9] = [
+    ("release", |scene| scene.release(&good_token()).map(drop)),
+    ("denied release", |scene| scene.release(&token(&claims().with("x-ms-attestation-type", "tdxvm"))).map(drop)),
+    ("sign", |scene| scene.sign(KEY).map(drop)),
+    ("verify", |scene| scene.check(KEY, &[0; 64]).map(drop)),
+    ("update", |scene| scene.enable(KEY, true).map(drop)),
+    ("create", |scene| scene.make(&create("new")).map(drop)),
+    ("delete", |scene| scene.delete("gone").map(drop)),
+    ("rotate", |scene| scene.rotate("kept").map(drop)),
+    ("backup", |scene| scene.backup("kept").map(drop)),
+];
+
+/// Attack 49: where rows are checked beside reads, a key can be looked up, as it may have been put back; but nothing is
+/// released, denied, signed, verified, changed or copied until the check is through. Then all of it is done, or none.
+#[test]
+fn attack_49_nothing_acts_on_rows_that_are_not_checked() {
+    for altered in [false, true] {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("store");
+        let file = Store::create(&path, &root(), Options::new(|_| {})).unwrap();
+        let scene = Setup { store: file, ..Setup::default() }.scene();
+        ["gone", "kept"].iter().for_each(|key| drop(scene.create(key, EC)));
+        // More rows than redb keeps at hand.
+        (0..40).for_each(|number| drop(scene.create(&format!("more-{number}"), OCT)));
+        let head = head_at(KEY);
+        let log = scene.into_folder();
+        let earlier = raw_row(&path, &head).unwrap();
+        let store = Store::open(&path, &root(), Options::new(|_| {})).unwrap();
+        let scene = Setup { store, ..Setup::default() }.try_in(log).ok().unwrap();
+        scene.update(KEY, &Changes { min_iat: Some(IAT), ..Changes::default() }).unwrap();
+        wait(scene.installation.tick(at(NOW), &randomness)).unwrap();
+        let log = scene.into_folder();
+        if altered {
+            assert_ne!(raw_change(&path, &head, Some(&earlier)), Some(earlier));
+        }
+        let (held, go) = Held::open(&path);
+        let mut options = Options::new(|_| {});
+        options.cache_len = 0;
+        let store = Store::open_unverified_on(held, &root(), options).unwrap();
+        let scene = Setup { store, ..Setup::default() }.try_in(log).ok().unwrap();
+        thread::scope(|scope| {
+            let scene = &scene;
+            let acts = ACTS.map(|(what, act)| (what, scope.spawn(move || act(scene))));
+            assert_eq!(scene.get(KEY).unwrap().head.min_iat == 0, altered);
+            assert_eq!(scene.list(&ListCommand::default()).unwrap().rows.len(), 25);
+            for (what, act) in &acts {
+                assert!(!act.is_finished(), "{what} did not wait");
+            }
+            assert!(scene.records().is_empty());
+            drop(go);
+            for (what, act) in acts {
+                let done = act.join().unwrap();
+                match altered {
+                    false => assert!(!matches!(done, Err(Refusal::Store(_))), "{what}: {done:?}"),
+                    true => assert!(matches!(done, Err(Refusal::Store(_))), "{what}: {done:?}"),
+                }
+            }
+        });
+        assert_eq!(scene.records().is_empty(), altered);
+    }
 }
 
 /// A limitation: while the store is open its file is trusted, and an own older row opens. A head shows which versions there

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use skerry_audit::format::{HEADER_LEN, record_len};
-use skerry_audit::{AuditError, HistoryError};
+use skerry_audit::{AuditError, Checkpoint, Head, HistoryError};
 use skerry_store::stamp::{Kind, StampError};
 use skerry_store::{At, Fault, Faults, Op, OpId, Outcome, Store, Txn};
 use skerry_vault::command::Changes;
@@ -132,6 +132,171 @@ fn memory_is_sealed() {
     let txn = Txn { op: OpId([9; 16]), checks: Vec::new(), ops: vec![Op::Put(key, value)] };
     assert!(matches!(wait(store.commit(&txn)), Ok(Outcome::Committed(_))));
     assert!(matches!(refused(&store, folder.path()), InstallationError::Memory(_)));
+}
+
+/// Puts a memory in place that is sealed as ours: format, the head, and a checkpoint if there is one.
+fn remember(store: &Store, head: &Head, checkpoint: Option<&Checkpoint>) {
+    let mut out = minicbor::Encoder::new(Vec::new());
+    let (fields, format) = if checkpoint.is_some() { (8, 2) } else { (5, 1) };
+    out.array(fields).unwrap().u8(format).unwrap().u64(NOW).unwrap().bytes(&head.log).unwrap();
+    out.u64(head.records).unwrap().bytes(&head.hash).unwrap();
+    if let Some(Checkpoint { head, len }) = checkpoint {
+        out.u64(head.records).unwrap().bytes(&head.hash).unwrap().u64(*len).unwrap();
+    }
+    seal_memory(store, out.writer());
+}
+
+fn seal_memory(store: &Store, plain: &[u8]) {
+    let (key, sealer) = (b"meta/memory".to_vec(), root().sealer("skerry installation", &[0; 16]));
+    let sealed = sealer.seal(&key, plain, &mut *randomness()).unwrap();
+    let txn = Txn { op: OpId::random(&mut *randomness()), checks: Vec::new(), ops: vec![Op::Put(key, sealed)] };
+    assert!(matches!(wait(store.commit(&txn)), Ok(Outcome::Committed(_))));
+}
+
+fn memory(store: &Store) -> Vec<u8> {
+    let value = wait(store.get(b"meta/memory", At::Linearizable)).unwrap().unwrap().value;
+    root().sealer("skerry installation", &[0; 16]).open(b"meta/memory", &value).unwrap().to_vec()
+}
+
+/// A store with some keys whose last commit knows of all of its log, the log's folder, and the checkpoint.
+fn ticked() -> (Store, TempDir, Checkpoint) {
+    let store = Store::memory();
+    let scene = Setup { store: store.clone(), ..Setup::default() }.scene();
+    scene.create("second", EC);
+    wait(scene.installation.tick(at(NOW), &randomness)).unwrap();
+    let checkpoint = scene.installation.log().checkpoint().unwrap();
+    assert_eq!(checkpoint.head, scene.installation.log().head().unwrap());
+    (store, scene.into_folder(), checkpoint)
+}
+
+fn log_error(error: AuditError) -> InstallationError {
+    InstallationError::History(HistoryError::Audit(error))
+}
+
+/// A start reads what follows the last commit's checkpoint and nothing before: what was altered there is found by who reads
+/// all, what was altered after it by the start.
+#[test]
+fn start_reads_from_the_checkpoint() {
+    let (store, folder, checkpoint) = ticked();
+    assert!(open(&store, folder.path()).is_ok());
+    let path = folder.path().join("audit.log");
+    let whole = std::fs::read(&path).unwrap();
+    let place = usize::try_from(checkpoint.len).unwrap();
+    assert!(whole.len() > place, "the start is on record");
+    for (at, refused_by_start) in [(100, false), (place - 100, false), (place - 1, true), (whole.len() - 40, true)] {
+        let mut changed = whole.clone();
+        changed[at] ^= 1;
+        std::fs::write(&path, &changed).unwrap();
+        let found = skerry_audit::verify(folder.path()).unwrap_err();
+        assert!(matches!(found, AuditError::Corrupted { .. }), "{at}: {found:?}");
+        assert_eq!(open(&store, folder.path()).err(), refused_by_start.then(|| log_error(found)), "octet {at}");
+    }
+    std::fs::write(&path, &whole).unwrap();
+    assert!(open(&store, folder.path()).is_ok(), "the control");
+}
+
+/// A memory of an earlier version has no checkpoint: all is read, and every alteration refused.
+#[test]
+fn memory_without_a_checkpoint() {
+    let (store, folder, checkpoint) = ticked();
+    remember(&store, &checkpoint.head, None);
+    let path = folder.path().join("audit.log");
+    let whole = std::fs::read(&path).unwrap();
+    let mut changed = whole.clone();
+    changed[100] ^= 1;
+    std::fs::write(&path, &changed).unwrap();
+    assert_eq!(refused(&store, folder.path()), log_error(AuditError::Corrupted { index: 0 }));
+    std::fs::write(&path, &whole).unwrap();
+    let (installation, _) = open(&store, folder.path()).unwrap();
+    wait(installation.tick(at(NOW), &randomness)).unwrap();
+    drop(installation);
+    assert_eq!(memory(&store)[0], 0x88, "the next commit has one");
+}
+
+/// A checkpoint of another log, at another place, or damaged, is refused and not read around: it is sealed, so who made it
+/// has our keys or we are wrong.
+#[test]
+fn checkpoints_that_are_not_the_log_s() {
+    let (store, folder, checkpoint) = ticked();
+    let (_, _, other) = ticked();
+    let misplaced = log_error(AuditError::Misplaced { records: checkpoint.head.records });
+    let cases = [
+        (Checkpoint { len: checkpoint.len - 1, ..checkpoint }, misplaced.clone()),
+        (Checkpoint { head: Head { hash: other.head.hash, ..checkpoint.head }, ..checkpoint }, misplaced),
+    ];
+    for (wrong, expected) in cases {
+        remember(&store, &checkpoint.head, Some(&wrong));
+        assert_eq!(refused(&store, folder.path()), expected, "{wrong:?}");
+    }
+    remember(&store, &other.head, Some(&other));
+    assert_eq!(refused(&store, folder.path()), log_error(AuditError::OtherLog));
+    remember(&store, &checkpoint.head, Some(&checkpoint));
+    let good = memory(&store);
+    for odd in [&good[..good.len() - 1], &[good.as_slice(), &[0]].concat(), &[&[0x85], &good[1..]].concat(), &[0x80]] {
+        seal_memory(&store, odd);
+        assert_eq!(refused(&store, folder.path()), InstallationError::MemoryForm);
+    }
+    seal_memory(&store, &good);
+    assert!(open(&store, folder.path()).is_ok(), "the control");
+}
+
+/// An older log with the checkpoint of its time, which is in the store and not beside it, does not pass: the store knows of
+/// more. An older store with the whole log does not either, though it begins to read where it had come to.
+#[test]
+fn log_and_store_of_two_times() {
+    let (store, folder, early) = ticked();
+    let path = folder.path().join("audit.log");
+    let (then, memory_then) = (std::fs::read(&path).unwrap(), memory(&store));
+    let scene = Setup { store: store.clone(), ..Setup::default() }.try_in(folder).unwrap();
+    scene.create("third", EC);
+    wait(scene.installation.tick(at(NOW), &randomness)).unwrap();
+    let late = scene.installation.log().checkpoint().unwrap();
+    let folder = scene.into_folder();
+    let path = folder.path().join("audit.log");
+    let now = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &then).unwrap();
+    let truncated = AuditError::Truncated { known: late.head.records, found: early.head.records };
+    assert_eq!(refused(&store, folder.path()), log_error(truncated));
+    std::fs::write(&path, &now).unwrap();
+    assert!(open(&store, folder.path()).is_ok(), "the control");
+    let older = Store::memory();
+    let stamp = wait(store.get(b"meta/stamp", At::Linearizable)).unwrap().unwrap().value;
+    let ops = vec![Op::Put(b"meta/stamp".to_vec(), stamp)];
+    let txn = Txn { op: OpId([8; 16]), checks: Vec::new(), ops };
+    assert!(matches!(wait(older.commit(&txn)), Ok(Outcome::Committed(_))));
+    seal_memory(&older, &memory_then);
+    assert_eq!(refused(&older, folder.path()), InstallationError::StoreBehindLog);
+}
+
+/// A change that a crash left open before a commit of another is met by the start after it, though that commit remembered
+/// a checkpoint: it lies before the change.
+#[test]
+fn checkpoint_lies_before_what_is_open() {
+    let faults = Faults::default();
+    let store = Store::memory_with(faults.clone());
+    let scene = Setup { store: store.clone(), ..Setup::default() }.scene();
+    let intent = skerry_audit::Entry {
+        event: skerry_audit::Event::PolicyChanged,
+        at: at(NOW),
+        subject: [0x99; 32],
+        who: CALLER.into(),
+        request: "open-1".into(),
+        vault: None,
+        key: None,
+        version: None,
+        token: None,
+        evidence: None,
+        measurement: None,
+        policy: None,
+        verdict: skerry_audit::Verdict::Intended,
+        explanation: String::new(),
+    };
+    assert!(scene.installation.log().record(&intent).is_ok());
+    scene.create("second", EC);
+    wait(scene.installation.tick(at(NOW), &randomness)).unwrap();
+    let folder = scene.into_folder();
+    let (_, opened) = open(&store, folder.path()).unwrap();
+    assert_eq!((opened.settled_committed, opened.settled_aborted), (0, 1));
 }
 
 /// Attack 62: the last time seen outlives the process, so that a clock set back is noticed after a restart.
