@@ -13,6 +13,7 @@ mod policy;
 mod serve;
 mod server;
 mod simulate;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -38,6 +39,7 @@ enum Command {
     Policy(policy::Command),
     Serve(serve::Options),
     Simulate(simulate::Options),
+    Verify(verify::Options),
 }
 
 fn main() -> ExitCode {
@@ -48,5 +50,6 @@ fn main() -> ExitCode {
         Command::Evidence(command) => evidence::run(command),
         Command::Serve(options) => serve::run(&options),
         Command::Simulate(options) => simulate::run(&options),
+        Command::Verify(options) => verify::run(&options),
     }
 }

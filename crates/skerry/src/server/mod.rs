@@ -27,6 +27,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 pub(crate) use services::{attestation, tokens};
+pub(crate) use store::verify;
 
 pub(crate) use vaults::Vaults;
 
@@ -80,11 +81,13 @@ impl Assembled {
             listeners.push((socket, Listener { address, tls: listener.tls, names, surface, limits }));
         }
         jobs::sweep(&all, &machine).await?;
-        // From the first start on the store knows that there is a log: one that is taken away is missed at the next.
-        let ticked = installation.tick(machine.now(), machine.randomizer()).await;
-        ticked.map_err(|refusal| {
-            Failure::unavailable(anyhow::Error::new(refusal).context("the store takes no changes"))
-        })?;
+        if !installation.is_remembered() {
+            // From the first start on the store knows that there is a log: one that is taken away is missed at the next.
+            let ticked = installation.tick(machine.now(), machine.randomizer()).await;
+            ticked.map_err(|refusal| {
+                Failure::unavailable(anyhow::Error::new(refusal).context("the store takes no changes"))
+            })?;
+        }
         let server = Server::on(listeners, &machine).context("the listeners could not be set up")?;
         Ok(Assembled { server, installation, vaults: all, machine })
     }
@@ -99,11 +102,12 @@ impl Assembled {
         let Assembled { server, installation, vaults, machine } = self;
         let (stopping, stopped) = watch::channel(false);
         let jobs = tokio::spawn(Jobs::new(vaults).run(machine.clone(), stopped));
-        let ticking = tokio::spawn(async move {
-            loop {
-                sleep(TICK).await;
-                if let Err(error) = installation.tick(machine.now(), machine.randomizer()).await {
-                    edge::note(&format!("the time could not be stored: {}", edge::chain(error)));
+        let ticking = tokio::spawn({
+            let (installation, machine) = (Arc::clone(&installation), machine.clone());
+            async move {
+                loop {
+                    tick(&installation, &machine).await;
+                    sleep(TICK).await;
                 }
             }
         });
@@ -118,10 +122,19 @@ impl Assembled {
             // A purge that is cut short here is finished by the next start.
             abort.abort();
         }
+        // So that the next start finds little to read. It needs no more than a commit, unless the store is checked still.
+        let _ = timeout(TICK_TIME_MAX, tick(&installation, &machine)).await;
         if drained.connections_cut > 0 || drained.listeners_busy > 0 {
             let (cut, busy) = (drained.connections_cut, drained.listeners_busy);
             edge::note(&format!("stopped with {cut} connections cut, and work in flight on {busy} listeners"));
         }
+    }
+}
+
+/// Stores the time, and how far the log has come.
+async fn tick(installation: &Installation, machine: &Machine) {
+    if let Err(error) = installation.tick(machine.now(), machine.randomizer()).await {
+        edge::note(&format!("the time could not be stored: {}", edge::chain(error)));
     }
 }
 
@@ -153,6 +166,9 @@ const POOL_QUEUE_MAX: usize = 512;
 
 /// Making an RSA key of 4096 bits, which a job may be at, takes a few seconds of a slow core.
 const JOBS_STOP_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// A commit takes milliseconds.
+const TICK_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// How much of the time a clock may go back unnoticed over a restart.
 const TICK: Duration = Duration::from_secs(60);

@@ -1,4 +1,8 @@
 //! The store, the audit log and the root of their keys, in one folder.
+//!
+//! Opening a folder of `serve` takes as long however much is in it: the store's rows are checked beside what is served, and so
+//! is the log from its beginning. Until the first is done no key is used and nothing changed; if one of the two is not what it
+//! was, the process ends. A folder of `dev` has little in it, and is checked first.
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -6,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use skerry_audit::{AuditError, Report};
 use skerry_http::Machine;
 use skerry_store::seal::Root;
 use skerry_store::stamp::{Kind, StampError};
@@ -24,7 +29,7 @@ pub(crate) async fn open(
 ) -> Result<Arc<Installation>, Failure> {
     let (path, log) = (folder.join(STORE), folder.join(AUDIT));
     let root = Root::new(root);
-    let store = store(&path, &root).map_err(|error| unopened(error, &path, folder))?;
+    let store = store(&path, &root, kind).map_err(|error| unopened(error, &path, folder))?;
     DirBuilder::new().recursive(true).mode(0o700).create(&log).with_context(|| format!("{}", log.display()))?;
     let limits = skerry_audit::Limits::default();
     let (now, randomizer) = (machine.now(), machine.randomizer());
@@ -36,14 +41,44 @@ pub(crate) async fn open(
             opened.settled_committed, opened.settled_aborted, opened.torn_octets
         ));
     }
+    check_log(&installation, &log).context("threads cannot be started")?;
     Ok(Arc::new(installation))
 }
 
-fn store(path: &Path, root: &Root) -> Result<Store, StoreError> {
-    match path.exists() {
-        true => Store::open(path, root, Options::new(give_up)),
-        false => Store::create(path, root, Options::new(give_up)),
+/// Checks all of a folder, and changes nothing in it: the store whole, and the log from its first record to the last that the
+/// store knows of. The log, and the store's newest revision.
+pub(crate) async fn verify(
+    folder: &Path,
+    root: Zeroizing<[u8; 32]>,
+    kind: Kind,
+) -> Result<(Report, Option<u64>), Failure> {
+    let (path, log) = (folder.join(STORE), folder.join(AUDIT));
+    let root = Root::new(root);
+    let store = Store::open(&path, &root, Options::new(give_up)).map_err(|error| unopened(error, &path, folder))?;
+    let report = Installation::verify(&store, &root, kind, &log).await.map_err(|error| refuse(error, folder))?;
+    let revision = store.fence().await.map_err(|error| unopened(error, &path, folder))?;
+    Ok((report, Some(revision.0)))
+}
+
+fn store(path: &Path, root: &Root, kind: Kind) -> Result<Store, StoreError> {
+    let options = Options::new(give_up);
+    match (path.exists(), kind) {
+        (true, Kind::Serve) => Store::open_unverified(path, root, options),
+        (true, Kind::Dev) => Store::open(path, root, options),
+        (false, _) => Store::create(path, root, options),
     }
+}
+
+/// Reads the whole log, as it is now, on a thread of its own: opening read its end.
+fn check_log(installation: &Installation, folder: &Path) -> anyhow::Result<()> {
+    let (head, folder) = (installation.log().head().context("audit log")?, folder.to_owned());
+    let check = move || match skerry_audit::verify_against(&folder, &head) {
+        // A log that cannot be read now may be read by the next start; that it was altered is not known.
+        Ok(_) | Err(AuditError::Io { .. }) => {}
+        Err(error) => end(&format!("{}: {ALTERED}: {}", folder.display(), edge::chain(error))),
+    };
+    std::thread::Builder::new().name("audit-check".to_owned()).spawn(check)?;
+    Ok(())
 }
 
 fn unopened(error: StoreError, path: &Path, folder: &Path) -> Failure {
@@ -60,10 +95,22 @@ fn unopened(error: StoreError, path: &Path, folder: &Path) -> Failure {
     if held { Failure::unavailable(error) } else { Failure::integrity(error) }
 }
 
-/// What the system shows of a file after a failed sync need not be what is on the disk, so nothing goes on from there.
+/// What the system shows of a file after a failed sync need not be what is on the disk, and rows that were altered are not
+/// ours: nothing goes on from there.
 fn give_up(error: StoreError) {
-    edge::note(&format!("the store failed and this process ends: {}", edge::chain(error)));
-    std::process::abort();
+    match &error {
+        StoreError::Altered | StoreError::Damaged { .. } => end(&format!("{ALTERED}: {}", edge::chain(error))),
+        _ => {
+            edge::note(&format!("the store failed and this process ends: {}", edge::chain(error)));
+            std::process::abort();
+        }
+    }
+}
+
+/// What is stored is not what was stored, and this process has found out while it served.
+fn end(text: &str) {
+    edge::note(&format!("this process ends: {text}"));
+    std::process::exit(i32::from(edge::INTEGRITY));
 }
 
 fn refuse(error: InstallationError, folder: &Path) -> Failure {

@@ -164,3 +164,103 @@ fn stores_are_told_apart() {
     std::fs::remove_dir_all(site.path("data/audit")).unwrap();
     site.ends(&[], 4, "is not as it was left");
 }
+
+const LOG: &str = "data/audit/audit.log";
+
+/// Changes one octet of a file of the site, or puts it back.
+fn flip(site: &Site, name: &str, at: usize) {
+    let mut octets = std::fs::read(site.path(name)).unwrap();
+    octets[at] ^= 1;
+    std::fs::write(site.path(name), octets).unwrap();
+}
+
+/// What `skerry verify` says of the site's folder.
+fn verified(site: &Site, code: i32, word: &str) -> String {
+    let config = site.path("skerry.toml");
+    said(&["verify", "--config", config.to_str().unwrap()], code, word)
+}
+
+/// What `skerry verify` says of the site's log.
+fn log_verified(site: &Site, more: &[&str], code: i32, word: &str) -> String {
+    let log = site.path("data/audit");
+    let args: Vec<&str> = ["verify", "--log", log.to_str().unwrap()].into_iter().chain(more.iter().copied()).collect();
+    said(&args, code, word)
+}
+
+fn said(args: &[&str], code: i32, word: &str) -> String {
+    let output = ended(args);
+    let said = String::from_utf8([output.stdout.as_slice(), &output.stderr].concat()).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    assert!(said.contains(word), "{said}");
+    said
+}
+
+/// Everything is read by `verify`, beside a server the log alone; and a head that was noted shows a log that is shorter, or
+/// another.
+#[test]
+fn verify_reads_all() {
+    let site = Site::new();
+    let running = site.start();
+    let early = log_verified(&site, &[], 0, "records hold");
+    let head = early.lines().find_map(|line| line.strip_prefix("head: ")).unwrap().to_owned();
+    verified(&site, 3, "is in use");
+    running.stop("TERM");
+    verified(&site, 0, "every row is as it was last committed");
+    site.start().stop("TERM");
+    log_verified(&site, &["--head", &head], 0, "records hold");
+    log_verified(&site, &["--json"], 0, r#"{"ok":true,"head":""#);
+    let (log, rest) = head.split_once(':').unwrap();
+    let (records, hash) = rest.split_once(':').unwrap();
+    let other = |text: &str| text.chars().map(|c| if c == '0' { '1' } else { '0' }).collect::<String>();
+    for (head, word) in [
+        (format!("{}:{rest}", other(log)), "not the one whose head is known"),
+        (format!("{log}:{records}:{}", other(hash)), "differs from the head"),
+        (format!("{log}:1000:{hash}"), "of 1000 known records"),
+    ] {
+        log_verified(&site, &["--head", &head], 4, word);
+    }
+    for head in ["", ":", "x:1:y", &format!("{log}:{records}:{hash}0"), &format!("{log}:-1:{hash}")] {
+        log_verified(&site, &["--head", head], 2, "is not LOG:RECORDS:HASH");
+    }
+    said(&["verify", "--log", "/nonexistent"], 2, "log is missing");
+}
+
+/// A log that was altered where a start does not read is found beside what is served, and ends the process.
+#[test]
+fn altered_log_ends_the_server() {
+    let site = Site::new();
+    site.start().stop("TERM");
+    site.start().stop("TERM");
+    flip(&site, LOG, 150);
+    verified(&site, 4, "log is corrupted at record 0");
+    site.ends(&[], 4, "log is corrupted at record 0");
+    flip(&site, LOG, 150);
+    let octets = std::fs::read(site.path(LOG)).unwrap();
+    std::fs::write(site.path(LOG), &octets[..200]).unwrap();
+    verified(&site, 4, "known records");
+    site.ends(&[], 4, "known records");
+    std::fs::write(site.path(LOG), octets).unwrap();
+    verified(&site, 0, "records hold");
+    site.start().stop("TERM");
+}
+
+type Rows<'a> = redb::Table<'a, &'static [u8], &'static [u8]>;
+
+/// A store into which somebody else has written is found out beside what is served, and ends the process.
+#[test]
+fn altered_store_ends_the_server() {
+    let site = Site::new();
+    site.start().stop("TERM");
+    let edit = |edit: &dyn Fn(&mut Rows<'_>)| {
+        let database = redb::Database::open(site.path("data/store.redb")).unwrap();
+        let transaction = database.begin_write().unwrap();
+        edit(&mut transaction.open_table(redb::TableDefinition::new("entries")).unwrap());
+        transaction.commit().unwrap();
+    };
+    edit(&|rows| drop(rows.insert(b"zz".as_slice(), [0; 24].as_slice()).unwrap()));
+    verified(&site, 4, "rows of the store were altered");
+    site.ends(&[], 4, "rows of the store were altered");
+    edit(&|rows| drop(rows.remove(b"zz".as_slice()).unwrap()));
+    verified(&site, 0, "every row");
+    site.start().stop("TERM");
+}
