@@ -236,7 +236,11 @@ impl Door<'_> {
                 forbidden("Operation release is not allowed on a key that is not exportable.").inner("KeyNotExportable")
             }
             R::Token(_) | R::UnknownAuthority { .. } | R::Denied(Denied::Target(_)) => {
-                denied("Target environment attestation statement cannot be verified.", refusal, may_read)
+                denied(NOT_VERIFIED, refusal, may_read)
+            }
+            // To a policy that does not name its authority a token is one that nobody vouches for (SDK tests).
+            R::Denied(Denied::Policy(found)) if found.entries.iter().all(|entry| !entry.issuer_matches) => {
+                denied(NOT_VERIFIED, refusal, may_read)
             }
             R::Denied(_) | R::NoPolicy { .. } => denied(
                 "Target environment attestation does not meet key release policy requirements.",
@@ -276,6 +280,9 @@ impl Door<'_> {
         }
     }
 }
+
+/// Azure's sentence for a token that is not believed.
+const NOT_VERIFIED: &str = "Target environment attestation statement cannot be verified.";
 
 fn bad_parameter(message: impl Into<String>) -> Answer {
     Answer::new(StatusCode::BAD_REQUEST, "BadParameter", message)

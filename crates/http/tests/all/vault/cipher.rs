@@ -4,7 +4,7 @@ use skerry_jose::b64;
 use skerry_jose::json::{Object, Value};
 
 use super::scene::{HSM, PREMIUM, STANDARD, Scene, V, inner, member, text};
-use crate::support::{Response, runtime};
+use crate::support::runtime;
 
 fn names(object: &Object) -> Vec<&str> {
     object.iter().map(|(name, _)| name).collect()
@@ -18,10 +18,6 @@ impl Scene {
     async fn made(&self, key: &str, body: &str) -> String {
         let bundle = self.good("POST", &format!("/keys/{key}/create?{V}"), body).await;
         text(&bundle, &["key", "kid"]).to_owned()
-    }
-
-    async fn post(&self, path: &str, body: &str) -> Response {
-        self.ask("POST", &format!("{path}?{V}"), body).await
     }
 }
 

@@ -12,7 +12,7 @@ use crate::support::{request, runtime};
 const VERSION: &str = "0123456789abcdef0123456789abcdef";
 
 /// Every operation: method, path behind the host, body, and the permission it takes.
-fn operations() -> Vec<(&'static str, String, &'static str, Permission)> {
+pub(super) fn operations() -> Vec<(&'static str, String, &'static str, Permission)> {
     use Permission::*;
     let ec = r#"{"kty":"EC"}"#;
     let mut operations = vec![

@@ -4,6 +4,7 @@ mod backup;
 mod cipher;
 mod door;
 mod keys;
+mod numbered;
 mod release;
 mod rotation;
 mod scene;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 
 use http::HeaderValue;
 use skerry_attestation_result::{AttestationResult, Authority, IssuerUrl, Provenance, TokenSigner, unix_secs};
@@ -58,9 +59,13 @@ fn provider_key() -> SigningKey {
     signing_key(&KEY)
 }
 
-fn authority() -> TokenSigner {
+fn authority_key() -> SigningKey {
     static KEY: OnceLock<Vec<u8>> = OnceLock::new();
-    TokenSigner::new(IssuerUrl::parse(AUTHORITY).unwrap(), signing_key(&KEY))
+    signing_key(&KEY)
+}
+
+fn authority() -> TokenSigner {
+    TokenSigner::new(IssuerUrl::parse(AUTHORITY).unwrap(), authority_key())
 }
 
 /// The key that the TEE wants things wrapped to.
@@ -190,6 +195,11 @@ impl Scene {
         self.ask_of(PREMIUM, method, path, body).await
     }
 
+    /// The same, posted to a path without a query.
+    pub(super) async fn post(&self, path: &str, body: &str) -> Response {
+        self.ask("POST", &format!("{path}?{V}"), body).await
+    }
+
     /// The answer, which has to be good.
     pub(super) async fn good(&self, method: &str, path: &str, body: &str) -> Object {
         let response = self.ask(method, path, body).await;
@@ -226,19 +236,36 @@ pub(super) fn bearer(who: &str) -> String {
 
 /// What a TEE with this measurement gets from the attestation service.
 pub(super) fn attested(measurement: &str) -> String {
-    let (n, e) = tee().public_components();
-    let key = Object::new()
-        .with("e", b64::encode(e))
-        .with("key_ops", vec!["encrypt"])
-        .with("kid", "tee-key")
-        .with("kty", "RSA")
-        .with("n", b64::encode(n));
-    let claims = Object::new()
+    attest(&evidence(measurement), now())
+}
+
+/// Claims of a TEE with this measurement, which holds the key of [`tee`].
+pub(super) fn evidence(measurement: &str) -> Object {
+    let key = jwk(tee(), "tee-key").with("key_ops", vec!["encrypt"]);
+    Object::new()
         .with("x-ms-attestation-type", "sevsnpvm")
         .with("x-ms-runtime", Object::new().with("keys", vec![key]))
-        .with("x-ms-sevsnpvm-launchmeasurement", measurement);
-    let authority = authority();
-    let result = AttestationResult::assertion(authority.issuer().clone(), claims, Provenance::Real, now());
+        .with("x-ms-sevsnpvm-launchmeasurement", measurement)
+}
+
+/// The public half of a TEE's key, of which nothing is said but what it is.
+pub(super) fn jwk(key: &UnwrapKey, kid: &str) -> Object {
+    let (n, e) = key.public_components();
+    Object::new().with("e", b64::encode(e)).with("kid", kid).with("kty", "RSA").with("n", b64::encode(n))
+}
+
+/// The authority's token for these claims, issued then.
+pub(super) fn attest(claims: &Object, issued: SystemTime) -> String {
+    attest_by(&authority(), claims, issued)
+}
+
+/// A token that says it is this issuer's, by the authority's own key.
+pub(super) fn attest_as(issuer: &str, claims: &Object) -> String {
+    attest_by(&TokenSigner::new(IssuerUrl::parse(issuer).unwrap(), authority_key()), claims, now())
+}
+
+fn attest_by(authority: &TokenSigner, claims: &Object, issued: SystemTime) -> String {
+    let result = AttestationResult::assertion(authority.issuer().clone(), claims.clone(), Provenance::Real, issued);
     authority.sign(&result, [9; 32]).unwrap().into_string()
 }
 
@@ -246,11 +273,14 @@ pub(super) const MEASUREMENT: &str = "abab";
 
 /// A policy for this measurement, as a request brings it.
 pub(super) fn release_policy(measurement: &str, immutable: bool) -> Object {
-    let policy = format!(
-        r#"{{"version":"1.0.0","anyOf":[{{"authority":"{AUTHORITY}","allOf":[{{"claim":"x-ms-sevsnpvm-launchmeasurement","equals":"{measurement}"}}]}}]}}"#
-    );
-    let object = Object::new().with("data", b64::encode(policy));
+    let clause = format!(r#"{{"claim":"x-ms-sevsnpvm-launchmeasurement","equals":"{measurement}"}}"#);
+    let object = Object::new().with("data", b64::encode(policy_text(&clause)));
     if immutable { object.with("immutable", true) } else { object }
+}
+
+/// A policy of the authority and these conditions, all of them to hold.
+pub(super) fn policy_text(conditions: &str) -> String {
+    format!(r#"{{"version":"1.0.0","anyOf":[{{"authority":"{AUTHORITY}","allOf":[{conditions}]}}]}}"#)
 }
 
 /// A request for an exportable key of this type.
