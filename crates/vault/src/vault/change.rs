@@ -78,7 +78,7 @@ impl Vault {
     ) -> Result<Key, Refusal> {
         let mut kept = None;
         for _ in 0..ATTEMPTS_MAX {
-            let attempt = Attempt { event, new, import: import.as_ref(), also: None };
+            let attempt = Attempt { event, new, import: import.as_ref(), also: Vec::new() };
             let found = self.records.slot(&new.name).await?;
             if let Some(key) = self.try_add(context, attempt, found, &mut kept).await? {
                 return Ok(key);
@@ -227,7 +227,7 @@ pub(super) struct Attempt<'a> {
     pub(super) new: &'a NewKey,
     pub(super) import: Option<&'a Arc<ImportKey>>,
     /// What it depends on besides the name.
-    pub(super) also: Option<Check>,
+    pub(super) also: Vec<Check>,
 }
 
 /// What was made for an attempt that came too late: it serves the next if that is for the same key on the same terms.

@@ -30,11 +30,12 @@ impl Vault {
         for _ in 0..ATTEMPTS_MAX {
             let found = self.find(Named { name, version: None }).await?;
             decide::usable(&found.key, Operation::Rotate, unix_secs(context.now))?;
-            let new = self.successor(context, &found.key).await?;
+            let (new, of_policy) = self.successor(context, &found.key).await?;
             let at = self.records.place().version(found.key.head.id, found.key.version.version);
             let slot = Found { slot: Slot::Live(Arc::clone(&found.key.head)), revision: Some(found.head) };
             let as_found = Check::Unchanged(at, found.version);
-            let attempt = Attempt { event: Event::KeyCreated, new: &new, import: None, also: Some(as_found) };
+            let attempt =
+                Attempt { event: Event::KeyCreated, new: &new, import: None, also: vec![as_found, of_policy] };
             if let Some(key) = self.try_add(context, attempt, slot, &mut kept).await? {
                 return Ok(key);
             }
@@ -42,15 +43,24 @@ impl Vault {
         Err(Refusal::Contended)
     }
 
-    async fn successor(&self, context: &Context<'_>, key: &Key) -> Result<NewKey, Refusal> {
-        let policy = match self.rotation_of(key.head.id).await? {
-            Some((policy, _)) => policy,
-            None if self.rules.kind == VaultKind::ManagedHsm => {
+    /// The new version, and the condition that the policy it follows is still the one.
+    async fn successor(&self, context: &Context<'_>, key: &Key) -> Result<(NewKey, Check), Refusal> {
+        let (policy, check) = match self.found_rotation_of(key).await? {
+            (Some(policy), check) => (policy, check),
+            (None, _) if self.rules.kind == VaultKind::ManagedHsm => {
                 return Err(Refusal::NoRotationPolicy { name: key.head.name.to_string() });
             }
-            None => RotationPolicy::unset(self.rules.kind),
+            (None, check) => (RotationPolicy::unset(self.rules.kind), check),
         };
-        Ok(decide::rotation(key, &policy, unix_secs(context.now)))
+        Ok((decide::rotation(key, &policy, unix_secs(context.now)), check))
+    }
+
+    async fn found_rotation_of(&self, key: &Key) -> Result<(Option<RotationPolicy>, Check), Refusal> {
+        let at = self.records.place().rotation(key.head.id);
+        Ok(match self.rotation_of(key.head.id).await? {
+            Some((policy, revision)) => (Some(policy), Check::Unchanged(at, revision)),
+            None => (None, Check::Absent(at)),
+        })
     }
 
     /// The rotation policy of a key; what holds without one if none was set.
@@ -75,18 +85,14 @@ impl Vault {
         self.check(context, Permission::SetRotationPolicy)?;
         for _ in 0..ATTEMPTS_MAX {
             let found = self.find(Named { name, version: None }).await?;
-            let before = self.rotation_of(found.key.head.id).await?;
-            let known = before.as_ref().map(|(policy, _)| policy);
-            let policy = rotation::set(self.rules.kind, known, input, unix_secs(context.now));
+            let (before, as_found) = self.found_rotation_of(&found.key).await?;
+            let policy = rotation::set(self.rules.kind, before.as_ref(), input, unix_secs(context.now));
             let policy = policy.map_err(Refusal::Rotation)?;
             let place = self.records.place();
             let at = place.rotation(found.key.head.id);
             let mut change = self.change(context, Event::KeyChanged, &found.key);
             change.checks.push(Check::Unchanged(place.head(name), found.head));
-            change.checks.push(match before {
-                Some((_, revision)) => Check::Unchanged(at.clone(), revision),
-                None => Check::Absent(at.clone()),
-            });
+            change.checks.push(as_found);
             change.ops.push(self.put(context, at, &stored::encode_rotation(&policy))?);
             if self.commit(context, change).await? {
                 return Ok((found.key, policy));

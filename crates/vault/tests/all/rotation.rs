@@ -1,6 +1,7 @@
 //! Rotation: what a new version takes from the one before, the policies that say when it is due, and where they lie.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use skerry_identity::Permission;
 use skerry_store::seal::SealError;
@@ -189,6 +190,37 @@ fn keys_change_while_they_are_rotated() {
             made.push(rotated.is_ok());
         }
         assert!(!made[0] && made[11], "before the version is made, and not at all: {made:?}");
+    }
+}
+
+/// A rotation policy that is set while a new version is being made holds for that version: its end is by the policy that is
+/// there when it comes to be, whether there was one before or none.
+#[test]
+fn policy_set_meanwhile_holds_for_the_new_version() {
+    let lasting = |text| RotationInput { lifetime: Some(period(text)), actions: vec![] };
+    for before in [None, Some(lasting("P30D"))] {
+        let mut ends = Vec::new();
+        for at in 0..12 {
+            let scene = Arc::new(Scene::new());
+            if let Some(before) = &before {
+                scene.set_rotation_policy(KEY, before).unwrap();
+            }
+            let (other, set) = (Arc::clone(&scene), AtomicBool::new(false));
+            let set = Arc::new(set);
+            let (setting, later) = (Arc::clone(&set), lasting("P90D"));
+            let randomness = meanwhile(at, move || {
+                other.set_rotation_policy(KEY, &later).unwrap();
+                setting.store(true, Ordering::SeqCst);
+            });
+            let grant = grant(Permission::Rotate);
+            let context =
+                Context { grant: &grant, request_id: "rotate-1", now: self::at(NOW), randomness: &randomness };
+            let rotated = wait(scene.vault.rotate(&context, &name(KEY))).unwrap();
+            ends.push((rotated.version.expires, set.load(Ordering::SeqCst)));
+        }
+        assert_eq!(ends[0], (Some(NOW + 90 * DAY), true), "before the version is made");
+        let after = before.as_ref().map(|_| NOW + 30 * DAY);
+        assert_eq!(ends[11], (after, false), "not at all");
     }
 }
 
