@@ -3,7 +3,7 @@
 use skerry_attestation_result::unix_secs;
 use skerry_audit::Event;
 use skerry_identity::Permission;
-use skerry_store::{At, Check, Op, OpId, Outcome, Txn};
+use skerry_store::{At, Check, Op, OpId, Outcome, Revision, Txn};
 use uuid::Uuid;
 
 use crate::command::{Context, Named, Randomizer};
@@ -25,7 +25,8 @@ impl Vault {
             let head = decide::delete(&self.rules, &found.key.head, unix_secs(context.now));
             let deleted = Key { head: Arc::new(head), ..found.key };
             let (from, to) = (self.records.place().head(name), self.records.place().deleted_head(name));
-            if self.moved(context, Event::KeyDeleted, (from, found.head), to, &deleted).await? {
+            let as_found = [(from, found.head), (self.version_of(&deleted), found.version)];
+            if self.moved(context, Event::KeyDeleted, as_found, to, &deleted).await? {
                 self.drop_opened(&deleted.head);
                 return Ok(deleted);
             }
@@ -40,7 +41,8 @@ impl Vault {
             let found = self.find_deleted(name).await?;
             let recovered = Key { head: Arc::new(decide::recover(&found.key.head)), ..found.key };
             let (from, to) = (self.records.place().deleted_head(name), self.records.place().head(name));
-            if self.moved(context, Event::KeyRecovered, (from, found.head), to, &recovered).await? {
+            let as_found = [(from, found.head), (self.version_of(&recovered), found.version)];
+            if self.moved(context, Event::KeyRecovered, as_found, to, &recovered).await? {
                 return Ok(recovered);
             }
         }
@@ -129,16 +131,22 @@ impl Vault {
         }
     }
 
+    fn version_of(&self, key: &Key) -> Vec<u8> {
+        self.records.place().version(key.head.id, key.version.version)
+    }
+
+    /// Moves a head, iff it and the version that is shown with it are as they were found.
     async fn moved(
         &self,
         context: &Context<'_>,
         event: Event,
-        from: (Vec<u8>, skerry_store::Revision),
+        [from, version]: [(Vec<u8>, Revision); 2],
         to: Vec<u8>,
         key: &Key,
     ) -> Result<bool, Refusal> {
         let mut change = self.change(context, event, key);
         change.checks.push(Check::Unchanged(from.0.clone(), from.1));
+        change.checks.push(Check::Unchanged(version.0, version.1));
         change.checks.push(Check::Absent(to.clone()));
         change.ops.push(Op::Delete(from.0));
         change.ops.push(self.put_head(context, to, &key.head)?);

@@ -1,10 +1,12 @@
 //! The life of a key: made, changed, deleted, recovered, purged; what each operation does in each state.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use skerry_identity::Permission;
 use skerry_policy::permit::Version;
 use skerry_store::{At, Fault, Faults, Store};
-use skerry_vault::command::{AttributesInput, Changes, ListCommand, NewKey, Operation, Tags};
+use skerry_vault::command::{AttributesInput, Changes, Context, ListCommand, NewKey, Operation, Tags};
 use skerry_vault::decide::admit;
 use skerry_vault::limits::{RETENTION_DAYS, VERSIONS_MAX};
 use skerry_vault::record::{Deletion, Key, Slot};
@@ -358,4 +360,18 @@ fn versions_are_bounded() {
     };
     assert_eq!(with(VERSIONS_MAX), Err(Refusal::TooManyVersions { name: KEY.into() }));
     assert_eq!(with(VERSIONS_MAX - 1), Ok(()));
+}
+
+/// A version that is changed while its key is being deleted is answered as it was when the key went, and not as it was before.
+#[test]
+fn deleting_answers_what_was_deleted() {
+    let tagged = || Changes { tags: Some(tags(&[("a", "1")])), ..Changes::default() };
+    let scene = Arc::new(Scene::new());
+    let other = Arc::clone(&scene);
+    let randomness = meanwhile(0, move || drop(other.update(KEY, &tagged()).unwrap()));
+    let grant = grant(Permission::Delete);
+    let context = Context { grant: &grant, request_id: "delete-1", now: at(NOW), randomness: &randomness };
+    let deleted = wait(scene.vault.delete(&context, &name(KEY))).unwrap();
+    assert_eq!(deleted.version.tags, tags(&[("a", "1")]));
+    assert_eq!(scene.get_deleted(KEY).unwrap(), deleted);
 }
