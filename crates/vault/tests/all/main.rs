@@ -22,6 +22,7 @@ mod opening;
 mod operations;
 mod outcomes;
 mod paging;
+mod paths;
 mod policies;
 mod refusals;
 mod rotation;
