@@ -1,7 +1,7 @@
 //! HTTPS to a service that configuration names: one connection per request, its answer read whole.
 //!
 //! Only the roots given are trusted, redirects are not followed, nothing is tried twice, no proxy is asked. What an answer
-//! means is for the modules that ask ([`crate::attestation`]).
+//! means is for the modules that ask ([`crate::attestation`], [`crate::vault`]).
 
 use std::io;
 use std::net::IpAddr;
@@ -17,6 +17,7 @@ use hyper_util::rt::TokioIo;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -152,6 +153,44 @@ impl Endpoint {
     pub fn authority(&self) -> &str {
         &self.authority
     }
+
+    /// The host alone; an IPv6 address without brackets.
+    pub fn host(&self) -> String {
+        self.host.to_str().into_owned()
+    }
+
+    /// The port, which is 443 where none was written.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The path in front of the service's own, without a slash at its end; empty as a rule.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// Whether two URLs lead to the same server: host and port are the same, however they are spelt.
+    pub fn same_origin(&self, other: &Endpoint) -> bool {
+        self.host == other.host && self.port == other.port
+    }
+}
+
+/// One request in all that can be said of it.
+pub(crate) struct Sent<'a> {
+    pub(crate) method: Method,
+    /// Path and query below the endpoint, with a slash in front.
+    pub(crate) path: &'a str,
+    pub(crate) bearer: Option<&'a str>,
+    pub(crate) content: Option<Content>,
+    /// Bytes of the answer's body that are read.
+    pub(crate) answer_bytes_max: usize,
+}
+
+/// A body and its type. The owner of the bytes may wipe them.
+#[derive(Clone)]
+pub(crate) struct Content {
+    pub(crate) media: HeaderValue,
+    pub(crate) bytes: Bytes,
 }
 
 impl Client {
@@ -166,32 +205,22 @@ impl Client {
 
     /// The answer to one request.
     pub async fn ask(&self, endpoint: &Endpoint, ask: Ask<'_>) -> Result<Answer, HttpError> {
-        let late = || late(endpoint, REQUEST_TIME_MAX);
-        timeout(REQUEST_TIME_MAX, self.exchange(endpoint, ask)).await.map_err(|_| late())?
+        let content = ask.body.map(|body| Content { media: JSON, bytes: Bytes::from(body) });
+        let Ask { method, path, bearer, .. } = ask;
+        self.send(endpoint, Sent { method, path, bearer, content, answer_bytes_max: ANSWER_BYTES_MAX }).await
     }
 
-    async fn exchange(&self, endpoint: &Endpoint, ask: Ask<'_>) -> Result<Answer, HttpError> {
-        let request = request(endpoint, ask)?;
+    pub(crate) async fn send(&self, endpoint: &Endpoint, sent: Sent<'_>) -> Result<Answer, HttpError> {
+        let late = || late(endpoint, REQUEST_TIME_MAX);
+        timeout(REQUEST_TIME_MAX, self.exchange(endpoint, sent)).await.map_err(|_| late())?
+    }
+
+    async fn exchange(&self, endpoint: &Endpoint, sent: Sent<'_>) -> Result<Answer, HttpError> {
+        let max = sent.answer_bytes_max;
+        let request = request(endpoint, sent)?;
         let connecting = timeout(CONNECT_TIME_MAX, self.connect(endpoint));
         let stream = connecting.await.map_err(|_| late(endpoint, CONNECT_TIME_MAX))??;
-        let broken = |_| HttpError::Protocol { authority: endpoint.authority.clone() };
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
-        let exchange = async {
-            let (head, body) = sender.send_request(request).await.map_err(broken)?.into_parts();
-            let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
-            let body = body.map_err(|error| match error.is::<LengthLimitError>() {
-                true => HttpError::TooLarge { max: ANSWER_BYTES_MAX },
-                false => HttpError::Protocol { authority: endpoint.authority.clone() },
-            })?;
-            Ok(Answer { status: head.status, headers: head.headers, body: body.to_bytes() })
-        };
-        let mut exchange = std::pin::pin!(exchange);
-        tokio::select! {
-            biased;
-            answer = exchange.as_mut() => answer,
-            // The connection's end wakes the exchange, which knows best what to make of it.
-            _ = connection => exchange.await,
-        }
+        exchange_on(stream, &endpoint.authority, request, max).await
     }
 
     async fn connect(&self, endpoint: &Endpoint) -> Result<TlsStream<TcpStream>, HttpError> {
@@ -209,20 +238,48 @@ impl Client {
     }
 }
 
-fn request(endpoint: &Endpoint, ask: Ask<'_>) -> Result<http::Request<Full<Bytes>>, HttpError> {
-    let target = format!("{}{}", endpoint.prefix, ask.path);
+/// One request and its answer on a connection that is open.
+pub(crate) async fn exchange_on(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    authority: &str,
+    request: http::Request<Full<Bytes>>,
+    answer_bytes_max: usize,
+) -> Result<Answer, HttpError> {
+    let broken = |_| HttpError::Protocol { authority: authority.to_owned() };
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    let exchange = async {
+        let (head, body) = sender.send_request(request).await.map_err(broken)?.into_parts();
+        let body = Limited::new(body, answer_bytes_max).collect().await;
+        let body = body.map_err(|error| match error.is::<LengthLimitError>() {
+            true => HttpError::TooLarge { max: answer_bytes_max },
+            false => HttpError::Protocol { authority: authority.to_owned() },
+        })?;
+        Ok(Answer { status: head.status, headers: head.headers, body: body.to_bytes() })
+    };
+    let mut exchange = std::pin::pin!(exchange);
+    tokio::select! {
+        biased;
+        answer = exchange.as_mut() => answer,
+        // The connection's end wakes the exchange, which knows best what to make of it.
+        _ = connection => exchange.await,
+    }
+}
+
+fn request(endpoint: &Endpoint, sent: Sent<'_>) -> Result<http::Request<Full<Bytes>>, HttpError> {
+    let target = format!("{}{}", endpoint.prefix, sent.path);
     let refused = || HttpError::Url(format!("https://{}{target}", endpoint.authority));
-    let mut request = http::Request::new(Full::new(ask.body.clone().map(Bytes::from).unwrap_or_default()));
-    *request.method_mut() = ask.method;
+    let (media, body) = sent.content.map(|content| (content.media, content.bytes)).unzip();
+    let mut request = http::Request::new(Full::new(body.unwrap_or_default()));
+    *request.method_mut() = sent.method;
     *request.uri_mut() = target.parse().map_err(|_| refused())?;
     let headers = request.headers_mut();
     headers.insert(HOST, HeaderValue::try_from(&endpoint.authority).map_err(|_| refused())?);
     headers.insert(USER_AGENT, AGENT);
     headers.insert(ACCEPT, JSON);
-    if ask.body.is_some() {
-        headers.insert(CONTENT_TYPE, JSON);
+    if let Some(media) = media {
+        headers.insert(CONTENT_TYPE, media);
     }
-    if let Some(token) = ask.bearer {
+    if let Some(token) = sent.bearer {
         let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| HttpError::Bearer)?;
         value.set_sensitive(true);
         headers.insert(AUTHORIZATION, value);
@@ -240,5 +297,5 @@ fn certificate_error(error: &io::Error) -> Option<rustls::Error> {
     matches!(error, rustls::Error::InvalidCertificate(_)).then(|| error.clone())
 }
 
-const AGENT: HeaderValue = HeaderValue::from_static(concat!("skerry/", env!("CARGO_PKG_VERSION")));
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
+pub(crate) const AGENT: HeaderValue = HeaderValue::from_static(concat!("skerry/", env!("CARGO_PKG_VERSION")));
+pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");

@@ -3,11 +3,13 @@
 //! Microsoft's own clients check less: one never looks at the signature, none at the key id, the nonce or the target key.
 //! Here the answer must be signed under a chain that ends at a configured root and names the vault, must be for the key
 //! and nonce that were asked for, and must carry a receipt for the very token that was sent. [`http`] asks over
-//! HTTPS under the same roots, [`attestation`] asks for a token.
+//! HTTPS under the same roots, [`attestation`] asks for a token. [`vault`] is the rest of a vault's API, for people and
+//! scripts: keys made, listed, changed and used.
 
 pub mod attestation;
 pub mod http;
 pub mod limits;
+pub mod vault;
 
 mod receipt;
 mod release;

@@ -25,3 +25,30 @@ pub const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// The whole of one request: the server gives up earlier (60 s, skerry-http), and says so.
 pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(90);
+
+/// Bytes of a backup's answer: a backup has up to 1 MiB (skerry-store), base64 a third more (skerry-http reads as much).
+pub const BACKUP_ANSWER_BYTES_MAX: usize = 1_536 * 1024;
+
+/// Bytes of a bearer token: with many groups they reach 16 KB, and a server takes 32 KiB of headers at most (skerry-http).
+pub const BEARER_BYTES_MAX: usize = 24 * 1024;
+
+/// Bytes of an attestation token that is sent: as much as a vault reads of a body (skerry-http) leaves room for.
+pub const TOKEN_BYTES_MAX: usize = 256 * 1024;
+
+/// Bytes of a challenge: recorded ones have under 200, one with claims of conditional access a few thousand.
+pub const CHALLENGE_BYTES_MAX: usize = 8 * 1024;
+
+/// Characters of a key's name (key-vault spec 2.1).
+pub const NAME_CHARS_MAX: usize = 127;
+
+/// Pages without a row, one after another. Azure may send some; a server that goes on with them is not listing.
+pub const EMPTY_PAGES_MAX: usize = 64;
+
+/// How often a request is sent again after "too many" or "busy". The Azure SDKs try three times more.
+pub const RETRIES_MAX: u32 = 4;
+
+/// The longest `Retry-After` that is waited for; Azure throttles by windows of 10 s (key-vault spec 3.8).
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
+
+/// Bytes of a server's sentence that are kept. An explanation of a denial has up to some ten thousand (skerry-vault).
+pub const SENTENCE_BYTES_MAX: usize = 64 * 1024;

@@ -81,6 +81,14 @@ impl Roots {
         if anchors.is_empty() { Err(ReleaseAnswerError::Root) } else { Ok(Roots(anchors)) }
     }
 
+    /// Reads what can be read of a system's bundle of roots, PEM: some have certificates of forms that nobody needs here. One
+    /// at least there must be.
+    pub fn from_bundle(text: &[u8]) -> Result<Roots, ReleaseAnswerError> {
+        let anchor = |der: CertificateDer<'_>| anchor_from_trusted_cert(&der).map(|anchor| anchor.to_owned()).ok();
+        let anchors: Vec<_> = CertificateDer::pem_slice_iter(text).flatten().filter_map(anchor).collect();
+        if anchors.is_empty() { Err(ReleaseAnswerError::Root) } else { Ok(Roots(anchors)) }
+    }
+
     pub(crate) fn anchors(&self) -> &[TrustAnchor<'static>] {
         &self.0
     }
@@ -111,6 +119,8 @@ pub struct VerifiedRelease {
     key_ops: Vec<String>,
     algorithm: WrapAlgorithm,
     ciphertext: Vec<u8>,
+    policy: Option<Vec<u8>>,
+    signer: String,
     receipt: Receipt,
 }
 
@@ -119,11 +129,11 @@ impl VerifiedRelease {
     pub fn verify(answer: &str, asked: &Asked<'_>, roots: &Roots, now: SystemTime) -> Result<Self, ReleaseAnswerError> {
         let unverified = Unverified::parse(answer, &limits::jws())?;
         let chain = chain(unverified.header().members())?;
-        let leaf = trusted_leaf(&chain, asked.host, roots, now)?;
+        let (leaf, signer) = trusted_leaf(&chain, asked.host, roots, now)?;
         check_host(asked)?;
         let key = VerifyingKey::new("x5c", &leaf, Some(Algorithm::Rs256)).map_err(ReleaseAnswerError::LeafKey)?;
         let payload = unverified.verify(&key)?.into_claims();
-        Self::read(&payload, asked)
+        Self::read(&payload, asked, signer)
     }
 
     /// The key identifier, with version.
@@ -139,6 +149,16 @@ impl VerifiedRelease {
     /// What the key may be used for.
     pub fn key_ops(&self) -> &[String] {
         &self.key_ops
+    }
+
+    /// The text of the release policy that the answer repeats. The receipt has the digest of the one that held.
+    pub fn policy(&self) -> Option<&[u8]> {
+        self.policy.as_deref()
+    }
+
+    /// Whom the signer's certificate is for (RFC 4514); it is under a root, and names the host.
+    pub fn signer(&self) -> &str {
+        &self.signer
     }
 
     /// The receipt.
@@ -157,10 +177,11 @@ impl VerifiedRelease {
         skerry_keywrap::unwrap(self.algorithm, key, &self.ciphertext).map_err(ReleaseAnswerError::Unwrap)
     }
 
-    fn read(payload: &Object, asked: &Asked<'_>) -> Result<Self, ReleaseAnswerError> {
+    fn read(payload: &Object, asked: &Asked<'_>, signer: String) -> Result<Self, ReleaseAnswerError> {
         let request = member_object(payload, "request")?;
         check_request(request, asked)?;
-        let key = member_object(member_object(member_object(payload, "response")?, "key")?, "key")?;
+        let bundle = member_object(member_object(payload, "response")?, "key")?;
+        let key = member_object(bundle, "key")?;
         let kid = member_text(key, "kid")?;
         if !is_version_of(kid, asked.kid) {
             return Err(ReleaseAnswerError::Key { asked: asked.kid.to_owned(), seen: kid.to_owned() });
@@ -177,6 +198,8 @@ impl VerifiedRelease {
             key_ops: key_ops(key)?,
             algorithm,
             ciphertext: ciphertext(member_text(key, "key_hsm")?, asked)?,
+            policy: policy(bundle)?,
+            signer,
             receipt,
         })
     }
@@ -191,13 +214,13 @@ fn chain(header: &Object) -> Result<Vec<Vec<u8>>, ReleaseAnswerError> {
     chain.iter().map(decode).collect::<Option<_>>().ok_or(ReleaseAnswerError::Chain)
 }
 
-/// The leaf's key iff the chain ends at a root, is in date, is for servers, and names the host.
+/// The leaf's key and subject iff the chain ends at a root, is in date, is for servers, and names the host.
 fn trusted_leaf(
     chain: &[Vec<u8>],
     host: &str,
     roots: &Roots,
     now: SystemTime,
-) -> Result<PublicKey, ReleaseAnswerError> {
+) -> Result<(PublicKey, String), ReleaseAnswerError> {
     let name = ServerName::try_from(host).map_err(|_| ReleaseAnswerError::Host(host.to_owned()))?;
     let (leaf, rest) = chain.split_first().ok_or(ReleaseAnswerError::Chain)?;
     let rest: Vec<CertificateDer<'_>> = rest.iter().map(|der| CertificateDer::from(der.as_slice())).collect();
@@ -220,7 +243,8 @@ fn trusted_leaf(
         .map_err(|_| ReleaseAnswerError::Name { host: host.to_owned() })?;
     let leaf = Certificate::from_der(leaf).map_err(|_| ReleaseAnswerError::Chain)?;
     let spki = leaf.tbs_certificate().subject_public_key_info().to_der().map_err(|_| ReleaseAnswerError::Chain)?;
-    PublicKey::from_spki_der(&spki).map_err(ReleaseAnswerError::LeafKey)
+    let key = PublicKey::from_spki_der(&spki).map_err(ReleaseAnswerError::LeafKey)?;
+    Ok((key, leaf.tbs_certificate().subject().to_string()))
 }
 
 fn check_request(request: &Object, asked: &Asked<'_>) -> Result<(), ReleaseAnswerError> {
@@ -274,6 +298,12 @@ fn ciphertext(key_hsm: &str, asked: &Asked<'_>) -> Result<Vec<u8>, ReleaseAnswer
         return Err(ReleaseAnswerError::Member("enc"));
     }
     b64::decode(member_text(&blob, "ciphertext")?).map_err(|_| ReleaseAnswerError::Member("ciphertext"))
+}
+
+fn policy(bundle: &Object) -> Result<Option<Vec<u8>>, ReleaseAnswerError> {
+    let Some(policy) = bundle.get("release_policy") else { return Ok(None) };
+    let data = policy.get(&["data"]).and_then(Value::as_str).and_then(|data| b64::decode_lenient(data).ok());
+    data.map(Some).ok_or(ReleaseAnswerError::Member("release_policy"))
 }
 
 fn key_ops(key: &Object) -> Result<Vec<String>, ReleaseAnswerError> {
