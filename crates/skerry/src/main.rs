@@ -7,12 +7,15 @@ mod demo;
 mod dev;
 mod edge;
 mod evidence;
+mod key;
 mod machine;
 mod pem;
 mod policy;
+mod remote;
 mod serve;
 mod server;
 mod simulate;
+mod vault;
 mod verify;
 
 use std::process::ExitCode;
@@ -34,11 +37,13 @@ enum Command {
     /// Look at evidence of a TEE, or verify it
     #[command(subcommand)]
     Evidence(evidence::Command),
+    Key(key::Options),
     /// Check a release policy, or explain what it says of a token
     #[command(subcommand)]
     Policy(policy::Command),
     Serve(serve::Options),
     Simulate(simulate::Options),
+    Vault(vault::Options),
     Verify(verify::Options),
 }
 
@@ -46,10 +51,12 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Demo(options) => demo::run(&options),
         Command::Dev(options) => dev::run(&options),
+        Command::Key(options) => key::run(&options),
         Command::Policy(command) => policy::run(&command),
         Command::Evidence(command) => evidence::run(command),
         Command::Serve(options) => serve::run(&options),
         Command::Simulate(options) => simulate::run(&options),
+        Command::Vault(options) => vault::run(&options),
         Command::Verify(options) => verify::run(&options),
     }
 }

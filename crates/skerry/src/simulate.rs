@@ -30,6 +30,18 @@ pub(crate) struct Options {
     /// Kind of TEE
     #[arg(long, value_enum)]
     tee: Kind,
+    #[command(flatten)]
+    guest: Guest,
+    /// Print a JSON object with the token
+    #[arg(long)]
+    json: bool,
+    /// What the evidence binds: a JSON object, as a rule {"keys": [the TEE's public key as a JWK]}
+    runtime_data: PathBuf,
+}
+
+/// What the simulated TEE is.
+#[derive(Args)]
+pub(crate) struct Guest {
     /// Launch measurement, 96 hex digits [default: SHA-384 of "skerry simulated utility vm"]
     #[arg(long, value_name = "HEX", value_parser = octets::<48>)]
     measurement: Option<[u8; 48]>,
@@ -42,11 +54,13 @@ pub(crate) struct Options {
     /// Simulated root to sign under [default: the file that SKR_SIM_ROOT names]
     #[arg(long, value_name = "FILE")]
     root: Option<PathBuf>,
-    /// Print a JSON object with the token
-    #[arg(long)]
-    json: bool,
-    /// What the evidence binds: a JSON object, as a rule {"keys": [the TEE's public key as a JWK]}
-    runtime_data: PathBuf,
+}
+
+impl Guest {
+    /// Whether anything is said of it.
+    pub(crate) fn is_said(&self) -> bool {
+        self.measurement.is_some() || self.host_data.is_some() || self.debug || self.root.is_some()
+    }
 }
 
 /// Kinds of TEE that can be simulated.
@@ -66,8 +80,16 @@ pub(crate) fn run(options: &Options) -> ExitCode {
 
 fn token(options: &Options, now: SystemTime) -> Result<String, Failure> {
     let Kind::Snp = options.tee;
+    let path = &options.runtime_data;
+    let data = std::fs::read(path).with_context(|| format!("runtime data {}", path.display()))?;
+    Data::json(&data).with_context(|| format!("runtime data {}", path.display()))?;
+    attested(&options.guest, &data, now)
+}
+
+/// The token that the attestation service of the environment gives for evidence of a simulated guest over runtime data.
+pub(crate) fn attested(guest: &Guest, data: &[u8], now: SystemTime) -> Result<String, Failure> {
     let (client, service) = (client()?, service()?);
-    let request = evidence(options, now)?;
+    let request = evidence(guest, data, now)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("the runtime cannot be started")?;
     let token = runtime.block_on(attest_snp(&client, &service, request.to_body()));
@@ -81,13 +103,11 @@ fn token(options: &Options, now: SystemTime) -> Result<String, Failure> {
 }
 
 /// The request of a guest on the first processor of the root's stock.
-fn evidence(options: &Options, now: SystemTime) -> anyhow::Result<SnpRequest> {
-    let path = &options.runtime_data;
-    let runtime = std::fs::read(path).with_context(|| format!("runtime data {}", path.display()))?;
-    let data = Data::json(&runtime).with_context(|| format!("runtime data {}", path.display()))?;
+fn evidence(options: &Guest, runtime: &[u8], now: SystemTime) -> anyhow::Result<SnpRequest> {
+    let data = Data::json(runtime).context("runtime data")?;
     let root = root(options.root.as_deref())?;
     let chip = root.chip(ChipConfig::numbered(root.generation(), 0), now - DAY).context("simulated processor")?;
-    let evidence = chip.boot(guest(options), &mut machine::rng()).attest(&runtime).context("simulated guest")?;
+    let evidence = chip.boot(guest(options), &mut machine::rng()).attest(runtime).context("simulated guest")?;
     Ok(SnpRequest {
         report: evidence.report,
         chain_pem: evidence.vek_chain_pem.into_bytes(),
@@ -98,7 +118,7 @@ fn evidence(options: &Options, now: SystemTime) -> anyhow::Result<SnpRequest> {
     })
 }
 
-fn guest(options: &Options) -> TeeConfig {
+fn guest(options: &Guest) -> TeeConfig {
     let guest = TeeConfig::default();
     TeeConfig {
         measurement: options.measurement.unwrap_or(guest.measurement),
