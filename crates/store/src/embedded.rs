@@ -163,6 +163,10 @@ impl Embedded {
         let (revision, overlay) = (look.revision(), look.overlay(from, prefix));
         let table = Arc::clone(look.view());
         drop(look);
+        let rest = |key: &[u8]| {
+            let look = self.published.look(At::Snapshot(revision))?;
+            Ok(look.overlay(Bound::Included(key), prefix))
+        };
         guarded(|| {
             let rows = table.range::<&[u8]>((from, Bound::Unbounded)).map_err(error(Step::Read))?;
             let rows = rows.map(|row| {
@@ -170,7 +174,7 @@ impl Embedded {
                 Ok(Row { key: key.value().to_vec(), entry: row::decode(entry.value())? })
             });
             let rows = rows.take_while(|row| row.as_ref().map_or(true, |row: &Row| row.key.starts_with(prefix)));
-            page::page(rows, overlay, limit, revision)
+            page::page(rows, overlay, rest, limit, revision)
         })
     }
 

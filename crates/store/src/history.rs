@@ -33,6 +33,13 @@ pub(crate) type Held = Option<Arc<Entry>>;
 /// A key with what it held.
 pub(crate) type Past = (Arc<[u8]>, Held);
 
+/// Keys with what they held, in order, below a key if that is said: what was there from it on is not in it.
+#[derive(Default)]
+pub(crate) struct Overlay {
+    pub(crate) past: Vec<Past>,
+    pub(crate) until: Option<Arc<[u8]>>,
+}
+
 impl History {
     /// Nothing, from `floor` on.
     pub(crate) fn after(floor: Revision) -> Self {
@@ -71,13 +78,17 @@ impl History {
         self.by_key.get(key).and_then(|past| first_after(past, at))
     }
 
-    /// What keys with this prefix held at `at`, in order, as far as they changed since.
-    pub(crate) fn overlay(&self, from: Bound<&[u8]>, prefix: &[u8], at: Revision) -> Vec<Past> {
-        self.by_key
-            .range::<[u8], _>((from, Bound::Unbounded))
-            .take_while(|(key, _)| key.starts_with(prefix))
-            .filter_map(|(key, past)| Some((Arc::clone(key), first_after(past, at)?.clone())))
-            .collect()
+    /// What the first keys with this prefix held at `at`, in order, as far as they changed since: at most so many.
+    pub(crate) fn overlay(&self, from: Bound<&[u8]>, prefix: &[u8], at: Revision, max: usize) -> Overlay {
+        let mut past = Vec::new();
+        let keys = self.by_key.range::<[u8], _>((from, Bound::Unbounded));
+        for (count, (key, changes)) in keys.take_while(|(key, _)| key.starts_with(prefix)).enumerate() {
+            if count == max {
+                return Overlay { past, until: Some(Arc::clone(key)) };
+            }
+            past.extend(first_after(changes, at).map(|held| (Arc::clone(key), held.clone())));
+        }
+        Overlay { past, until: None }
     }
 
     /// The commits that changed something after `seen`, oldest first.

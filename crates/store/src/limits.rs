@@ -34,6 +34,10 @@ pub const HISTORY_REVISIONS_MAX: usize = 64 * 1024;
 /// Octets of keys and values, before and after, in that history: 16,000 changes of records of 2 KiB.
 pub const HISTORY_LEN_MAX: usize = 64 * 1024 * 1024;
 
+/// Keys that changed lately of which one look into the past takes note, so that readers of it do not hold up the writer: some
+/// 50 us. A page that needs more takes several looks.
+pub const OVERLAY_MAX: usize = 512;
+
 /// Transactions that share one durable commit of redb. Bounds how long the first of them waits for the others.
 pub const GROUP_MAX: usize = 1024;
 

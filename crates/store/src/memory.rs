@@ -44,7 +44,8 @@ impl Memory {
             .range::<[u8], _>((from, Bound::Unbounded))
             .take_while(|(key, _)| key.starts_with(prefix))
             .map(|(key, entry)| Ok(Row { key: key.to_vec(), entry: entry.as_ref().clone() }));
-        page::page(rows, look.overlay(from, prefix), limit, look.revision())
+        let rest = |key: &[u8]| Ok(look.overlay(Bound::Included(key), prefix));
+        page::page(rows, look.overlay(from, prefix), rest, limit, look.revision())
     }
 
     pub(crate) fn commit(&self, txn: &Txn) -> Result<Outcome, StoreError> {

@@ -4,7 +4,8 @@
 //! acknowledgement sees it, and no read sees what a crash could take back.
 
 use crate::error::{StoreError, WatchError};
-use crate::history::{Commit, Held, History, Past};
+use crate::history::{Commit, Held, History, Overlay};
+use crate::limits::OVERLAY_MAX;
 use crate::model::{At, Revision};
 use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -142,9 +143,9 @@ impl<V> Look<'_, V> {
         if self.is_newest() { None } else { self.history.before(key, self.at) }
     }
 
-    /// What keys with this prefix held, in order, as far as they changed since.
-    pub(crate) fn overlay(&self, from: Bound<&[u8]>, prefix: &[u8]) -> Vec<Past> {
-        if self.is_newest() { Vec::new() } else { self.history.overlay(from, prefix, self.at) }
+    /// What the next keys with this prefix held, in order, as far as they changed since.
+    pub(crate) fn overlay(&self, from: Bound<&[u8]>, prefix: &[u8]) -> Overlay {
+        if self.is_newest() { Overlay::default() } else { self.history.overlay(from, prefix, self.at, OVERLAY_MAX) }
     }
 
     fn is_newest(&self) -> bool {

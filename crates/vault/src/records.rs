@@ -60,11 +60,16 @@ impl Records {
     }
 
     pub(crate) async fn live(&self, name: &KeyName) -> Result<Option<Read<KeyHead>>, Refusal> {
-        self.head(self.place.head(name), name).await
+        self.live_at(name, At::Linearizable).await
+    }
+
+    /// As it is, or as it was.
+    pub(crate) async fn live_at(&self, name: &KeyName, when: At) -> Result<Option<Read<KeyHead>>, Refusal> {
+        self.head(self.place.head(name), name, when).await
     }
 
     pub(crate) async fn deleted(&self, name: &KeyName) -> Result<Option<Read<KeyHead>>, Refusal> {
-        self.head(self.place.deleted_head(name), name).await
+        self.head(self.place.deleted_head(name), name, At::Linearizable).await
     }
 
     /// What is under a name.
@@ -80,15 +85,25 @@ impl Records {
 
     /// The version that a head names.
     pub(crate) async fn version(&self, head: &KeyHead, of: &VersionRef) -> Result<Read<KeyVersion>, Refusal> {
+        self.version_at(head, of, At::Linearizable).await
+    }
+
+    /// The version that a head names, as it is, or as it was when the head was so.
+    pub(crate) async fn version_at(
+        &self,
+        head: &KeyHead,
+        of: &VersionRef,
+        when: At,
+    ) -> Result<Read<KeyVersion>, Refusal> {
         let at = self.place.version(head.id, of.version);
-        let entry = self.store.get(&at, At::Linearizable).await?;
+        let entry = self.store.get(&at, when).await?;
         let entry = entry.ok_or_else(|| Corrupted::VersionMissing { version: of.version.to_string() })?;
         if let Some(known) = self.versions.get(&at).filter(|known| known.1 == entry.modified) {
             return Ok(known);
         }
         let version = stored::decode_version(&self.open(&at, &entry.value)?)?;
         let found = (stored::check_version(of, version)?, entry.modified);
-        self.versions.insert(at, found.clone());
+        keep(&self.versions, at, &found, when);
         Ok(found)
     }
 
@@ -148,13 +163,13 @@ impl Records {
         }
     }
 
-    async fn head(&self, at: Vec<u8>, name: &KeyName) -> Result<Option<Read<KeyHead>>, Refusal> {
-        let Some(entry) = self.store.get(&at, At::Linearizable).await? else { return Ok(None) };
+    async fn head(&self, at: Vec<u8>, name: &KeyName, when: At) -> Result<Option<Read<KeyHead>>, Refusal> {
+        let Some(entry) = self.store.get(&at, when).await? else { return Ok(None) };
         if let Some(known) = self.heads.get(&at).filter(|known| known.1 == entry.modified) {
             return Ok(Some(known));
         }
         let found = self.open_head(&at, name, &entry)?;
-        self.heads.insert(at, found.clone());
+        keep(&self.heads, at, &found, when);
         Ok(Some(found))
     }
 
@@ -169,6 +184,13 @@ impl Records {
 
     fn open(&self, at: &[u8], sealed: &[u8]) -> Result<zeroize::Zeroizing<Vec<u8>>, Corrupted> {
         self.sealer.open(at, sealed).map_err(Corrupted::Seal)
+    }
+}
+
+/// What is of the past is not kept in the place of what is.
+fn keep<T>(cache: &Cache<Vec<u8>, Read<T>>, at: Vec<u8>, found: &Read<T>, when: At) {
+    if when == At::Linearizable {
+        cache.insert(at, found.clone());
     }
 }
 

@@ -157,6 +157,46 @@ fn pages_meet_without_gap_or_repetition() {
 }
 
 #[test]
+fn pages_of_a_past_that_much_has_changed_since() {
+    // More keys than one look into the past takes note of were made, deleted and changed since: before the first row, between
+    // all of them, and after the last. The pages are those of then, and the last knows that it is.
+    const NEW: usize = 1_500;
+    for (engine, store, _guard) in quick_engines() {
+        let old: Vec<String> = (0..40).map(|number| format!("k/5{number:02}")).collect();
+        let made = (0..NEW).flat_map(|n| [format!("k/1{n}"), format!("k/501{n}"), format!("k/9{n}")]);
+        let made: Vec<String> = made.collect();
+        let put_all = |keys: &[String], value| {
+            for keys in keys.chunks(100) {
+                write(&store, &keys.iter().map(|key| put(key, value)).collect::<Vec<_>>());
+            }
+        };
+        put_all(&old, "old");
+        let at = wait(store.fence()).unwrap();
+        put_all(&made, "new");
+        for keys in old.chunks(3) {
+            write(&store, &[delete(&keys[0])]);
+            put_all(&keys[1..keys.len().min(2)], "new");
+        }
+        for limit in [1, 7, 40, 41] {
+            let (mut rows, mut after) = (Vec::new(), None::<String>);
+            loop {
+                let page = range(&store, "k/", after.as_deref(), limit, At::Snapshot(at)).unwrap();
+                assert!(!page.rows.is_empty() && page.revision == at, "{engine} by {limit}");
+                rows.extend(texts(&page.rows));
+                after = page.rows.last().map(|row| String::from_utf8(row.key.clone()).unwrap());
+                if !page.more {
+                    break;
+                }
+            }
+            let expected: Vec<_> = old.iter().map(|key| format!("{key}=old")).collect();
+            assert_eq!(rows, expected, "{engine} by {limit}");
+        }
+        let now = range(&store, "k/", None, 10, NOW).unwrap();
+        assert!(now.more && texts(&now.rows)[0] == "k/10=new", "{engine}");
+    }
+}
+
+#[test]
 fn after_is_exclusive_and_may_lie_anywhere() {
     // Before the prefix it changes nothing, behind it leaves nothing, and it need not exist.
     for (engine, store, _guard) in engines() {

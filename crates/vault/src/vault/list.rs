@@ -1,8 +1,12 @@
 //! Lists, a page at a time.
 //!
-//! A page goes on after the last row of the one before, so that keys that come and go in between neither hide nor repeat
-//! the others. Where a page ended is sealed into its token for this vault and this list: nobody can make one up, or use it
-//! for another list.
+//! A list shows its vault as it was when its first page was asked for: where a page ended, and the store's revision that the
+//! list is of, are sealed into its token for this vault and this list, so that nobody can make one up or use it for another.
+//! Keys that come, go or change in between neither hide, repeat nor alter the others. The store holds so much of its past, and
+//! none from before it was opened; a list that outlives that goes on in the newest state, after the last key that it gave: then
+//! too a key that is there throughout is given once, since keys come in the order of their names.
+//!
+//! So the later pages of a list may show what has been changed since it began. Nothing is decided by them.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -10,10 +14,10 @@ use std::sync::Arc;
 use skerry_identity::Permission;
 use skerry_jose::b64;
 use skerry_policy::permit::Version;
-use skerry_store::{At, Page};
+use skerry_store::{At, Page, Revision, StoreError};
 
 use crate::command::{Context, ListCommand};
-use crate::limits::{PAGE_ROWS_MAX, PAGE_TOKEN_CHARS_MAX};
+use crate::limits::{ATTEMPTS_MAX, PAGE_ROWS_MAX, PAGE_TOKEN_CHARS_MAX};
 use crate::record::{Key, KeyHead, KeyName};
 use crate::refusal::Refusal;
 use crate::stored::Corrupted;
@@ -50,24 +54,31 @@ impl Vault {
     ) -> Result<Listing, Refusal> {
         self.check(context, Permission::List)?;
         let missing = || Refusal::KeyNotFound { name: name.to_string() };
-        let (head, _) = self.records.live(name).await?.ok_or_else(missing)?;
-        let prefix = self.records.place().versions(head.id);
-        let (after, page) = self.page(&prefix, command).await?;
-        if let Some(lacking) = self.lacking(&head, after.as_deref(), &page) {
-            let version = lacking.to_string();
-            return Err(match self.is_standing(&head).await? {
-                true => Corrupted::VersionMissing { version }.into(),
-                false => missing(),
-            });
-        }
-        let mut rows = Vec::new();
-        for row in &page.rows {
-            // One that was made after the head was read is on the next page or the next list.
-            if let Some(version) = self.records.version_of(&head, row)? {
-                rows.push(Key { head: Arc::clone(&head), version });
+        // As it is: the versions of a key that is gone are not listed any more.
+        let (live, _) = self.records.live(name).await?.ok_or_else(missing)?;
+        let prefix = self.records.place().versions(live.id);
+        let mut from = self.from(&prefix, command).await?;
+        for _ in 0..ATTEMPTS_MAX {
+            let page = self.page(&prefix, command, &mut from).await?;
+            let when = At::Snapshot(from.revision);
+            let head = match self.records.live_at(name, when).await {
+                Ok(head) => head.map(|(head, _)| head).filter(|head| head.id == live.id).ok_or_else(missing)?,
+                Err(Refusal::Store(StoreError::Compacted { .. })) => continue,
+                Err(refusal) => return Err(refusal),
+            };
+            if let Some(lacking) = self.lacking(&head, from.after.as_deref(), &page) {
+                return Err(Corrupted::VersionMissing { version: lacking.to_string() }.into());
             }
+            let mut rows = Vec::new();
+            for row in &page.rows {
+                // One that the head does not know is being restored.
+                if let Some(version) = self.records.version_of(&head, row)? {
+                    rows.push(Key { head: Arc::clone(&head), version });
+                }
+            }
+            return Ok(Listing { rows, next: self.next(context, &prefix, &page)? });
         }
-        Ok(Listing { rows, next: self.next(context, &prefix, &page)? })
+        Err(Refusal::Contended)
     }
 
     /// A version that the head has and that is not where the page should have it.
@@ -89,13 +100,28 @@ impl Vault {
         prefix: Vec<u8>,
         command: &ListCommand<'_>,
     ) -> Result<Listing, Refusal> {
-        let (_, page) = self.page(&prefix, command).await?;
-        let mut rows = Vec::new();
+        let mut from = self.from(&prefix, command).await?;
+        for _ in 0..ATTEMPTS_MAX {
+            let page = self.page(&prefix, command, &mut from).await?;
+            match self.keys(&page).await {
+                Ok(rows) => return Ok(Listing { rows, next: self.next(context, &prefix, &page)? }),
+                Err(Refusal::Store(StoreError::Compacted { .. })) => {}
+                Err(refusal) => return Err(refusal),
+            }
+        }
+        Err(Refusal::Contended)
+    }
+
+    /// The keys of a page of heads, each at the version that was its newest then.
+    async fn keys(&self, page: &Page) -> Result<Vec<Key>, Refusal> {
+        let mut keys = Vec::with_capacity(page.rows.len());
         for row in &page.rows {
             let head = self.records.head_of(row)?;
-            rows.extend(self.newest(head).await?);
+            let Some(of) = head.version(None).copied() else { continue };
+            let (version, _) = self.records.version_at(&head, &of, At::Snapshot(page.revision)).await?;
+            keys.push(Key { head, version });
         }
-        Ok(Listing { rows, next: self.next(context, &prefix, &page)? })
+        Ok(keys)
     }
 
     /// The key at its newest version; none if it went away since its head was read.
@@ -118,27 +144,59 @@ impl Vault {
         Ok(standing.is_some_and(|(standing, _)| standing.id == head.id))
     }
 
-    /// The page asked for, and the row that it comes after.
-    async fn page(&self, prefix: &[u8], command: &ListCommand<'_>) -> Result<(Option<Vec<u8>>, Page), Refusal> {
+    /// Where the page asked for begins.
+    async fn from(&self, prefix: &[u8], command: &ListCommand<'_>) -> Result<From, Refusal> {
+        match command.after {
+            Some(token) => self.opened(prefix, token),
+            None => Ok(From { after: None, revision: self.records.store().fence().await? }),
+        }
+    }
+
+    /// The page that begins there. If the past that it is of is not held any more, it is of the newest state from then on.
+    async fn page(&self, prefix: &[u8], command: &ListCommand<'_>, from: &mut From) -> Result<Page, Refusal> {
         let asked = command.rows_max.unwrap_or(PAGE_ROWS_MAX);
         if !(1..=PAGE_ROWS_MAX).contains(&asked) {
             return Err(Refusal::PageRows { asked, max: PAGE_ROWS_MAX });
         }
-        let after = command.after.map(|token| self.opened(prefix, token)).transpose()?;
-        let page = self.records.store().range(prefix, after.as_deref(), asked, At::Linearizable).await?;
-        Ok((after, page))
+        let store = self.records.store();
+        loop {
+            let page = store.range(prefix, from.after.as_deref(), asked, At::Snapshot(from.revision)).await;
+            match page {
+                // Ahead is a revision from before an older store was put in place, which is for others to notice.
+                Err(StoreError::Compacted { .. } | StoreError::Ahead { .. }) => from.revision = store.fence().await?,
+                page => return Ok(page?),
+            }
+        }
     }
 
     fn next(&self, context: &Context<'_>, prefix: &[u8], page: &Page) -> Result<Option<String>, Refusal> {
         let Some(last) = page.rows.last().filter(|_| page.more) else { return Ok(None) };
-        let sealed = self.pages.seal(prefix, &last.key, &mut *(context.randomness)()).map_err(Refusal::Seal)?;
+        let plain = [&[TOKEN_FORMAT], page.revision.0.to_be_bytes().as_slice(), &last.key].concat();
+        let sealed = self.pages.seal(prefix, &plain, &mut *(context.randomness)()).map_err(Refusal::Seal)?;
         Ok(Some(b64::encode(sealed)))
     }
 
-    fn opened(&self, prefix: &[u8], token: &str) -> Result<Vec<u8>, Refusal> {
+    fn opened(&self, prefix: &[u8], token: &str) -> Result<From, Refusal> {
         let sealed = Some(token).filter(|token| token.len() <= PAGE_TOKEN_CHARS_MAX).map(b64::decode);
         let Some(Ok(sealed)) = sealed else { return Err(Refusal::PageToken) };
-        let last = self.pages.open(prefix, &sealed).map_err(|_| Refusal::PageToken)?;
-        Ok(last.to_vec())
+        let plain = self.pages.open(prefix, &sealed).map_err(|_| Refusal::PageToken)?;
+        From::parse(&plain).ok_or(Refusal::PageToken)
     }
 }
+
+/// Where a page begins: after a row, in the state of a revision.
+struct From {
+    after: Option<Vec<u8>>,
+    revision: Revision,
+}
+
+impl From {
+    /// What [`Vault::next`] sealed.
+    fn parse(plain: &[u8]) -> Option<From> {
+        let (revision, last) = plain.strip_prefix(&[TOKEN_FORMAT])?.split_first_chunk()?;
+        Some(From { after: Some(last.to_vec()), revision: Revision(u64::from_be_bytes(*revision)) })
+    }
+}
+
+/// 1, the list's revision in 8 octets, the last row's key. Tokens of earlier builds had the key alone, which begins with `v`.
+const TOKEN_FORMAT: u8 = 1;

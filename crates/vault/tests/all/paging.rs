@@ -6,6 +6,8 @@ use std::thread;
 
 use skerry_identity::Permission;
 use skerry_jose::b64;
+use skerry_store::limits::{HISTORY_LEN_MAX, VALUE_LEN_MAX};
+use skerry_store::{At, Op, OpId, Outcome, StoreError, Txn};
 use skerry_vault::command::ListCommand;
 use skerry_vault::limits::{PAGE_ROWS_MAX, PAGE_TOKEN_CHARS_MAX};
 use skerry_vault::record::Key;
@@ -169,28 +171,165 @@ fn foreign_page_tokens() {
     assert_eq!(foreign.list(&after(None)).unwrap().rows.len(), 1);
 }
 
-/// Keys that come and go between pages, the one that a token names among them, neither hide nor repeat the others.
+/// Names on all pages that follow this one, in lower case.
+fn rest(list: Of<'_>, mut next: Option<String>, rows_max: usize) -> Vec<String> {
+    let mut all = Vec::new();
+    while let Some(after) = next {
+        let page = list(&ListCommand { rows_max: Some(rows_max), after: Some(&after) }).unwrap();
+        all.extend(page.rows.iter().map(|key| key.head.name.to_string().to_ascii_lowercase()));
+        next = page.next;
+    }
+    all
+}
+
+/// A list shows the vault as it was when it began: keys that come, go, come back and change between its pages, the one that a
+/// token names among them, neither hide, repeat nor alter any. A list that begins later shows what is then.
 #[test]
-fn pages_while_keys_come_and_go() {
+fn list_is_of_the_time_it_began() {
     let (scene, all) = vault_of(9);
-    let list = |after: Option<&str>| scene.list(&ListCommand { rows_max: Some(3), after }).unwrap();
-    let first = list(None);
+    let list = |command: &ListCommand<'_>| scene.list(command);
+    let first = list(&ListCommand { rows_max: Some(3), after: None }).unwrap();
     assert_eq!(names(&[first.rows])[2].to_ascii_lowercase(), "key-02");
-    scene.delete("key-02").unwrap();
-    scene.delete("key-04").unwrap();
+    for key in ["key-02", "key-04", "key-06"] {
+        scene.delete(key).unwrap();
+    }
     scene.purge("key-04").unwrap();
+    scene.recover("key-06").unwrap();
+    scene.enable("key-07", false).unwrap();
+    scene.create("key-08", OCT);
     for key in ["key-000", "key-03a", "key-99"] {
         scene.create(key, OCT);
     }
-    let second = list(first.next.as_deref());
+    let second = list(&ListCommand { rows_max: Some(3), after: first.next.as_deref() }).unwrap();
     scene.recover("key-02").unwrap();
-    let third = list(second.next.as_deref());
-    let fourth = list(third.next.as_deref());
-    assert_eq!(fourth.next, None);
-    let rest = names(&[second.rows, third.rows, fourth.rows]);
-    let rest: Vec<String> = rest.iter().map(|name| name.to_ascii_lowercase()).collect();
-    assert_eq!(rest, ["key-03", "key-03a", "key-05", "key-06", "key-07", "key-08", "key-99"]);
-    assert_eq!(all.len(), 9);
+    assert_eq!(
+        names(std::slice::from_ref(&second.rows)).iter().map(|name| name.to_ascii_lowercase()).collect::<Vec<_>>(),
+        all[3..6]
+    );
+    let third = list(&ListCommand { rows_max: Some(3), after: second.next.as_deref() }).unwrap();
+    assert_eq!((third.rows.len(), third.next), (3, None));
+    let enabled: Vec<bool> = third.rows.iter().map(|key| key.version.enabled).collect();
+    let versions: Vec<usize> = third.rows.iter().map(|key| key.head.versions.len()).collect();
+    assert_eq!((enabled, versions), (vec![true, true, true], vec![1, 1, 1]), "as they were");
+    let now = rest(&list, list(&ListCommand { rows_max: Some(1), after: None }).unwrap().next, 25);
+    let expected =
+        ["key-000", "key-01", "key-02", "key-03", "key-03a", "key-05", "key-06", "key-07", "key-08", "key-99"];
+    assert_eq!(now, expected, "after key-00");
+}
+
+/// The versions of a key are listed as they were when that list began, as long as the key is there.
+#[test]
+fn versions_are_of_the_time_the_list_began() {
+    let scene = Setup::default().bare();
+    let made: BTreeSet<[u8; 16]> = (0..4).map(|_| scene.create(KEY, OCT).version.version.0).collect();
+    let list = |after: Option<&str>| scene.list_versions(KEY, &ListCommand { rows_max: Some(2), after });
+    let first = list(None).unwrap();
+    for _ in 0..8 {
+        scene.create(KEY, OCT);
+    }
+    let second = list(first.next.as_deref()).unwrap();
+    assert_eq!(second.next, None);
+    let listed: Vec<[u8; 16]> = [first.rows, second.rows].iter().flatten().map(|key| key.version.version.0).collect();
+    assert_eq!(listed, made.into_iter().collect::<Vec<_>>());
+    scene.delete(KEY).unwrap();
+    let missing = Refusal::KeyNotFound { name: KEY.into() };
+    assert_eq!(list(first.next.as_deref()).err(), Some(missing), "a key that is gone");
+    scene.recover(KEY).unwrap();
+    assert!(list(first.next.as_deref()).is_ok());
+    scene.delete(KEY).unwrap();
+    scene.purge(KEY).unwrap();
+    scene.create(KEY, OCT);
+    assert_eq!(list(first.next.as_deref()).err(), Some(Refusal::PageToken), "another key of the name");
+}
+
+/// Puts so much into the store that its past is forgotten.
+fn forget_the_past(scene: &Scene) {
+    let before = wait(scene.store.fence()).unwrap();
+    for number in 0..=HISTORY_LEN_MAX / VALUE_LEN_MAX {
+        let ops = vec![Op::Put(format!("x/{number}").into_bytes(), vec![0; VALUE_LEN_MAX])];
+        let txn = Txn { op: OpId::random(&mut *randomness()), checks: Vec::new(), ops };
+        assert!(matches!(wait(scene.store.commit(&txn)), Ok(Outcome::Committed(_))));
+    }
+    let forgotten = wait(scene.store.get(b"x/0", At::Snapshot(before)));
+    assert!(matches!(forgotten, Err(StoreError::Compacted { .. })));
+}
+
+/// When the store has forgotten the time of a list, it goes on in the newest state, after the last key that it gave, and is
+/// of that state from then on: what is there throughout is given once.
+#[test]
+fn list_that_outlives_the_past_goes_on() {
+    let (scene, all) = vault_of(9);
+    let list = |command: &ListCommand<'_>| scene.list(command);
+    let first = list(&ListCommand { rows_max: Some(3), after: None }).unwrap();
+    for key in ["key-02", "key-04"] {
+        scene.delete(key).unwrap();
+    }
+    for key in ["key-000", "key-03a", "key-99"] {
+        scene.create(key, OCT);
+    }
+    forget_the_past(&scene);
+    let second = list(&ListCommand { rows_max: Some(3), after: first.next.as_deref() }).unwrap();
+    scene.create("key-98", OCT);
+    let mut later: Vec<String> = second.rows.iter().map(|key| key.head.name.to_string().to_ascii_lowercase()).collect();
+    later.extend(rest(&list, second.next, 3));
+    assert_eq!(later, ["key-03", "key-03a", "key-05", "key-06", "key-07", "key-08", "key-99"]);
+    let made: BTreeSet<[u8; 16]> = (0..4).map(|_| scene.create(&all[0], OCT).version.version.0).collect();
+    let versions =
+        |after: Option<&str>| scene.list_versions(&all[0], &ListCommand { rows_max: Some(2), after }).unwrap();
+    let first = versions(None);
+    forget_the_past(&scene);
+    let mut listed: Vec<[u8; 16]> = first.rows.iter().map(|key| key.version.version.0).collect();
+    let mut next = first.next;
+    while let Some(after) = next {
+        let page = versions(Some(&after));
+        listed.extend(page.rows.iter().map(|key| key.version.version.0));
+        next = page.next;
+    }
+    assert!(made.iter().all(|version| listed.contains(version)) && listed.len() == 5, "{listed:?}");
+}
+
+/// Keys that others make, delete, recover and purge all the time, among those that stay: every list has each of these once,
+/// in order, and is the vault of one moment, so that of two keys that are only ever there in turn it has not both.
+#[test]
+fn lists_beside_many_changes() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = skerry_store::Store::create(&folder.path().join("store"), &root(), skerry_store::Options::new(|_| {}));
+    let scene = Setup { store: file.unwrap(), ..Setup::default() }.bare();
+    let stays: Vec<String> = (0..12).map(|number| format!("stays-{number:02}")).collect();
+    stays.iter().for_each(|key| drop(scene.create(key, OCT)));
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        // Before and after the rest, so that a page between sees one of them and not the other.
+        scope.spawn(|| {
+            scene.create("a-turn", OCT);
+            for _ in 0..8 {
+                scene.delete("a-turn").unwrap();
+                scene.create("z-turn", OCT);
+                scene.delete("z-turn").unwrap();
+                scene.purge("z-turn").unwrap();
+                scene.recover("a-turn").unwrap();
+            }
+            done.store(true, Ordering::SeqCst);
+        });
+        scope.spawn(|| {
+            let mut number = 0_u64;
+            while !done.load(Ordering::SeqCst) {
+                let key = format!("stays-{:02}-{number}", number % 12);
+                scene.create(&key, OCT);
+                scene.delete(&key).unwrap();
+                number += 1;
+            }
+        });
+        let mut rounds = 0_usize;
+        while !done.load(Ordering::SeqCst) || rounds == 0 {
+            let names = names(&pages(&|command: &ListCommand<'_>| scene.list(command), Some(2)));
+            let kept: Vec<&String> = names.iter().filter(|name| name.len() == 8 && name.starts_with("stays")).collect();
+            assert_eq!(kept, stays.iter().collect::<Vec<_>>());
+            assert!(names.is_sorted());
+            assert!(names.iter().filter(|name| name.ends_with("turn")).count() <= 1, "{names:?}");
+            rounds += 1;
+        }
+    });
 }
 
 /// While another thread makes, deletes, recovers and purges keys between them, every list has each key that stays, once,
