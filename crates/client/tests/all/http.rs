@@ -14,12 +14,12 @@ use skerry_client::attestation::{AttestError, attest_snp};
 use skerry_client::http::{Answer, Ask, Client, Endpoint, HttpError};
 use skerry_client::limits::ANSWER_BYTES_MAX;
 
-struct Certified {
-    der: Vec<u8>,
+pub(crate) struct Certified {
+    pub(crate) der: Vec<u8>,
     key: Vec<u8>,
 }
 
-fn certified() -> &'static Certified {
+pub(crate) fn certified() -> &'static Certified {
     static CERTIFIED: OnceLock<Certified> = OnceLock::new();
     CERTIFIED.get_or_init(|| {
         let key = KeyPair::generate().unwrap();
@@ -39,11 +39,7 @@ fn server(tls: bool, answer: Vec<u8>) -> (String, JoinHandle<String>) {
             stream.write_all(&answer).unwrap();
             return String::new();
         }
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(certified().key.clone()));
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-        let config = config.with_no_client_auth().with_single_cert(vec![certified().der.clone().into()], key).unwrap();
-        let mut stream = StreamOwned::new(ServerConnection::new(Arc::new(config)).unwrap(), stream);
+        let mut stream = StreamOwned::new(ServerConnection::new(server_config()).unwrap(), stream);
         let mut read = Vec::new();
         let mut chunk = [0; 4096];
         // A client that does not believe the certificate goes away, which is no failure of the server's.
@@ -61,15 +57,23 @@ fn server(tls: bool, answer: Vec<u8>) -> (String, JoinHandle<String>) {
     (url, thread)
 }
 
-fn response(status: &str, body: &str) -> Vec<u8> {
+pub(crate) fn server_config() -> Arc<ServerConfig> {
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(certified().key.clone()));
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = config.with_no_client_auth().with_single_cert(vec![certified().der.clone().into()], key).unwrap();
+    Arc::new(config)
+}
+
+pub(crate) fn response(status: &str, body: &str) -> Vec<u8> {
     format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
 
-fn run<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
-fn client() -> Client {
+pub(crate) fn client() -> Client {
     Client::new(&Roots::new(&certified().der).unwrap()).unwrap()
 }
 
@@ -244,6 +248,12 @@ fn roots_are_read_from_pem() {
     assert!(Roots::from_pem(one.repeat(2).as_bytes()).is_ok());
     for text in ["", "nothing", &pem(&[0x30, 0]), &format!("{one}{}", pem(&[0x30, 0]))] {
         let refused = Roots::from_pem(text.as_bytes()).map(drop);
+        assert_eq!(refused, Err(skerry_client::ReleaseAnswerError::Root), "{text}");
+    }
+    // A system's bundle may have something that nobody can read, beside one at least that can be read.
+    assert!(Roots::from_bundle(format!("{}{one}", pem(&[0x30, 0])).as_bytes()).is_ok());
+    for text in ["", "nothing", &pem(&[0x30, 0])] {
+        let refused = Roots::from_bundle(text.as_bytes()).map(drop);
         assert_eq!(refused, Err(skerry_client::ReleaseAnswerError::Root), "{text}");
     }
 }

@@ -9,3 +9,4 @@ mod http;
 mod payload;
 mod receipt;
 mod support;
+mod vault;

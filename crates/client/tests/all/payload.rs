@@ -14,6 +14,23 @@ fn whole_answer_is_believed() {
     assert_eq!((release.kid(), release.kty()), (format!("{KID}/{VERSION}").as_str(), "oct-HSM"));
     assert_eq!(release.key_ops(), ["encrypt".to_owned()]);
     assert_eq!(release.unwrap(tee()).unwrap().expose(), SECRET);
+    assert_eq!((release.policy(), release.signer()), (None, "CN=rcgen self signed cert"));
+}
+
+/// The policy is the text that the answer repeats; it may be absent, and half of one is refused.
+#[test]
+fn policy_is_what_the_answer_repeats() {
+    let with = |policy: Value| {
+        let mut payload = payload();
+        at_path(&mut payload, &["response", "key"]).insert("release_policy", policy);
+        payload
+    };
+    let policy = |data: &str| Value::Object(Object::new().with("data", data));
+    let release = verify(&answer(&with(policy("e30")))).unwrap();
+    assert_eq!(release.policy(), Some(&b"{}"[..]));
+    for odd in [Value::Null, "e30".into(), Object::new().into(), policy("?")] {
+        assert_eq!(refused(&with(odd)), ReleaseAnswerError::Member("release_policy"));
+    }
 }
 
 /// Every member that is read, absent and of another type.

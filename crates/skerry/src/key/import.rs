@@ -11,12 +11,12 @@ use aws_lc_rs::signature::{
 };
 use der::asn1::{ObjectIdentifier, OctetStringRef, UintRef};
 use der::{AnyRef, Decode as _, Reader as _, Sequence, SliceReader};
+use rustls_pki_types::pem::{PemObject as _, SectionKind};
 use skerry_client::vault::PrivateJwk;
 use skerry_jose::b64;
 use skerry_jose::json::{self, Object, Value};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::pem;
 use crate::remote::Input;
 
 type Octets = Zeroizing<Vec<u8>>;
@@ -40,19 +40,23 @@ fn private_key(bytes: &Octets, raw: bool, hsm: bool) -> anyhow::Result<PrivateJw
     }
 }
 
-/// The DER in one PEM block of the right kind.
+/// The DER in the first PEM block, which has to be of the right kind.
 pub(super) fn from_pem(bytes: &[u8]) -> anyhow::Result<Octets> {
-    let (label, der) = der::pem::decode_vec(bytes).map_err(|error| anyhow!("it is no PEM file: {error}"))?;
+    if bytes.windows(ENCRYPTED.len()).any(|window| window == ENCRYPTED) {
+        bail!("it is encrypted: openssl pkey -in FILE -out OTHER decrypts it");
+    }
+    let (kind, der) = <(SectionKind, Vec<u8>)>::from_pem_slice(bytes).map_err(|_| anyhow!("it has no PEM block"))?;
     let der = Zeroizing::new(der);
-    match label {
-        pem::PRIVATE_KEY => Ok(der),
-        "ENCRYPTED PRIVATE KEY" => bail!("it is encrypted: openssl pkey -in FILE -out OTHER decrypts it"),
-        "RSA PRIVATE KEY" | "EC PRIVATE KEY" => {
+    match kind {
+        SectionKind::PrivateKey => Ok(der),
+        SectionKind::RsaPrivateKey | SectionKind::EcPrivateKey => {
             bail!("it is in an older form: openssl pkcs8 -topk8 -nocrypt -in FILE -out OTHER makes it PKCS#8")
         }
-        other => bail!("it is a {other:?}, not a private key in PKCS#8"),
+        _ => bail!("it is no private key"),
     }
 }
+
+const ENCRYPTED: &[u8] = b"-----BEGIN ENCRYPTED PRIVATE KEY-----";
 
 /// RFC 5958, 2.
 fn pkcs8(der: &[u8], hsm: bool) -> anyhow::Result<PrivateJwk> {
@@ -215,6 +219,7 @@ mod tests {
     #![allow(clippy::unwrap_used)] // reason: tests
 
     use super::*;
+    use crate::pem;
 
     fn refused(bytes: &[u8], raw: bool) -> String {
         let read = private_key(&Zeroizing::new(bytes.to_vec()), raw, false);
@@ -247,9 +252,9 @@ mod tests {
             (Vec::new(), "need --raw"),
             (label("ENCRYPTED PRIVATE KEY"), "it is encrypted"),
             (label("RSA PRIVATE KEY"), "older form"),
-            (label("CERTIFICATE"), "it is a \"CERTIFICATE\""),
+            (label("CERTIFICATE"), "it is no private key"),
             (label("PRIVATE KEY"), "it is not PKCS#8"),
-            (b"-----BEGIN".to_vec(), "it is no PEM file"),
+            (b"-----BEGIN".to_vec(), "it has no PEM block"),
             (vec![0x30, 0], "it is not PKCS#8"),
             (b"{".to_vec(), "it is no JSON"),
             (b"{}".to_vec(), "it has no member kty"),

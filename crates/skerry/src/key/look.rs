@@ -20,17 +20,17 @@ pub(super) fn deleted(remote: &Remote, name: &KeyName) -> Result<(), Failure> {
 
 pub(super) fn list(remote: &Remote) -> Result<(), Failure> {
     let session = remote.open()?;
-    pages(&session, session.vault.keys(), "keys")
+    pages(&session, session.vault.keys(), "key")
 }
 
 pub(super) fn versions(remote: &Remote, name: &KeyName) -> Result<(), Failure> {
     let session = remote.open()?;
-    pages(&session, session.vault.versions(name), "versions")
+    pages(&session, session.vault.versions(name), "version")
 }
 
 pub(super) fn deleted_keys(remote: &Remote) -> Result<(), Failure> {
     let session = remote.open()?;
-    pages(&session, session.vault.deleted_keys(), "deleted keys")
+    pages(&session, session.vault.deleted_keys(), "deleted key")
 }
 
 /// Prints a list while it comes.

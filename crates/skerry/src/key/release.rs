@@ -202,7 +202,7 @@ impl Report<'_> {
             ("to the TEE's key", &format!("{} ({})", self.tee.target_kid, receipt.target_thumbprint)),
             ("policy", &self.policy.map(Policy::canonical).unwrap_or_else(|| "not repeated in the answer".to_owned())),
             ("digest of the policy", &hex::encode(receipt.policy_digest)),
-            ("set", &format!("{} times", receipt.policy_generation)),
+            ("generation of it", &receipt.policy_generation.to_string()),
             ("on record as", &format!("{} ({})", receipt.audit_index, hex::encode(receipt.audit_leaf))),
         ] {
             table.add_row([name, &shown(value)]);

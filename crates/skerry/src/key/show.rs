@@ -132,7 +132,8 @@ impl Listed {
         if !self.rows.is_empty() {
             self.print()?;
         }
-        say(&format!("{} {what}", self.count))
+        let plural = if self.count == 1 { "" } else { "s" };
+        say(&format!("{} {what}{plural}", self.count))
     }
 
     fn print(&mut self) -> anyhow::Result<()> {

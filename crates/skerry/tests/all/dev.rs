@@ -21,10 +21,10 @@ use skerry_store::{At, Op, OpId, Outcome, Store, Txn};
 use crate::process::*;
 
 /// A folder for dev with its slowest keys in it already.
-struct Folder(tempfile::TempDir);
+pub(crate) struct Folder(tempfile::TempDir);
 
 impl Folder {
-    fn new() -> Folder {
+    pub(crate) fn new() -> Folder {
         static SIMULATOR: OnceLock<String> = OnceLock::new();
         let root = || {
             let day = std::time::Duration::from_secs(86_400);
@@ -51,7 +51,7 @@ impl Folder {
     }
 
     /// Starts dev on free ports.
-    fn start(&self) -> (Running, HashMap<String, String>) {
+    pub(crate) fn start(&self) -> (Running, HashMap<String, String>) {
         let running = Running::start(&["dev", "--data", self.path(), "--port-base", "0"]);
         let env = load(&self.file("dev.env"));
         (running, env)

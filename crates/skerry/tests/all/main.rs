@@ -4,6 +4,7 @@
 
 mod demo;
 mod dev;
+mod key;
 mod kill;
 mod policy;
 mod process;
