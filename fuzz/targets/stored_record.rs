@@ -1,4 +1,4 @@
-//! Heads, versions, rotation policies and tombstones of keys: what is read is written as the same octets, and does not contradict itself.
+//! Heads, versions, rotation policies and tombstones of keys, and floors of vaults: what is read is written as the same octets, and does not contradict itself.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -7,16 +7,16 @@ use skerry_vault::limits::TAGS_MAX;
 use skerry_vault::record::{KeyHead, KeyName, KeyVersion};
 use skerry_vault::rotation::Trigger;
 use skerry_vault::stored::{
-    decode_head, decode_rotation, decode_tombstone, decode_version, encode_head, encode_rotation, encode_tombstone,
-    encode_version,
+    decode_floor, decode_head, decode_rotation, decode_tombstone, decode_version, encode_floor, encode_head,
+    encode_rotation, encode_tombstone, encode_version,
 };
 
 const NOW: u64 = 8_000_000_000;
 
 fuzz_target!(|data: &[u8]| {
     let (head, version, tombstone) = (decode_head(data), decode_version(data), decode_tombstone(data));
-    let rotation = decode_rotation(data);
-    let read = [head.is_ok(), version.is_ok(), tombstone.is_ok(), rotation.is_ok()];
+    let (rotation, floor) = (decode_rotation(data), decode_floor(data));
+    let read = [head.is_ok(), version.is_ok(), tombstone.is_ok(), rotation.is_ok(), floor.is_ok()];
     assert!(read.iter().filter(|read| **read).count() <= 1, "a record of two kinds");
     if let Ok(head) = head {
         check_head(&head);
@@ -28,6 +28,9 @@ fuzz_target!(|data: &[u8]| {
     }
     if let Ok(tombstone) = tombstone {
         assert_eq!(encode_tombstone(&tombstone), data);
+    }
+    if let Ok(floor) = floor {
+        assert_eq!(encode_floor(&floor), data);
     }
     if let Ok(policy) = rotation {
         assert_eq!(encode_rotation(&policy), data);

@@ -27,11 +27,15 @@ pub enum Permission {
     Rotate,
     GetRotationPolicy,
     SetRotationPolicy,
+    /// Our own: to see what a vault demands of every release.
+    GetVaultFloor,
+    /// Our own: to set that.
+    SetVaultFloor,
 }
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Permission; 20] = [
+    pub const ALL: [Permission; 22] = [
         Permission::Get,
         Permission::List,
         Permission::Create,
@@ -52,6 +56,8 @@ impl Permission {
         Permission::Rotate,
         Permission::GetRotationPolicy,
         Permission::SetRotationPolicy,
+        Permission::GetVaultFloor,
+        Permission::SetVaultFloor,
     ];
 
     /// The permission of this name, in any case (observed: `az` sends lower case, portals camel case).
@@ -59,7 +65,7 @@ impl Permission {
         Self::ALL.into_iter().find(|permission| permission.as_str().eq_ignore_ascii_case(name))
     }
 
-    /// Azure's name.
+    /// Azure's name; of our own permissions ours.
     pub fn as_str(self) -> &'static str {
         match self {
             Permission::Get => "get",
@@ -82,6 +88,8 @@ impl Permission {
             Permission::Rotate => "rotate",
             Permission::GetRotationPolicy => "getrotationpolicy",
             Permission::SetRotationPolicy => "setrotationpolicy",
+            Permission::GetVaultFloor => "getvaultfloor",
+            Permission::SetVaultFloor => "setvaultfloor",
         }
     }
 }

@@ -5,6 +5,7 @@
 //! before this one. The checks here are ordered from the floor (what no policy may loosen) to the policy.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use aws_lc_rs::digest;
@@ -39,13 +40,37 @@ pub struct KeyRef {
 pub struct VaultFloor {
     accept_simulated: bool,
     token_age_max_secs: Option<u64>,
+    min_iat: u64,
+    policy: Option<Arc<Policy>>,
 }
 
 impl VaultFloor {
-    /// Refuses tokens older than this, in seconds.
+    /// Refuses tokens older than this, in seconds. Of two the smaller counts.
     pub fn token_age_max_secs(mut self, secs: u64) -> VaultFloor {
-        self.token_age_max_secs = Some(secs);
+        self.token_age_max_secs = Some(self.token_age_max_secs.map_or(secs, |known| known.min(secs)));
         self
+    }
+
+    /// Refuses tokens issued before this, in seconds since the epoch. Of two the later counts.
+    pub fn min_iat(mut self, secs: u64) -> VaultFloor {
+        self.min_iat = self.min_iat.max(secs);
+        self
+    }
+
+    /// Demands that this policy holds beside the key's own, and instead of one that was demanded so before.
+    pub fn policy(mut self, policy: Arc<Policy>) -> VaultFloor {
+        self.policy = Some(policy);
+        self
+    }
+
+    /// The oldest token that is taken, in seconds, if that is limited.
+    pub fn oldest_token_secs(&self) -> Option<u64> {
+        self.token_age_max_secs
+    }
+
+    /// Whether results of simulated roots are taken.
+    pub fn accepts_simulated(&self) -> bool {
+        self.accept_simulated
     }
 
     /// The loosenings.
@@ -94,8 +119,12 @@ pub enum Denied {
     Simulated,
     #[error("the token was issued at {iat}, before this key's earliest, {min_iat}")]
     TokenRevoked { iat: u64, min_iat: u64 },
+    #[error("the token was issued at {iat}, before this vault's earliest, {min_iat}")]
+    VaultRevoked { iat: u64, min_iat: u64 },
     #[error("the token is {age_secs} s old, this vault takes at most {max_secs} s")]
     TokenTooOld { age_secs: u64, max_secs: u64 },
+    #[error("the claims do not meet the vault's floor")]
+    Floor(Box<Explanation>),
     #[error("the claims do not meet the release policy")]
     Policy(Box<Explanation>),
     #[error("no key to release to")]
@@ -149,7 +178,7 @@ impl Permit {
 /// it names a key to release to. `result` was verified by the caller for the authority it names; `now` is its clock.
 pub fn permit(terms: &Terms<'_>, result: &TrustedResult, now: SystemTime) -> Result<Permit, Denied> {
     check_floor(terms, result, now)?;
-    check_policy(terms.policy, result)?;
+    check_policy(terms.policy, result, Denied::Policy)?;
     let target = result.target().map_err(|reason| Denied::Target(reason.clone()))?.clone();
     let policy = terms.policy.digest().0;
     let token = *result.token_digest();
@@ -165,18 +194,21 @@ fn check_floor(terms: &Terms<'_>, result: &TrustedResult, now: SystemTime) -> Re
     if iat < terms.min_iat {
         return Err(Denied::TokenRevoked { iat, min_iat: terms.min_iat });
     }
-    let age_secs = unix_secs(now).saturating_sub(iat);
-    match terms.floor.token_age_max_secs {
-        Some(max_secs) if age_secs > max_secs => Err(Denied::TokenTooOld { age_secs, max_secs }),
-        _ => Ok(()),
+    if iat < terms.floor.min_iat {
+        return Err(Denied::VaultRevoked { iat, min_iat: terms.floor.min_iat });
     }
+    let age_secs = unix_secs(now).saturating_sub(iat);
+    if let Some(max_secs) = terms.floor.token_age_max_secs.filter(|max_secs| age_secs > *max_secs) {
+        return Err(Denied::TokenTooOld { age_secs, max_secs });
+    }
+    terms.floor.policy.as_ref().map_or(Ok(()), |policy| check_policy(policy, result, Denied::Floor))
 }
 
-fn check_policy(policy: &Policy, result: &TrustedResult) -> Result<(), Denied> {
+fn check_policy(policy: &Policy, result: &TrustedResult, denied: fn(Box<Explanation>) -> Denied) -> Result<(), Denied> {
     if policy.holds(result.issuer(), result.claims()) {
         return Ok(());
     }
-    Err(Denied::Policy(Box::new(policy.explain(result.issuer(), result.claims()).explanation)))
+    Err(denied(Box::new(policy.explain(result.issuer(), result.claims()).explanation)))
 }
 
 /// Every field has a fixed length but the last, so no two permits have one encoding.

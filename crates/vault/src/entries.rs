@@ -8,6 +8,7 @@ use skerry_attestation_result::{TrustedResult, names};
 use skerry_audit::{Entry, Event, Verdict};
 use skerry_jose::json::Value;
 use skerry_policy::permit::{Denied, KeyRef, Permit};
+use uuid::Uuid;
 
 use crate::command::Context;
 use crate::limits::{EXPLANATION_BYTES_MAX, MEASUREMENT_LEN};
@@ -20,6 +21,18 @@ pub(crate) fn change(context: &Context<'_>, event: Event, head: &KeyHead, key: K
     let policy = head.policy.as_ref().map(|policy| policy.digest().0);
     let subject = sha256(&[b"skerry change v2\0", key.vault.as_bytes(), key.key.as_bytes(), &key.version.0, &unique]);
     Entry { policy, ..entry(context, event, subject, key, Verdict::Intended) }
+}
+
+/// A change of the vault itself, first as intended. As [`change`], of no key.
+pub(crate) fn vault_change(context: &Context<'_>, vault: Uuid, explanation: String, unique: [u8; 16]) -> Entry {
+    let subject = sha256(&[b"skerry vault change v1\0", vault.as_bytes(), &unique]);
+    Entry {
+        subject,
+        who: context.grant.principal().to_string(),
+        request: context.request_id.to_owned(),
+        vault: Some(vault),
+        ..service(Event::VaultChanged, context.now, Verdict::Intended, cut(explanation))
+    }
 }
 
 /// A release that is about to happen.
@@ -104,7 +117,7 @@ pub fn explained(refusal: &Refusal) -> String {
         cause = error.source();
     }
     match refusal {
-        Refusal::Denied(Denied::Policy(explanation)) => format!("{text}\n{explanation}"),
+        Refusal::Denied(Denied::Policy(explanation) | Denied::Floor(explanation)) => format!("{text}\n{explanation}"),
         _ => text,
     }
 }

@@ -10,6 +10,7 @@ pub mod backup;
 pub mod ca;
 pub mod command;
 pub mod decide;
+pub mod floor;
 pub mod jwk;
 pub mod limits;
 pub mod pool;

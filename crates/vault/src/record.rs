@@ -82,19 +82,24 @@ pub struct KeyHead {
 #[derive(Debug, Clone, PartialEq)]
 pub struct KeyPolicy {
     source: Vec<u8>,
-    policy: Policy,
+    policy: Arc<Policy>,
 }
 
 impl KeyPolicy {
     /// Reads a policy.
     pub fn parse(source: &[u8]) -> Result<KeyPolicy, ParseError> {
         let policy = Policy::parse(source, &Default::default())?;
-        Ok(KeyPolicy { source: source.to_vec(), policy })
+        Ok(KeyPolicy { source: source.to_vec(), policy: Arc::new(policy) })
     }
 
     /// The text it was read from.
     pub fn source(&self) -> &[u8] {
         &self.source
+    }
+
+    /// The policy, for others to keep.
+    pub fn shared(&self) -> Arc<Policy> {
+        Arc::clone(&self.policy)
     }
 }
 

@@ -101,6 +101,10 @@ pub enum Refusal {
     MinIatOnVersion,
     #[error("the earliest attestation token would be of {asked}, later than now, {now}: nothing could be released")]
     MinIatInFuture { asked: u64, now: u64 },
+    #[error("the earliest attestation token of the vault is {known} already, which is not lowered to {asked}")]
+    FloorMinIatLowered { known: u64, asked: u64 },
+    #[error("a vault that takes no attestation token releases nothing: the oldest is 1 s old or more")]
+    FloorTokenAge,
     #[error("a key that is not exportable is released to nobody, and has no earliest attestation token")]
     MinIatWithoutExportable,
     #[error("a new version does not change the release policy of its key: update the key instead")]

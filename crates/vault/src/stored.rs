@@ -7,6 +7,7 @@
 //!   v/ vault 16 /m/ key 16 version 16              version
 //!   v/ vault 16 /r/ key 16                         rotation policy
 //!   v/ vault 16 /t/ key 16                         tombstone of a purged key
+//!   v/ vault 16 /f                                 floor of the vault
 //!   v/ vault 16 /g/ key 16                         empty: versions of this key have no head, and are to be removed
 //!
 //! head       [1, key 16, name, exportable, immutable, policy / null, generation, min_iat,
@@ -14,6 +15,7 @@
 //! version    [1, version 16, hsm, enabled, nbf / null, exp / null, created, updated, type 2,
 //!             public key, [key_op ...], [[name, value] ...], sealed material]
 //! rotation   [1, lifetime / null, [[rotate, after creation, period] ...], created / null, updated / null]
+//! floor      [1, generation, min_iat, oldest token / null, policy / null, updated]
 //! tombstone  [1, key 16, generation, immutable, min_iat, purged]
 //! ```
 //!
@@ -30,6 +32,7 @@ use skerry_policy::permit::Version;
 use uuid::Uuid;
 
 use crate::command::{KeyOp, Tags};
+use crate::floor::FloorSettings;
 use crate::record::{Deletion, KeyHead, KeyName, KeyPolicy, KeyVersion, VersionRef};
 use crate::rotation::{Action, Period, RotationPolicy, Trigger};
 
@@ -110,6 +113,10 @@ impl Place {
 
     pub(crate) fn tombstone(self, key: Uuid) -> Vec<u8> {
         self.under(b"/t/", key.as_bytes())
+    }
+
+    pub(crate) fn floor(self) -> Vec<u8> {
+        self.under(b"/f", &[])
     }
 
     pub(crate) fn leftovers(self) -> Vec<u8> {
@@ -301,6 +308,44 @@ pub fn decode_rotation(bytes: &[u8]) -> Result<RotationPolicy, Corrupted> {
         })
     };
     read(bytes, parse, |policy| Ok(encode_rotation(policy)))
+}
+
+/// The bytes of a vault's floor.
+pub fn encode_floor(floor: &FloorSettings) -> Vec<u8> {
+    let mut out = Encoder::new(Vec::new());
+    let mut write = || -> Written {
+        out.array(6)?.u8(FORMAT)?.u64(floor.generation)?.u64(floor.min_iat)?;
+        match floor.token_age_max_secs {
+            Some(secs) => out.u64(secs)?,
+            None => out.null()?,
+        };
+        match &floor.policy {
+            Some(policy) => out.bytes(policy.source())?,
+            None => out.null()?,
+        };
+        out.u64(floor.updated)?;
+        Ok(())
+    };
+    // Infallible: writing to a vector.
+    let _ = write();
+    out.into_writer()
+}
+
+/// A vault's floor from its bytes, as [`decode_head`].
+pub fn decode_floor(bytes: &[u8]) -> Result<FloorSettings, Corrupted> {
+    let policy =
+        |input: &mut Decoder<'_>| KeyPolicy::parse(input.bytes()?).map(Arc::new).map_err(|_| Fault::message("policy"));
+    let parse = |input: &mut Decoder<'_>| {
+        begin(input, 6)?;
+        Ok(FloorSettings {
+            generation: input.u64()?,
+            min_iat: input.u64()?,
+            token_age_max_secs: optional(input, |input| input.u64())?,
+            policy: optional(input, policy)?,
+            updated: input.u64()?,
+        })
+    };
+    read(bytes, parse, |floor| Ok(encode_floor(floor)))
 }
 
 /// The bytes of a tombstone.

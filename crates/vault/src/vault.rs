@@ -8,6 +8,7 @@
 mod backup;
 mod change;
 mod cipher;
+mod floor;
 mod lifecycle;
 mod list;
 mod opened;
@@ -96,7 +97,9 @@ pub struct Pools {
 pub struct Vault {
     id: Uuid,
     rules: Rules,
-    floor: VaultFloor,
+    /// What configuration demands; [`Self::floor_in_force`] is what counts.
+    configured: VaultFloor,
+    set: floor::Kept,
     records: Records,
     pages: Sealer,
     installation: Arc<Installation>,
@@ -129,7 +132,8 @@ impl Vault {
         Ok(Vault {
             id,
             rules,
-            floor,
+            configured: floor,
+            set: floor::Kept::default(),
             records: Records::new(installation.store().clone(), keks.records, id),
             pages: keks.pages,
             installation,
@@ -193,7 +197,7 @@ fn is_management(permission: Permission) -> bool {
     use Permission as P;
     match permission {
         P::List | P::Update | P::Delete | P::Recover | P::Purge | P::Backup | P::Restore => true,
-        P::GetRotationPolicy | P::SetRotationPolicy => true,
+        P::GetRotationPolicy | P::SetRotationPolicy | P::GetVaultFloor | P::SetVaultFloor => true,
         P::Get | P::Create | P::Import | P::Rotate | P::Release => false,
         P::Encrypt | P::Decrypt | P::WrapKey | P::UnwrapKey | P::Sign | P::Verify => false,
     }

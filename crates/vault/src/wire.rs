@@ -9,8 +9,10 @@ use skerry_jose::b64;
 use skerry_jose::json::Object;
 use skerry_keys::{Curve, PublicKey, ReleasedKey};
 use skerry_keywrap::Algorithm;
+use skerry_policy::permit::VaultFloor;
 
 use crate::decide::Rules;
+use crate::floor::FloorSettings;
 use crate::record::{Key, KeyHead, KeyVersion};
 use crate::release::ReleaseCommand;
 use crate::rotation::{Action, RotationPolicy, Trigger};
@@ -91,6 +93,25 @@ pub fn rotation_policy(rules: &Rules, host: &str, head: &KeyHead, policy: &Rotat
         .with("attributes", attributes);
     sort_if_managed_hsm(rules.kind, &mut object);
     object
+}
+
+/// What a vault demands of every release: what is set, and beside it what configuration says, which nobody here can change.
+pub fn floor(floor: &FloorSettings, configured: &VaultFloor) -> Object {
+    let mut object = Object::new().with("generation", floor.generation).with("min_iat", floor.min_iat);
+    if let Some(secs) = floor.token_age_max_secs {
+        object.insert("token_age_max_secs", secs);
+    }
+    if let Some(policy) = &floor.policy {
+        object.insert("policy", Object::new().with("data", b64::encode(policy.canonical())));
+    }
+    if floor.generation > 0 {
+        object.insert("updated", floor.updated);
+    }
+    let mut own = Object::new().with("simulated", configured.accepts_simulated());
+    if let Some(secs) = configured.oldest_token_secs() {
+        own.insert("token_age_max_secs", secs);
+    }
+    object.with("configured", own)
 }
 
 /// `https://host/keys/name`.

@@ -9,6 +9,7 @@ use skerry_jose::json::Object;
 use skerry_policy::permit::Version;
 use skerry_vault::command::{Context, Named, ReleaseCommand, SignCommand, VerifyCommand};
 use skerry_vault::decide::Rules;
+use skerry_vault::floor::FloorSettings;
 use skerry_vault::record::{Key, KeyName};
 use skerry_vault::rotation::RotationPolicy;
 use skerry_vault::{Refusal, Vault, VaultKind, wire as answers};
@@ -93,6 +94,11 @@ impl Call<'_> {
                 self.key(request, answers::key_bundle, restored)
             }
             Operation::Random => self.random(request).await,
+            Operation::GetFloor => self.floor(self.vault.floor(&context).await),
+            Operation::SetFloor => {
+                let changes = wire::floor(&members(request).await?)?;
+                self.floor(self.vault.set_floor(&context, &changes).await)
+            }
             Operation::Purge => {
                 self.vault.purge(&context, self.name()?).await.map_err(|refusal| self.refused(refusal))?;
                 Ok(Reply::empty(StatusCode::NO_CONTENT))
@@ -196,6 +202,11 @@ impl Call<'_> {
     ) -> Result<Reply, Refused> {
         let (key, policy) = found.map_err(|refusal| self.refused(refusal))?;
         Ok(ok(&answers::rotation_policy(self.vault.rules(), &request.host().authority(), &key.head, &policy)))
+    }
+
+    fn floor(&self, floor: Result<FloorSettings, Refusal>) -> Result<Reply, Refused> {
+        let floor = floor.map_err(|refusal| self.refused(refusal))?;
+        Ok(ok(&answers::floor(&floor, self.vault.configured_floor())))
     }
 
     /// Random octets, which a Managed HSM alone gives.

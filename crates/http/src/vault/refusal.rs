@@ -208,6 +208,8 @@ impl Door<'_> {
             | R::MinIatOnVersion
             | R::MinIatInFuture { .. }
             | R::MinIatWithoutExportable
+            | R::FloorMinIatLowered { .. }
+            | R::FloorTokenAge
             | R::TooManyVersions { .. }
             | R::NoRotationPolicy { .. }
             | R::Rotation(_)
@@ -405,5 +407,7 @@ fn data_action(permission: Permission) -> &'static str {
         Permission::Verify => "keys/verify/action",
         Permission::Release => "keys/release/action",
         Permission::Rotate => "keys/rotate/action",
+        Permission::GetVaultFloor => "x-skerry/floor/read",
+        Permission::SetVaultFloor => "x-skerry/floor/write",
     }
 }

@@ -37,6 +37,9 @@ pub(super) enum Operation {
     Backup,
     Restore,
     Random,
+    /// Our own.
+    GetFloor,
+    SetFloor,
     /// One of Azure's that is not here, by its name and the permission it would take.
     Absent(&'static str, Permission),
 }
@@ -66,6 +69,8 @@ impl Operation {
             Self::Restore => Permission::Restore,
             // Azure's permission for it is one of roles that this vault does not have.
             Self::Random => Permission::Get,
+            Self::GetFloor => Permission::GetVaultFloor,
+            Self::SetFloor => Permission::SetVaultFloor,
             Self::Absent(_, permission) => permission,
         }
     }
@@ -113,6 +118,7 @@ enum Place {
     DeletedKey,
     Recover,
     Random,
+    Floor,
 }
 
 type Operations = &'static [(Method, Operation)];
@@ -134,6 +140,7 @@ impl Place {
             Self::DeletedKey => &[(Method::GET, Operation::GetDeleted), (Method::DELETE, Operation::Purge)],
             Self::Recover => &[(Method::POST, Operation::Recover)],
             Self::Random => &[(Method::POST, Operation::Random)],
+            Self::Floor => &[(Method::GET, Operation::GetFloor), (Method::PATCH, Operation::SetFloor)],
         }
     }
 }
@@ -147,6 +154,8 @@ fn place<'a>(method: &Method, segments: &[&'a str]) -> Option<Found<'a>> {
         "keys" => of_keys(method, rest),
         "deletedkeys" => of_deleted_keys(rest),
         "rng" if rest.is_empty() => Some((Place::Random, None, None)),
+        // Under a name that no service of Azure has.
+        "x-skerry" if matches!(*rest, [word] if word.eq_ignore_ascii_case("floor")) => Some((Place::Floor, None, None)),
         _ => None,
     }
 }
@@ -263,6 +272,8 @@ mod tests {
             (&put, "/keys/k//rotationPolicy", SetRotationPolicy, Some("k"), None),
             (&post, "/keys/k//securewrapkey", Absent("secureWrapKey", Permission::WrapKey), Some("k"), None),
             (&post, "/rng", Random, None, None),
+            (&get, "/x-skerry/floor", GetFloor, None, None),
+            (&patch, "/X-Skerry/Floor", SetFloor, None, None),
         ] {
             let expected = (operation, name.map(str::to_owned), version.map(str::to_owned));
             assert_eq!(asked(method.clone(), path), Ok(expected), "{method} {path}");
@@ -284,6 +295,9 @@ mod tests {
             "/deletedkeys/k/frobnicate",
             "/deletedkeys/k/recover/x",
             "/rng/x",
+            "/x-skerry",
+            "/x-skerry/floor/x",
+            "/x-skerry/other",
             "/secrets",
         ] {
             assert_eq!(asked(Method::GET, path), Err(NoRoute::Path), "{path}");
@@ -303,6 +317,7 @@ mod tests {
             (post.clone(), "/keys/k/rotationpolicy", vec![&get, &put]),
             (Method::OPTIONS, "/deletedkeys/k", vec![&get, &delete]),
             (get.clone(), "/rng", vec![&post]),
+            (put.clone(), "/x-skerry/floor", vec![&get, &Method::PATCH]),
         ] {
             assert_eq!(asked(method, path), Err(NoRoute::Method(NotAllowed::of(allowed))), "{path}");
         }

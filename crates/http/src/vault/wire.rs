@@ -15,6 +15,7 @@ use skerry_vault::Refusal;
 use skerry_vault::command::{
     AttributesInput, Changes, CipherCommand, ImportCommand, KeyOp, Named, NewKey, PolicyInput, Tags, TagsError,
 };
+use skerry_vault::floor::FloorChanges;
 use skerry_vault::jwk::{self, JwkImportError};
 use skerry_vault::record::KeyName;
 use skerry_vault::rotation::{Action, Period, RotationInput, Trigger};
@@ -49,6 +50,8 @@ pub(super) enum MemberError {
     Random,
     #[error("Property key: {0}.")]
     Jwk(JwkImportError),
+    #[error("Property {0} is not known here.")]
+    Unknown(String),
 }
 
 impl From<MemberError> for Refused {
@@ -108,6 +111,10 @@ impl Members {
     fn members(&self, name: &'static str) -> Result<Option<Members>, MemberError> {
         let of = |value: &Value| value.as_object().cloned().map(Members).ok_or(MemberError::WrongType(name));
         self.get(name).map(of).transpose()
+    }
+
+    fn takes_back(&self, name: &str) -> bool {
+        self.0.get(name).is_some_and(Value::is_null)
     }
 
     /// An object that is needed, taken out rather than copied.
@@ -209,6 +216,24 @@ pub(super) fn update(body: &Members) -> Result<Changes, MemberError> {
         policy: release_policy(body)?,
         min_iat: min_iat(body)?,
     })
+}
+
+/// What is to be set of a vault's floor: null takes back. Ours alone, so a member that is not known is a mistake, and one that
+/// is dropped silently would leave a vault less strict than somebody thinks.
+pub(super) fn floor(body: &Members) -> Result<FloorChanges, MemberError> {
+    let known = ["min_iat", "token_age_max_secs", "policy"];
+    if let Some((name, _)) = body.0.iter().find(|(name, _)| !known.contains(name)) {
+        return Err(MemberError::Unknown(name.to_owned()));
+    }
+    let policy = match body.members("policy")? {
+        Some(policy) => Some(Some(policy.required("data", policy.octets("data")?)?)),
+        None => body.takes_back("policy").then_some(None),
+    };
+    let token_age_max_secs = match body.number("token_age_max_secs")? {
+        Some(secs) => Some(Some(secs)),
+        None => body.takes_back("token_age_max_secs").then_some(None),
+    };
+    Ok(FloorChanges { min_iat: body.number("min_iat")?, token_age_max_secs, policy })
 }
 
 /// Our own attribute beside Azure's.

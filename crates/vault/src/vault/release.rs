@@ -59,7 +59,8 @@ impl Vault {
         self.installation.check_clock(context.now)?;
         let result = self.trusted(context, command).await?;
         *believed = Some(Arc::clone(&result));
-        let circumstances = Circumstances { vault: self.id, floor: &self.floor, result: &result, now: context.now };
+        let floor = self.floor_in_force().await?;
+        let circumstances = Circumstances { vault: self.id, floor: &floor, result: &result, now: context.now };
         let permit = release::decide(key, &circumstances)?;
         Ok((permit, result))
     }

@@ -13,6 +13,7 @@ mod canary;
 mod cipher;
 mod concurrency;
 mod database;
+mod floor;
 mod form;
 mod happy;
 mod issuer;

@@ -16,6 +16,7 @@ use skerry_vault::backup::BackupError;
 use skerry_vault::command::{
     Changes, CipherCommand, Context, ImportCommand, KeyOp, ListCommand, Named, Randomness, SignCommand, VerifyCommand,
 };
+use skerry_vault::floor::FloorChanges;
 use skerry_vault::limits::ATTEMPTS_MAX;
 use skerry_vault::pool::Pool;
 use skerry_vault::rotation::RotationInput;
@@ -477,7 +478,7 @@ fn grants_are_for_one_operation_in_one_vault() {
 /// The same of operations on a symmetric key and of those that came later; a restore is of a key that is gone.
 #[test]
 fn grants_are_for_one_operation_in_one_vault_again() {
-    let table: [(Permission, Run); 11] = [
+    let table: [(Permission, Run); 13] = [
         (Permission::Encrypt, |scene, context| {
             Box::pin(async {
                 scene.vault.encrypt(context, &cipher(&name(KEY), EncryptAlgorithm::A256Gcm)).await.map(drop)
@@ -505,6 +506,10 @@ fn grants_are_for_one_operation_in_one_vault_again() {
                 let input = RotationInput::default();
                 scene.vault.set_rotation_policy(context, &name(KEY), &input).await.map(drop)
             })
+        }),
+        (Permission::GetVaultFloor, |scene, context| Box::pin(async { scene.vault.floor(context).await.map(drop) })),
+        (Permission::SetVaultFloor, |scene, context| {
+            Box::pin(async { scene.vault.set_floor(context, &FloorChanges::default()).await.map(drop) })
         }),
         (Permission::Rotate, |scene, context| {
             Box::pin(async { scene.vault.due_for_rotation(context).await.map(drop) })

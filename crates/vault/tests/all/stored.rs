@@ -1,6 +1,6 @@
 //! The bytes of records: what is written is read as it was, and nothing else is read.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use proptest::collection::vec;
 use proptest::option;
@@ -8,12 +8,13 @@ use proptest::prelude::*;
 use skerry_keys::{KeyType, PublicKey, SealedMaterial};
 use skerry_policy::permit::Version;
 use skerry_vault::command::{KeyOp, Tags};
+use skerry_vault::floor::FloorSettings;
 use skerry_vault::limits::{NAME_CHARS_MAX, TAG_CHARS_MAX, TAGS_MAX};
 use skerry_vault::record::{Corrupted, Deletion, KeyHead, KeyName, KeyPolicy, KeyVersion, VersionRef};
 use skerry_vault::rotation::{Action, Period, RotationPolicy, Trigger};
 use skerry_vault::stored::{
-    Tombstone, decode_head, decode_rotation, decode_tombstone, decode_version, encode_head, encode_rotation,
-    encode_tombstone, encode_version,
+    Tombstone, decode_floor, decode_head, decode_rotation, decode_tombstone, decode_version, encode_floor, encode_head,
+    encode_rotation, encode_tombstone, encode_version,
 };
 use uuid::Uuid;
 
@@ -119,14 +120,26 @@ fn rotation() -> impl Strategy<Value = RotationPolicy> {
     fields.prop_map(|(lifetime, actions, created, updated)| RotationPolicy { lifetime, actions, created, updated })
 }
 
+fn floor() -> impl Strategy<Value = FloorSettings> {
+    let fields = (number(), number(), option::of(number()), any::<bool>(), number());
+    fields.prop_map(|(generation, min_iat, token_age_max_secs, policy, updated)| FloorSettings {
+        generation,
+        min_iat,
+        token_age_max_secs,
+        policy: policy.then(|| Arc::new(KeyPolicy::parse(crate::support::policy().as_bytes()).unwrap())),
+        updated,
+    })
+}
+
 /// What reads a record of one kind, and writes it again.
 type Spelt = fn(&[u8]) -> Result<Vec<u8>, Corrupted>;
 
-const KINDS: [Spelt; 4] = [
+const KINDS: [Spelt; 5] = [
     |bytes| decode_head(bytes).map(|head| encode_head(&head)),
     |bytes| decode_version(bytes).map(|version| encode_version(&version).unwrap()),
     |bytes| decode_tombstone(bytes).map(|tombstone| encode_tombstone(&tombstone)),
     |bytes| decode_rotation(bytes).map(|policy| encode_rotation(&policy)),
+    |bytes| decode_floor(bytes).map(|floor| encode_floor(&floor)),
 ];
 
 proptest! {
@@ -139,7 +152,9 @@ proptest! {
         version in version(),
         tombstone in tombstone(),
         rotation in rotation(),
+        floor in floor(),
     ) {
+        prop_assert_eq!(decode_floor(&encode_floor(&floor)), Ok(floor));
         prop_assert_eq!(decode_rotation(&encode_rotation(&rotation)), Ok(rotation));
         prop_assert_eq!(decode_head(&encode_head(&head)), Ok(head));
         prop_assert_eq!(decode_version(&encode_version(&version).unwrap()), Ok(version));
@@ -153,12 +168,14 @@ proptest! {
         version in version(),
         tombstone in tombstone(),
         rotation in rotation(),
+        floor in floor(),
     ) {
         let records = [
             encode_head(&head),
             encode_version(&version).unwrap(),
             encode_tombstone(&tombstone),
             encode_rotation(&rotation),
+            encode_floor(&floor),
         ];
         for (of, record) in records.iter().enumerate() {
             for (kind, spelt) in KINDS.into_iter().enumerate() {
@@ -180,6 +197,7 @@ proptest! {
         version in version(),
         tombstone in tombstone(),
         rotation in rotation(),
+        floor in floor(),
         place in any::<prop::sample::Index>(),
         by in 1..=255_u8,
     ) {
@@ -189,6 +207,7 @@ proptest! {
             encode_version(&version).unwrap(),
             encode_tombstone(&tombstone),
             encode_rotation(&rotation),
+            encode_floor(&floor),
         ];
         for record in altered.iter_mut().filter(|record| !record.is_empty()) {
             let at = place.index(record.len());

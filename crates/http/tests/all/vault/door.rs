@@ -36,6 +36,8 @@ pub(super) fn operations() -> Vec<(&'static str, String, &'static str, Permissio
         ("POST", "/keys/restore".into(), "{}", Restore),
         ("POST", "/keys/k/backup".into(), "", Backup),
         ("POST", "/keys/k/rotate".into(), "", Rotate),
+        ("GET", "/x-skerry/floor".into(), "", GetVaultFloor),
+        ("PATCH", "/x-skerry/floor".into(), "{}", SetVaultFloor),
         ("GET", "/keys/k/rotationpolicy".into(), "", GetRotationPolicy),
         ("PUT", "/keys/k/rotationpolicy".into(), "{}", SetRotationPolicy),
         ("GET", format!("/keys/k/{VERSION}/attestation"), "", Get),

@@ -3,6 +3,7 @@
 mod backup;
 mod cipher;
 mod door;
+mod floor;
 mod keys;
 mod numbered;
 mod release;
