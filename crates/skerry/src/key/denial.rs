@@ -21,7 +21,7 @@ struct Line {
 pub(super) fn explain(json: bool, error: VaultError) -> Failure {
     let VaultError::Refused { operation, refusal } = error else { return failure(error) };
     let (sentence, explanation) = refusal.message.split_once('\n').unwrap_or((&refusal.message, ""));
-    let lines: Vec<Line> = explanation.lines().filter_map(line).collect();
+    let lines = lines(explanation);
     let printed = match (json, lines.is_empty()) {
         (true, _) => say(&refusal_json(&refusal, sentence, &lines).to_json()),
         (false, true) => return failure(VaultError::Refused { operation, refusal }),
@@ -30,8 +30,9 @@ pub(super) fn explain(json: bool, error: VaultError) -> Failure {
     if let Err(error) = printed {
         return error.into();
     }
-    // What is in the table need not be said again; what is not in it, such as the issuer, is.
-    let rest = explanation.lines().filter(|text| line(text).is_none()).collect::<Vec<_>>().join("\n");
+    // What is in the table need not be said again; what is not in it is.
+    let said = |text: &&str| line(text).is_none() && !text.starts_with(ISSUER);
+    let rest = explanation.lines().filter(said).collect::<Vec<_>>().join("\n");
     let message = if rest.is_empty() { sentence.to_owned() } else { format!("{sentence}\n{rest}") };
     failure(VaultError::Refused { operation, refusal: Refusal { message, ..refusal } })
 }
@@ -63,6 +64,21 @@ fn refusal_json(refusal: &Refusal, sentence: &str, lines: &[Line]) -> Object {
         .with("request_id", refusal.request_id.as_deref().map_or(Value::Null, Value::from))
         .with("clauses", lines.iter().map(clause).collect::<Vec<_>>())
 }
+
+/// The lines of an explanation. Of an authority the row says whether it is the token's issuer, as `skerry policy explain` does,
+/// and not whether all below it holds.
+fn lines(explanation: &str) -> Vec<Line> {
+    let issuer = explanation.lines().find_map(|line| line.strip_prefix(ISSUER)).unwrap_or_default();
+    let of_issuer = |line: Line| match line.claim.as_str() {
+        "authority" if line.seen.starts_with("matches") => Line { seen: issuer.to_owned(), holds: true, ..line },
+        "authority" => Line { seen: line.seen.replacen("differs", issuer, 1), holds: false, ..line },
+        _ => line,
+    };
+    explanation.lines().filter_map(line).map(of_issuer).collect()
+}
+
+/// How the line begins that names the token's issuer.
+const ISSUER: &str = "issuer ";
 
 /// `- anyOf[0]: authority URL differs`, or `  + anyOf[0].allOf[1]: "claim" equals "value", saw "value" (hint)`.
 fn line(text: &str) -> Option<Line> {
@@ -120,16 +136,16 @@ mod tests {
         let claims = Object::new().with("c", "z\\").with("d", 5_u64);
         let verdict = policy.explain(&IssuerUrl::parse("https://a.example").unwrap(), &claims);
         let text = verdict.explanation.to_string();
-        let lines: Vec<Line> = text.lines().filter_map(line).collect();
+        let lines = lines(&text);
         let row = |place: &str, claim: &str, expected: &str, seen: &str, holds| {
             let [place, claim, expected, seen] = [place, claim, expected, seen].map(str::to_owned);
             Line { place, claim, expected, seen, holds }
         };
         assert_eq!(lines.len(), 5, "{text}");
-        assert_eq!(lines[0], row("anyOf[0]", "authority", "https://a.example", "matches", false));
+        assert_eq!(lines[0], row("anyOf[0]", "authority", "https://a.example", "https://a.example", true));
         assert_eq!(lines[1], row("anyOf[0].allOf[0]", "c", r#"equals x\", saw \"y"#, r#""z\\""#, false));
         assert_eq!(lines[2], row("anyOf[0].allOf[1]", "d", "greater 4", r#""5""#, true));
-        assert_eq!(lines[3], row("anyOf[1]", "authority", "https://b.example", "differs", false));
+        assert_eq!(lines[3], row("anyOf[1]", "authority", "https://b.example", "https://a.example", false));
         assert_eq!(lines[4], row("anyOf[1].allOf[0]", "e", "exists true", "nothing", false));
     }
 

@@ -17,6 +17,9 @@ pub(crate) fn failure(error: VaultError) -> Failure {
         }
         VaultError::Challenge(_) => (Failure::integrity, "no token was sent; check that the URL is the vault's own"),
         VaultError::Credential(error) => of_credential(error),
+        VaultError::Refused { operation: "release", refusal } if refusal.status == 403 && refusal.inner.is_none() => {
+            (Failure::refused, "skerry key show NAME has the policy; skerry key set-policy NAME FILE sets another")
+        }
         VaultError::Refused { refusal, .. } => (Failure::refused, of_refusal(refusal)),
         VaultError::Unavailable { .. } => {
             (Failure::unavailable, "try again; the server's log has the request by its id")
