@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, USER_AGENT};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, USER_AGENT};
 use http::{Method, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::client::conn::http1;
@@ -269,6 +269,7 @@ fn request(endpoint: &Endpoint, sent: Sent<'_>) -> Result<http::Request<Full<Byt
     let target = format!("{}{}", endpoint.prefix, sent.path);
     let refused = || HttpError::Url(format!("https://{}{target}", endpoint.authority));
     let (media, body) = sent.content.map(|content| (content.media, content.bytes)).unzip();
+    let empty = body.is_none() && [Method::POST, Method::PUT, Method::PATCH].contains(&sent.method);
     let mut request = http::Request::new(Full::new(body.unwrap_or_default()));
     *request.method_mut() = sent.method;
     *request.uri_mut() = target.parse().map_err(|_| refused())?;
@@ -278,6 +279,10 @@ fn request(endpoint: &Endpoint, sent: Sent<'_>) -> Result<http::Request<Full<Byt
     headers.insert(ACCEPT, JSON);
     if let Some(media) = media {
         headers.insert(CONTENT_TYPE, media);
+    }
+    if empty {
+        // hyper leaves it out, and fronts such as Azure's answer 411 then (RFC 9110, 8.6).
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
     if let Some(token) = sent.bearer {
         let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| HttpError::Bearer)?;

@@ -142,6 +142,19 @@ fn token_follows_the_challenge() {
     assert!(read[1].starts_with("GET /keys/pay?api-version=2025-07-01 "), "{}", read[1]);
 }
 
+/// What needs no body says so, as Azure's front demands of a POST (RFC 9110, 8.6).
+#[test]
+fn empty_bodies_are_announced() {
+    let server = Server::vault(|url| vec![response("200 OK", &bundle(url)); 2]);
+    let vault = server.asked();
+    assert!(run(vault.rotate(&name())).is_ok() && run(vault.recover(&name())).is_ok());
+    let read = server.read();
+    assert!(read[1].starts_with("POST /keys/pay/rotate?") && read[2].starts_with("POST /deletedkeys/pay/recover?"));
+    for request in &read[1..] {
+        assert!(request.contains("\r\ncontent-length: 0\r\n"), "{request}");
+    }
+}
+
 /// A server that asks for tokens of somebody else's domain, or does not ask as a vault does, gets none.
 #[test]
 fn odd_challenges_get_no_token() {
