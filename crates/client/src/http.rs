@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -176,6 +177,7 @@ impl Endpoint {
 }
 
 /// One request in all that can be said of it.
+#[derive(Clone)]
 pub(crate) struct Sent<'a> {
     pub(crate) method: Method,
     /// Path and query below the endpoint, with a slash in front.
@@ -215,12 +217,41 @@ impl Client {
         timeout(REQUEST_TIME_MAX, self.exchange(endpoint, sent)).await.map_err(|_| late())?
     }
 
+    /// As [`Client::send`], on the connection that is kept if there is one, and keeps the one it was answered on. A server may
+    /// close a connection at any time, and then the request is sent once more on a new one: for requests that may be done
+    /// twice.
+    pub(crate) async fn send_again(
+        &self,
+        endpoint: &Endpoint,
+        sent: Sent<'_>,
+        kept: &mut Option<Connection>,
+    ) -> Result<Answer, HttpError> {
+        let late = || late(endpoint, REQUEST_TIME_MAX);
+        if let Some(mut connection) = kept.take() {
+            let asked = connection.ask(&endpoint.authority, request(endpoint, sent.clone())?, sent.answer_bytes_max);
+            let answer = timeout(REQUEST_TIME_MAX, asked).await.map_err(|_| late())?;
+            if !matches!(answer, Err(HttpError::Protocol { .. })) {
+                *kept = Some(connection);
+                return answer;
+            }
+        }
+        let (answer, connection) =
+            timeout(REQUEST_TIME_MAX, self.exchange_on_new(endpoint, sent)).await.map_err(|_| late())??;
+        *kept = Some(connection);
+        Ok(answer)
+    }
+
     async fn exchange(&self, endpoint: &Endpoint, sent: Sent<'_>) -> Result<Answer, HttpError> {
+        self.exchange_on_new(endpoint, sent).await.map(|(answer, _)| answer)
+    }
+
+    async fn exchange_on_new(&self, endpoint: &Endpoint, sent: Sent<'_>) -> Result<(Answer, Connection), HttpError> {
         let max = sent.answer_bytes_max;
         let request = request(endpoint, sent)?;
         let connecting = timeout(CONNECT_TIME_MAX, self.connect(endpoint));
         let stream = connecting.await.map_err(|_| late(endpoint, CONNECT_TIME_MAX))??;
-        exchange_on(stream, &endpoint.authority, request, max).await
+        let mut connection = Connection::open(stream, &endpoint.authority).await?;
+        Ok((connection.ask(&endpoint.authority, request, max).await?, connection))
     }
 
     async fn connect(&self, endpoint: &Endpoint) -> Result<TlsStream<TcpStream>, HttpError> {
@@ -238,30 +269,54 @@ impl Client {
     }
 }
 
-/// One request and its answer on a connection that is open.
-pub(crate) async fn exchange_on(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    authority: &str,
-    request: http::Request<Full<Bytes>>,
-    answer_bytes_max: usize,
-) -> Result<Answer, HttpError> {
-    let broken = |_| HttpError::Protocol { authority: authority.to_owned() };
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
-    let exchange = async {
-        let (head, body) = sender.send_request(request).await.map_err(broken)?.into_parts();
-        let body = Limited::new(body, answer_bytes_max).collect().await;
-        let body = body.map_err(|error| match error.is::<LengthLimitError>() {
-            true => HttpError::TooLarge { max: answer_bytes_max },
-            false => HttpError::Protocol { authority: authority.to_owned() },
-        })?;
-        Ok(Answer { status: head.status, headers: head.headers, body: body.to_bytes() })
-    };
-    let mut exchange = std::pin::pin!(exchange);
-    tokio::select! {
-        biased;
-        answer = exchange.as_mut() => answer,
-        // The connection's end wakes the exchange, which knows best what to make of it.
-        _ = connection => exchange.await,
+/// A connection on which one request after another is asked.
+pub(crate) struct Connection {
+    sender: http1::SendRequest<Full<Bytes>>,
+    /// Moves bytes while something is asked; none when the connection has ended.
+    driver: Option<Driver>,
+}
+
+type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl Connection {
+    pub(crate) async fn open(
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        authority: &str,
+    ) -> Result<Connection, HttpError> {
+        let broken = |_| HttpError::Protocol { authority: authority.to_owned() };
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        // What ends a connection shows in what is asked on it.
+        let driver: Driver = Box::pin(async move { drop(connection.await) });
+        Ok(Connection { sender, driver: Some(driver) })
+    }
+
+    pub(crate) async fn ask(
+        &mut self,
+        authority: &str,
+        request: http::Request<Full<Bytes>>,
+        answer_bytes_max: usize,
+    ) -> Result<Answer, HttpError> {
+        let broken = |_| HttpError::Protocol { authority: authority.to_owned() };
+        let exchange = async {
+            let (head, body) = self.sender.send_request(request).await.map_err(broken)?.into_parts();
+            let body = Limited::new(body, answer_bytes_max).collect().await;
+            let body = body.map_err(|error| match error.is::<LengthLimitError>() {
+                true => HttpError::TooLarge { max: answer_bytes_max },
+                false => HttpError::Protocol { authority: authority.to_owned() },
+            })?;
+            Ok(Answer { status: head.status, headers: head.headers, body: body.to_bytes() })
+        };
+        let mut exchange = std::pin::pin!(exchange);
+        let Some(driver) = &mut self.driver else { return exchange.await };
+        tokio::select! {
+            biased;
+            answer = exchange.as_mut() => answer,
+            // The connection's end wakes the exchange, which knows best what to make of it.
+            () = driver => {
+                self.driver = None;
+                exchange.await
+            }
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use skerry_jose::json::{self, Object, Value};
 use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
-use crate::http::{Answer, Client, Content, Endpoint, HttpError, Sent};
+use crate::http::{Answer, Client, Connection, Content, Endpoint, HttpError, Sent};
 use crate::limits::{ANSWER, ANSWER_BYTES_MAX, BACKUP_ANSWER_BYTES_MAX};
 
 pub use answer::{Attributes, CipherAnswer, Deletion, Key, ReleasePolicy, Row, Tags};
@@ -311,12 +311,42 @@ impl Vault {
         body: Option<Body>,
         (repeat, answer_bytes_max): (Repeat, usize),
     ) -> Result<Answer, VaultError> {
+        let content = body.map(Body::into_content);
+        let sent = Sent { method, path, bearer: None, content, answer_bytes_max };
+        self.try_until(operation, repeat, async |token| {
+            let sent = Sent { bearer: Some(token), ..sent.clone() };
+            self.client.send(&self.endpoint, sent).await
+        })
+        .await
+    }
+
+    /// A page of a list, on the connection that is kept from the page before.
+    async fn page(
+        &self,
+        operation: &'static str,
+        path: &str,
+        kept: &mut Option<Connection>,
+    ) -> Result<Answer, VaultError> {
+        let (method, max) = (Method::GET, ANSWER_BYTES_MAX);
+        self.try_until(operation, Repeat::Always, async |token| {
+            let method = method.clone();
+            let sent = Sent { method, path, bearer: Some(token), content: None, answer_bytes_max: max };
+            self.client.send_again(&self.endpoint, sent, kept).await
+        })
+        .await
+    }
+
+    /// The first good answer, as often as may be tried.
+    async fn try_until(
+        &self,
+        operation: &'static str,
+        repeat: Repeat,
+        mut send: impl AsyncFnMut(&str) -> Result<Answer, HttpError>,
+    ) -> Result<Answer, VaultError> {
         let token = self.token.get_or_try_init(|| self.authenticate()).await?;
-        let (mut tries, content) = (0, body.map(Body::into_content));
+        let mut tries = 0;
         loop {
-            let (method, content) = (method.clone(), content.clone());
-            let sent = Sent { method, path, bearer: Some(token.expose()), content, answer_bytes_max };
-            let answer = self.client.send(&self.endpoint, sent).await.map_err(VaultError::Http)?;
+            let answer = send(token.expose()).await.map_err(VaultError::Http)?;
             if answer.status.is_success() {
                 return Ok(answer);
             }

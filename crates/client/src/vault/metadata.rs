@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::credential::form_value;
-use crate::http::{AGENT, Answer, HttpError, JSON, exchange_on};
+use crate::http::{AGENT, Answer, Connection, HttpError, JSON};
 use crate::limits::{ANSWER_BYTES_MAX, CONNECT_TIME_MAX, REQUEST_TIME_MAX};
 
 /// Where the metadata service is.
@@ -56,7 +56,11 @@ impl MetadataService {
         let connected = timeout(CONNECT_TIME_MAX, TcpStream::connect(self.0)).await;
         let connected = connected.map_err(|_| late(CONNECT_TIME_MAX))?;
         let refused = |error: std::io::Error| HttpError::Connect { authority: authority.clone(), kind: error.kind() };
-        let exchange = exchange_on(connected.map_err(refused)?, &authority, request, ANSWER_BYTES_MAX);
+        let stream = connected.map_err(refused)?;
+        let exchange = async {
+            let mut connection = Connection::open(stream, &authority).await?;
+            connection.ask(&authority, request, ANSWER_BYTES_MAX).await
+        };
         timeout(REQUEST_TIME_MAX, exchange).await.map_err(|_| late(REQUEST_TIME_MAX))?
     }
 }

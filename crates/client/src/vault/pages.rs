@@ -1,11 +1,10 @@
 //! Lists that come in pages, one at a time.
 
-use http::Method;
 use skerry_jose::json::Value;
 
 use super::answer::Row;
-use super::{API_VERSION, AnswerError, Repeat, Vault, VaultError, object};
-use crate::http::Endpoint;
+use super::{API_VERSION, AnswerError, Vault, VaultError, object};
+use crate::http::{Connection, Endpoint};
 use crate::limits::{ANSWER_BYTES_MAX, EMPTY_PAGES_MAX};
 
 /// Why a list does not go on.
@@ -29,18 +28,18 @@ pub struct Pages<'a> {
     operation: &'static str,
     next: Option<String>,
     empty: usize,
+    kept: Option<Connection>,
 }
 
 impl<'a> Pages<'a> {
     pub(super) fn new(vault: &'a Vault, operation: &'static str, path: String) -> Pages<'a> {
-        Pages { vault, operation, next: Some(format!("{path}?{API_VERSION}")), empty: 0 }
+        Pages { vault, operation, next: Some(format!("{path}?{API_VERSION}")), empty: 0, kept: None }
     }
 
     /// The rows of the next page that has some, or none at the end.
     pub async fn next(&mut self) -> Result<Option<Vec<Row>>, VaultError> {
         while let Some(path) = self.next.take() {
-            let how = (Repeat::Always, ANSWER_BYTES_MAX);
-            let answer = self.vault.send_at(self.operation, Method::GET, &path, None, how).await?;
+            let answer = self.vault.page(self.operation, &path, &mut self.kept).await?;
             let page = object(&answer, self.operation, ANSWER_BYTES_MAX)?;
             let malformed = |name| VaultError::Answer { operation: self.operation, why: AnswerError::Member(name) };
             // Null, missing and empty end a list (observed in SDKs).

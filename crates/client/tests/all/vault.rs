@@ -258,6 +258,34 @@ fn lists_go_on_to_their_end() {
     }
 }
 
+/// A list of many pages takes one connection, as long as the server keeps it, and another after that.
+#[test]
+fn lists_keep_their_connection() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+    let link = |at| format!("{url}/keys?{at}");
+    // Requests on each connection: the challenge, three pages, and the page after the server has closed.
+    let connections = [
+        vec![challenge(&url, &url)],
+        vec![page(&["a"], Some(&link(1))), page(&["b"], Some(&link(2))), page(&["c"], Some(&link(3)))],
+        vec![page(&["d"], None)],
+    ];
+    let thread = std::thread::spawn(move || {
+        let answered = |answers: &Vec<Vec<u8>>| {
+            let connection = ServerConnection::new(server_config()).unwrap();
+            let mut stream = StreamOwned::new(connection, listener.accept().unwrap().0);
+            let read: Vec<String> = answers.iter().map(|answer| exchange(&mut stream, answer)).collect();
+            stream.conn.send_close_notify();
+            stream.flush().ok();
+            read.len()
+        };
+        connections.iter().map(answered).collect::<Vec<_>>()
+    });
+    let vault = Vault::new(client(), Endpoint::parse(&url).unwrap(), Credential::Token(secret(TOKEN)), |_| ());
+    assert_eq!(all(&vault.unwrap()).unwrap(), ["a", "b", "c", "d"]);
+    assert_eq!(thread.join().unwrap(), [1, 3, 1]);
+}
+
 /// A link elsewhere, a link to itself, and pages without end: the list ends, and nobody else gets the token.
 #[test]
 fn lists_do_not_lead_elsewhere() {
