@@ -6,6 +6,7 @@
 //! default policies are shown where they are known; setting a policy is refused too: policies are configuration here. Not
 //! here: TCB baselines, and every decision about evidence, which is `skerry-verifier`'s.
 
+pub(crate) mod describe;
 mod policy;
 mod refusal;
 
@@ -222,6 +223,26 @@ impl Route {
         }
     }
 
+    /// Every path in its canonical form, and what is there.
+    fn all() -> Vec<(String, Route)> {
+        let of_types = EvidenceType::ALL.into_iter().flat_map(|kind| {
+            let name = kind.name();
+            [
+                (format!("/attest/{name}"), Route::Attest(kind)),
+                (format!("/policies/{name}"), Route::Policy(kind)),
+                (format!("/policies/{name}:reset"), Route::PolicyChange),
+            ]
+        });
+        let others = [
+            ("/certs", Route::Certs),
+            ("/.well-known/openid-configuration", Route::Metadata),
+            ("/certificates", Route::PolicyCertificates),
+            ("/certificates:add", Route::PolicyChange),
+            ("/certificates:remove", Route::PolicyChange),
+        ];
+        of_types.chain(others.map(|(path, route)| (path.to_owned(), route))).collect()
+    }
+
     fn is_of_policies(self) -> bool {
         matches!(self, Route::Policy(_) | Route::PolicyCertificates | Route::PolicyChange)
     }
@@ -251,7 +272,7 @@ fn check_api_version(request: &Request) -> Result<(), Reply> {
 }
 
 /// Those of Azure's specifications and clients. What is served is the same in all.
-const API_VERSIONS: [&str; 7] = [
+pub(crate) const API_VERSIONS: [&str; 7] = [
     "2018-09-01-preview",
     "2020-10-01",
     "2022-08-01",

@@ -16,6 +16,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 use crate::limits::{FORM_BYTES_MAX, FORM_FIELDS_MAX};
 use crate::machine::Machine;
 use crate::oauth::{self, invalid_request};
+use crate::openapi;
 use crate::pool::Pool;
 use crate::reply::Reply;
 use crate::request::Request;
@@ -68,6 +69,10 @@ impl Surface {
     }
 
     async fn respond(&self, request: &mut Request) -> Result<Reply, Reply> {
+        if request.segments() == [DESCRIPTION] {
+            route::allow(request.method(), route::READ).map_err(route::NotAllowed::into_reply)?;
+            return Ok(Reply::json(StatusCode::OK, &openapi::document()));
+        }
         let (tenant, route) = split(request.segments()).ok_or_else(oauth::not_found)?;
         route::allow(request.method(), route.methods()).map_err(route::NotAllowed::into_reply)?;
         if !self.config.tenants.iter().any(|own| own.eq_ignore_ascii_case(tenant)) {
@@ -93,6 +98,9 @@ impl Surface {
         Ok(oauth::token(&version.members(minted, resource, now)))
     }
 }
+
+/// The path of the OpenAPI document of the vaults and the attestation service: here, where nobody's protocol has the name.
+const DESCRIPTION: &str = "openapi.json";
 
 /// The endpoints of Entra come in two versions, with and without `v2.0` in the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,6 +12,7 @@ pub mod identity;
 pub mod limits;
 pub mod metadata;
 pub mod names;
+pub mod openapi;
 pub mod reply;
 pub mod target;
 pub mod tls;

@@ -9,6 +9,7 @@ mod edge;
 mod evidence;
 mod key;
 mod machine;
+mod openapi;
 mod pem;
 mod policy;
 mod remote;
@@ -38,6 +39,8 @@ enum Command {
     #[command(subcommand)]
     Evidence(evidence::Command),
     Key(key::Options),
+    /// Print the OpenAPI document of the vaults and the attestation service
+    Openapi,
     /// Check a release policy, or explain what it says of a token
     #[command(subcommand)]
     Policy(policy::Command),
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Command::Demo(options) => demo::run(&options),
         Command::Dev(options) => dev::run(&options),
         Command::Key(options) => key::run(&options),
+        Command::Openapi => openapi::run(),
         Command::Policy(command) => policy::run(&command),
         Command::Evidence(command) => evidence::run(command),
         Command::Serve(options) => serve::run(&options),

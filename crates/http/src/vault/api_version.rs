@@ -17,7 +17,7 @@ pub(super) fn of(request: &Request) -> Result<String, Refused> {
 pub(super) const NEWEST: &str = "7.6";
 
 /// Azure's, from the first that deletes softly (key-vault spec 1).
-const KNOWN: [&str; 22] = [
+pub(super) const KNOWN: [&str; 22] = [
     "2016-10-01",
     "7.0-preview",
     "7.0",

@@ -10,6 +10,7 @@
 mod api_version;
 mod call;
 mod caller;
+pub(crate) mod describe;
 mod headers;
 mod page;
 mod refusal;

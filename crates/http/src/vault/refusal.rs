@@ -43,6 +43,40 @@ pub(super) enum Refused {
     Vault { refusal: Refusal, may_read: bool },
 }
 
+/// Every code of an error that a vault answers, those of the listener before it among them.
+pub(super) const CODES: [&str; 19] = [
+    "AccessDenied",
+    "BadParameter",
+    "BadRequest",
+    "Conflict",
+    "Forbidden",
+    "InternalServerError",
+    "KeyNotFound",
+    "MethodNotAllowed",
+    "MisdirectedRequest",
+    "NotFound",
+    "NotSupported",
+    "RequestTimeout",
+    "RequestTooLarge",
+    "ServerBusy",
+    "ServiceUnavailable",
+    "Throttled",
+    "Unauthorized",
+    "UnsupportedMediaType",
+    "VaultNotFound",
+];
+
+/// Every inner code.
+pub(super) const INNER_CODES: [&str; 7] = [
+    "ForbiddenByPolicy",
+    "KeyDisabled",
+    "KeyExpired",
+    "KeyNotExportable",
+    "KeyNotYetValid",
+    "KeyOperationForbidden",
+    "ObjectIsDeletedButRecoverable",
+];
+
 /// What of a request shows in its refusal.
 pub(super) struct Door<'a> {
     pub(super) kind: VaultKind,

@@ -121,7 +121,32 @@ enum Place {
     Floor,
 }
 
-type Operations = &'static [(Method, Operation)];
+/// What may be asked at one path.
+pub(super) type Operations = &'static [(Method, Operation)];
+
+/// Every path in its canonical form, and what may be asked there: what a description of the surface is made of.
+pub(super) fn all() -> Vec<(String, Operations)> {
+    let mut paths: Vec<_> = PLACES.into_iter().map(|(path, place)| (path.to_owned(), place.operations())).collect();
+    for (word, takes_version, operations) in OF_KEYS {
+        paths.push((format!("/keys/{{key-name}}/{word}"), operations));
+        if takes_version {
+            paths.push((format!("/keys/{{key-name}}/{{key-version}}/{word}"), operations));
+        }
+    }
+    paths
+}
+
+/// The places that are not a word behind a key's name.
+const PLACES: [(&str, Place); 8] = [
+    ("/keys", Place::Keys),
+    ("/keys/{key-name}", Place::Key),
+    ("/keys/{key-name}/{key-version}", Place::Version),
+    ("/keys/restore", Place::Restore),
+    ("/deletedkeys", Place::DeletedKeys),
+    ("/deletedkeys/{key-name}", Place::DeletedKey),
+    ("/deletedkeys/{key-name}/recover", Place::Recover),
+    ("/rng", Place::Random),
+];
 
 impl Place {
     fn operations(self) -> Operations {
@@ -277,6 +302,34 @@ mod tests {
         ] {
             let expected = (operation, name.map(str::to_owned), version.map(str::to_owned));
             assert_eq!(asked(method.clone(), path), Ok(expected), "{method} {path}");
+        }
+    }
+
+    /// Each path that is described leads to its operations, and whatever is asked anywhere is described: paths are made of all
+    /// words that this file knows.
+    #[test]
+    fn all_paths_are_described() {
+        const V: &str = "0123456789abcdef0123456789abcdef";
+        for (path, operations) in all() {
+            let path = path.replace("{key-name}", "k").replace("{key-version}", V);
+            for (method, operation) in operations {
+                assert_eq!(asked(method.clone(), &path).map(|asked| asked.0), Ok(*operation), "{method} {path}");
+            }
+        }
+        let described: Vec<_> = all().into_iter().flat_map(|(_, operations)| operations.iter()).collect();
+        let words: std::collections::BTreeSet<_> = include_str!("route.rs").split('"').skip(1).step_by(2).collect();
+        let words = || words.iter().copied().filter(|word| word.bytes().all(|byte| byte.is_ascii_lowercase()));
+        for first in words() {
+            for second in [None, Some("k"), Some("restore")] {
+                for third in words().map(Some).chain([None, Some(V)]) {
+                    let segments: Vec<_> = [Some(first), second, third].into_iter().flatten().collect();
+                    for method in [Method::GET, Method::PUT, Method::POST, Method::PATCH, Method::DELETE] {
+                        if let Ok((operation, ..)) = asked(method.clone(), &format!("/{}", segments.join("/"))) {
+                            assert!(described.contains(&&(method.clone(), operation)), "{method} {segments:?}");
+                        }
+                    }
+                }
+            }
         }
     }
 

@@ -190,7 +190,7 @@ pub(super) fn random(body: &Members) -> Result<usize, MemberError> {
 }
 
 /// Recorded from a Managed HSM.
-const RANDOM_BYTES_MAX: usize = 128;
+pub(super) const RANDOM_BYTES_MAX: usize = 128;
 
 /// `KeyImport`.
 pub(super) fn import(name: KeyName, mut body: Members) -> Result<ImportCommand, Refused> {
@@ -351,7 +351,7 @@ impl Members {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Family {
+pub(super) enum Family {
     Rsa,
     Ec,
     Oct,
@@ -490,7 +490,7 @@ fn spelled(text: &str) -> String {
 }
 
 /// Azure's names (key-vault spec 2.3).
-const TYPES: [(&str, Family, bool); 8] = [
+pub(super) const TYPES: [(&str, Family, bool); 8] = [
     ("RSA", Family::Rsa, false),
     ("RSA-HSM", Family::Rsa, true),
     ("EC", Family::Ec, false),
@@ -501,7 +501,7 @@ const TYPES: [(&str, Family, bool); 8] = [
     ("AKP-HSM", Family::Akp, true),
 ];
 
-const CURVES: [(&str, Curve); 4] =
+pub(super) const CURVES: [(&str, Curve); 4] =
     [("P-256", Curve::P256), ("P-384", Curve::P384), ("P-521", Curve::P521), ("P-256K", Curve::P256K)];
 
 /// Recorded: what is made when nothing is said.
@@ -514,7 +514,7 @@ const CRV: &str = "P-256";
 const RSA_EXPONENT: u64 = 65_537;
 
 /// Members of a JWK that are octets (RFC 7518, 6).
-const PRIVATE: [&str; 11] = ["n", "e", "d", "p", "q", "dp", "dq", "qi", "k", "x", "y"];
+pub(super) const PRIVATE: [&str; 11] = ["n", "e", "d", "p", "q", "dp", "dq", "qi", "k", "x", "y"];
 
 #[cfg(test)]
 mod tests {

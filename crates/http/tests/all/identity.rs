@@ -245,3 +245,16 @@ fn busy_is_told() {
         }
     });
 }
+
+/// The OpenAPI document of the vaults and the attestation service is here for reading.
+#[test]
+fn the_description_is_served() {
+    runtime().block_on(async {
+        let site = Site::of(surface(64)).await;
+        let served = site.get("/openapi.json").await;
+        assert_eq!((served.status, served.header("content-type")), (200, Some("application/json; charset=utf-8")));
+        assert_eq!(served.body, skerry_http::openapi::document().to_json());
+        let refused = site.ask("POST", "/openapi.json", "", "").await;
+        assert_eq!((refused.status, refused.header("allow")), (405, Some("GET, HEAD")));
+    });
+}
