@@ -17,7 +17,9 @@ use skerry_simulator::{ChipConfig, Root, TeeConfig, UVM_FEED, UvmSigner};
 use skerry_testkit::seeded;
 use skerry_verifier::{Verifier, VerifierConfig};
 
+use crate::openapi::rows_of;
 use crate::support::{Response, Site, machine, now, request, runtime};
+use crate::vault::sweep::{Sweeper, bodies, lines};
 
 const ISSUER: &str = "https://attest.test";
 const RUNTIME: &[u8] = br#"{"keys":[]}"#;
@@ -561,6 +563,22 @@ fn a_full_pool_is_busy() {
         let site = Site::with(Limits::default(), None, Some((surface, crate::support::names()))).await;
         let response = site.ask("POST", "/attest/SevSnpVm", "", "{}").await;
         assert_eq!((response.status, response.header("retry-after")), (503, Some("1")));
+        assert_eq!(site.get("/certs").await.status, 200);
+    });
+}
+
+/// The sweep of the vault, of this service too: request lines and bodies, right, nearly right and absurd.
+#[test]
+fn every_route_takes_everything() {
+    runtime().block_on(async {
+        let site = Site::of(surface()).await;
+        let authorization = "Authorization: Bearer reader\r\n".to_owned();
+        let mut sweeper = Sweeper { site: &site, host: site.host(), authorization, statuses: Default::default() };
+        let rows = rows_of(false);
+        lines(&mut sweeper, &rows, "nope").await;
+        let attest = rows.iter().find(|row| row.body().is_some()).unwrap();
+        bodies(&mut sweeper, attest, attest.path, &[sidecar_body()]).await;
+        assert!(sweeper.seen(200..300) > 50 && sweeper.seen(400..500) > 500, "{:?}", sweeper.statuses);
         assert_eq!(site.get("/certs").await.status, 200);
     });
 }

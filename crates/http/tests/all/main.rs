@@ -9,6 +9,7 @@ mod identity;
 mod limits;
 mod metadata;
 mod names;
+mod openapi;
 mod pool;
 mod protocol;
 mod support;

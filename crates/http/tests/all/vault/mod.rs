@@ -9,3 +9,4 @@ mod numbered;
 mod release;
 mod rotation;
 mod scene;
+pub(crate) mod sweep;
