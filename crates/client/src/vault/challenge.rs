@@ -4,6 +4,8 @@
 //! and SDKs have for it. A vault may ask for tokens for its own domain only: the host has to end with the resource's, as the
 //! SDKs demand, or be it. So a server that is not the vault it seems to be gets no token that is good elsewhere.
 
+use std::net::IpAddr;
+
 use http::HeaderValue;
 
 use crate::http::Endpoint;
@@ -74,11 +76,13 @@ impl Challenge {
         if domain.prefix().is_empty() { Ok(Challenge { authority, tenant, resource, domain }) } else { Err(refused()) }
     }
 
-    /// Accepts iff the resource is the vault's own host or a domain that its name is in. A port in the resource has to be the
+    /// Accepts iff the resource is the vault's own host or a domain that its name is in; an address is in none. A port in the resource has to be the
     /// vault's; one that is not there matches any, as in the SDKs for JavaScript and Rust.
     pub(super) fn check(&self, vault: &Endpoint) -> Result<(), ChallengeError> {
         let (host, domain) = (vault.host().to_ascii_lowercase(), self.domain.host().to_ascii_lowercase());
-        let within = host == domain || host.strip_suffix(&domain).is_some_and(|label| label.ends_with('.'));
+        let is_name = host.parse::<IpAddr>().is_err();
+        let below = host.strip_suffix(&domain).is_some_and(|label| label.ends_with('.'));
+        let within = host == domain || (is_name && below);
         let has_port = self.resource.ends_with(&format!(":{}", self.domain.port()));
         match within && (!has_port || self.domain.port() == vault.port()) {
             true => Ok(()),
@@ -231,6 +235,8 @@ mod tests {
             ("https://kv.vault.localhost:8443", "https://vault.localhost:9443", false),
             ("https://localhost:8443", "https://localhost:8443", true),
             ("https://127.0.0.1:8443", "https://127.0.0.1:8443", true),
+            ("https://[::1]:8443", "https://[::1]", true),
+            ("https://127.0.0.1:8443", "https://127.0.0.2:8443", false),
             ("https://kv.vault.azure.net", "https://management.azure.com", false),
             ("https://kv.evil.example", "https://vault.azure.net", false),
             ("https://evilvault.azure.net", "https://vault.azure.net", false),

@@ -27,7 +27,7 @@ pub enum VaultError {
         /// What was asked for.
         operation: &'static str,
         /// Its words.
-        refusal: Refusal,
+        refusal: Box<Refusal>,
     },
     /// It cannot now: too many requests, or a fault of its own.
     #[error("{operation} is not done: {refusal}")]
@@ -35,7 +35,7 @@ pub enum VaultError {
         /// What was asked for.
         operation: &'static str,
         /// Its words.
-        refusal: Refusal,
+        refusal: Box<Refusal>,
     },
     /// It said yes, in a form that is not the protocol's.
     #[error("the answer to {operation} is not one")]
@@ -100,7 +100,7 @@ pub enum AnswerError {
 
 /// What an answer without success is.
 pub(super) fn refused(operation: &'static str, answer: &Answer) -> VaultError {
-    let refusal = read(answer);
+    let refusal = Box::new(read(answer));
     match refusal.status {
         408 | 429 | 500.. => VaultError::Unavailable { operation, refusal },
         _ => VaultError::Refused { operation, refusal },

@@ -158,8 +158,8 @@ fn empty_bodies_are_announced() {
 /// A server that asks for tokens of somebody else's domain, or does not ask as a vault does, gets none.
 #[test]
 fn odd_challenges_get_no_token() {
-    type Expected = fn(&str) -> ChallengeError;
-    let cases: [(fn(&str) -> Vec<u8>, Expected); 4] = [
+    type Case = (fn(&str) -> Vec<u8>, fn(&str) -> ChallengeError);
+    let cases: [Case; 4] = [
         (
             |url| challenge(url, "https://vault.azure.net"),
             |authority| ChallengeError::Domain { resource: "https://vault.azure.net".into(), vault: authority.into() },

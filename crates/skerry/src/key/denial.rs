@@ -34,7 +34,7 @@ pub(super) fn explain(json: bool, error: VaultError) -> Failure {
     let said = |text: &&str| line(text).is_none() && !text.starts_with(ISSUER);
     let rest = explanation.lines().filter(said).collect::<Vec<_>>().join("\n");
     let message = if rest.is_empty() { sentence.to_owned() } else { format!("{sentence}\n{rest}") };
-    failure(VaultError::Refused { operation, refusal: Refusal { message, ..refusal } })
+    failure(VaultError::Refused { operation, refusal: Box::new(Refusal { message, ..*refusal }) })
 }
 
 fn table(lines: &[Line]) -> String {

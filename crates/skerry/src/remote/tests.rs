@@ -27,12 +27,14 @@ fn names_are_those_of_the_server() {
 /// Every kind of failure has its exit code, and says what to do next.
 #[test]
 fn failures_say_who_must_act() {
-    let refusal = |status, code: &str, inner: Option<&str>| skerry_client::vault::Refusal {
-        status,
-        code: code.to_owned(),
-        inner: inner.map(str::to_owned),
-        message: "no\u{7}".to_owned(),
-        request_id: Some("r-1".to_owned()),
+    let refusal = |status, code: &str, inner: Option<&str>| {
+        Box::new(skerry_client::vault::Refusal {
+            status,
+            code: code.to_owned(),
+            inner: inner.map(str::to_owned),
+            message: "no\u{7}".to_owned(),
+            request_id: Some("r-1".to_owned()),
+        })
     };
     let refused = VaultError::Refused { operation: "sign", refusal: refusal(403, "Forbidden", Some("KeyDisabled")) };
     let failure = format!("{:?}", failure(refused));
