@@ -81,6 +81,8 @@ fn words(operation: Operation) -> (&'static str, Option<&'static str>, Option<&'
         Operation::Backup => ("Back a key up", None, Some("Octets")),
         Operation::Restore => ("Restore a key from a backup", Some("Octets"), key),
         Operation::Random => ("Random octets, of a Managed HSM", Some("RandomRequest"), Some("Octets")),
+        Operation::GetFloor => ("Show what the vault demands of every release", None, Some("Floor")),
+        Operation::SetFloor => ("Set what the vault demands of every release", Some("FloorChanges"), Some("Floor")),
         Operation::Absent(..) => ("Not here: answered with NotSupported", None, None),
     }
 }
@@ -178,10 +180,20 @@ fn of_requests() -> Vec<(&'static str, Schema)> {
             "RotationPolicyInput",
             object([("lifetimeActions", lifetime_actions()), ("attributes", object([("expiryTime", text())]))]),
         ),
+        ("FloorChanges", object([("min_iat", integer().of("only ever raised"))].into_iter().chain(demands()))),
         (
             "RandomRequest",
             required(object([("count", integer().within(1, wire::RANDOM_BYTES_MAX, "imum"))]), &["count"]),
         ),
+    ]
+}
+
+/// What the vault demands of every release, as requests and answers have it.
+fn demands() -> [(&'static str, Schema); 2] {
+    let policy = required(object([("data", octets().of("a release policy, UTF-8 JSON"))]), &["data"]);
+    [
+        ("token_age_max_secs", or_null(integer().of("the oldest attestation token that is good"))),
+        ("policy", or_null(policy)),
     ]
 }
 
@@ -273,8 +285,15 @@ fn of_answers() -> Vec<(&'static str, Schema)> {
         ("KeyReleaseResult", required(object([("value", text().of("a JWS in compact form"))]), &["value"])),
         ("KeyRotationPolicy", required(object(rotation), &["id", "lifetimeActions", "attributes"])),
         ("Octets", required(object([("value", octets())]), &["value"])),
+        ("Floor", floor()),
         ("VaultError", error()),
     ]
+}
+
+fn floor() -> Schema {
+    let configured = object([("simulated", flag()), ("token_age_max_secs", integer())]);
+    let own = [("generation", integer()), ("min_iat", integer()), ("updated", integer()), ("configured", configured)];
+    required(object(own.into_iter().chain(demands())), &["generation", "min_iat", "configured"])
 }
 
 fn error() -> Schema {

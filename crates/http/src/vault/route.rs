@@ -137,7 +137,7 @@ pub(super) fn all() -> Vec<(String, Operations)> {
 }
 
 /// The places that are not a word behind a key's name.
-const PLACES: [(&str, Place); 8] = [
+const PLACES: [(&str, Place); 9] = [
     ("/keys", Place::Keys),
     ("/keys/{key-name}", Place::Key),
     ("/keys/{key-name}/{key-version}", Place::Version),
@@ -146,6 +146,7 @@ const PLACES: [(&str, Place); 8] = [
     ("/deletedkeys/{key-name}", Place::DeletedKey),
     ("/deletedkeys/{key-name}/recover", Place::Recover),
     ("/rng", Place::Random),
+    ("/x-skerry/floor", Place::Floor),
 ];
 
 impl Place {

@@ -65,7 +65,8 @@ pub(crate) fn rows() -> Vec<Row> {
 
 /// The rows of the vault, or those of the attestation service.
 pub(crate) fn rows_of(vault: bool) -> Vec<Row> {
-    let of_vault = |row: &Row| ["/keys", "/deletedkeys", "/rng"].iter().any(|first| row.path.starts_with(first));
+    let of_vault =
+        |row: &Row| ["/keys", "/deletedkeys", "/rng", "/x-skerry"].iter().any(|first| row.path.starts_with(first));
     rows().into_iter().filter(|row| of_vault(row) == vault).collect()
 }
 
@@ -168,6 +169,8 @@ fn members_that_are_read_are_described() {
     let mut described = BTreeSet::new();
     fn names(schema: &'static Object, described: &mut BTreeSet<&'static str>) {
         let schema = resolved(schema);
+        let either = schema.get("anyOf").and_then(Value::as_array).unwrap_or_default();
+        either.iter().filter_map(Value::as_object).for_each(|one| names(one, described));
         for (name, member) in schema.get("properties").and_then(Value::as_object).into_iter().flat_map(Object::iter) {
             described.insert(name);
             names(member.as_object().unwrap(), described);

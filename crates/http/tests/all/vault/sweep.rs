@@ -418,6 +418,12 @@ fn good(id: &str) -> Vec<Object> {
             r#"{"lifetimeActions":[{"trigger":{"timeAfterCreate":"P30D"},"action":{"type":"Rotate"}}],"attributes":{"expiryTime":"P90D"}}"#.into(),
         )],
         "Restore" => vec![Object::new().with("value", octets(100))],
+        "SetFloor" => vec![
+            Object::new()
+                .with("min_iat", 5_u64)
+                .with("token_age_max_secs", 86_400_u64)
+                .with("policy", release_policy(MEASUREMENT, false)),
+        ],
         "Random" => vec![Object::new().with("count", 32_u64)],
         other => panic!("no good body of {other}: say one"),
     }
