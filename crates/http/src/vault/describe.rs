@@ -44,7 +44,7 @@ fn described(operation: Operation, versioned: bool) -> Described {
         summary,
         body,
         success,
-        parameters: if list { &["api-version", "maxresults", "$skiptoken"] } else { &["api-version"] },
+        parameters: if list { &["api-version", "maxresults", "skiptoken"] } else { &["api-version"] },
         error: "VaultError",
         authorized: true,
     }
@@ -95,7 +95,7 @@ pub(crate) fn parameters() -> Vec<(&'static str, Object)> {
         ("key-name", parameter("key-name", "path", true, name)),
         ("key-version", parameter("key-version", "path", true, text().like("^[0-9a-fA-F]{32}$"))),
         ("maxresults", parameter("maxresults", "query", false, integer().within(1, PAGE_ROWS_MAX, "imum"))),
-        ("$skiptoken", parameter("$skiptoken", "query", false, text())),
+        ("skiptoken", parameter("$skiptoken", "query", false, text())),
     ]
 }
 
@@ -160,7 +160,7 @@ fn of_requests() -> Vec<(&'static str, Schema)> {
     let sign_algorithms = || one_of(SignAlgorithm::ALL.map(SignAlgorithm::as_str));
     let verify = object([("alg", sign_algorithms()), ("digest", octets()), ("value", octets().of("the signature"))]);
     let release = object([
-        ("target", text().within(1, usize::MAX, "Length").of("the attestation token")),
+        ("target", text().of("the attestation token, which is not empty")),
         ("nonce", text().within(0, NONCE_BYTES_MAX, "Length").of("echoed in the answer")),
         ("enc", one_of(Algorithm::ALL.map(Algorithm::as_str))),
     ]);

@@ -6,6 +6,7 @@ mod demo;
 mod dev;
 mod key;
 mod kill;
+mod openapi;
 mod policy;
 mod process;
 mod serve;
