@@ -25,9 +25,11 @@ use zeroize::Zeroizing;
 use crate::http::{Answer, Client, Connection, Content, Endpoint, HttpError, Sent};
 use crate::limits::{ANSWER, ANSWER_BYTES_MAX, BACKUP_ANSWER_BYTES_MAX};
 
-pub use answer::{Attributes, CipherAnswer, Deletion, Key, ReleasePolicy, Row, Tags};
+pub use answer::{Attributes, CipherAnswer, Deletion, Floor, Key, ReleasePolicy, Row, Tags};
 pub use challenge::{Challenge, ChallengeError};
-pub use command::{Changes, LifetimeAction, NewKey, NewKind, PrivateJwk, RotationPolicy, Settings, ToCipher, Trigger};
+pub use command::{
+    Changes, FloorChanges, LifetimeAction, NewKey, NewKind, PrivateJwk, RotationPolicy, Settings, ToCipher, Trigger,
+};
 pub use credential::{Authorities, Credential, CredentialError, Secret};
 pub use error::{AnswerError, Refusal, VaultError};
 pub use metadata::MetadataService;
@@ -242,6 +244,19 @@ impl Vault {
         let path = format!("{}/release", key.path());
         let answer = self.ask("release", Method::POST, &path, Some(Body::plain(body)), Repeat::Refused).await?;
         Ok(text(&answer, "release", "value")?.to_owned())
+    }
+
+    /// What the vault demands of every release: Skerry's own.
+    pub async fn floor(&self) -> Result<Floor, VaultError> {
+        let answer = self.ask("get floor", Method::GET, "/x-skerry/floor", None, Repeat::Always).await?;
+        Floor::read(&answer, "get floor")
+    }
+
+    /// Sets what is named of that.
+    pub async fn set_floor(&self, changes: &FloorChanges) -> Result<Floor, VaultError> {
+        let body = Some(changes.to_body());
+        let answer = self.ask("set floor", Method::PATCH, "/x-skerry/floor", body, Repeat::Always).await?;
+        Floor::read(&answer, "set floor")
     }
 
     /// Random octets, which Managed HSMs give.

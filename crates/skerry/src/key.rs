@@ -8,9 +8,9 @@ mod cipher;
 mod denial;
 mod import;
 mod look;
-mod make;
+pub(crate) mod make;
 mod release;
-mod show;
+pub(crate) mod show;
 mod sign;
 
 use std::process::ExitCode;

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use skerry_client::vault::FloorChanges;
 use skerry_jose::b64;
 use skerry_jose::json::{Object, Value};
 
 use crate::edge::{self, Failure, say};
+use crate::key::{make, show};
 use crate::remote::{Output, Remote, shown};
 
 /// Ask a vault about itself
@@ -26,8 +28,10 @@ pub(crate) struct Options {
 enum Command {
     /// Whose tokens the vault takes, for what, and which service answers; says whether it takes yours
     ///
-    /// Floors of a vault are in its configuration (skerry.toml), and it tells them to nobody.
     Show,
+    /// What the vault demands of every release, whatever a key's policy says
+    #[command(subcommand)]
+    Floor(Floor),
     /// Random octets, which Managed HSMs give, as base64url or into a file
     Random {
         /// How many, 1 to 128
@@ -42,9 +46,39 @@ enum Command {
     },
 }
 
+#[derive(Subcommand)]
+enum Floor {
+    /// Show it, beside what the vault's configuration demands
+    Show,
+    /// Set what is named; the rest stays
+    Set(SetFloor),
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = true)]
+struct SetFloor {
+    /// Revoke attestation tokens issued before: now, a time, or seconds since the epoch; it is never lowered
+    #[arg(long, value_name = "TIME")]
+    raise_min_iat: Option<String>,
+    /// Take no attestation token that is older, in seconds
+    #[arg(long, value_name = "SECONDS")]
+    oldest_token: Option<u64>,
+    /// Take attestation tokens of any age, as far as configuration does
+    #[arg(long, conflicts_with = "oldest_token")]
+    any_age: bool,
+    /// Release policy that has to hold beside every key's own, JSON
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// Take that policy back
+    #[arg(long, conflicts_with = "policy")]
+    no_policy: bool,
+}
+
 pub(crate) fn run(options: &Options) -> ExitCode {
     let outcome = match &options.command {
         Command::Show => show(&options.remote),
+        Command::Floor(Floor::Show) => floor(&options.remote, None),
+        Command::Floor(Floor::Set(set)) => set.changes().and_then(|changes| floor(&options.remote, Some(&changes))),
         Command::Random { count, out, force } => random(&options.remote, *count, out.as_ref(), *force),
     };
     outcome.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
@@ -81,6 +115,49 @@ fn show(remote: &Remote) -> Result<(), Failure> {
         }
     }
     taken
+}
+
+impl SetFloor {
+    fn changes(&self) -> Result<FloorChanges, Failure> {
+        let min_iat = self.raise_min_iat.as_deref().map(|text| make::moment("--raise-min-iat", text)).transpose()?;
+        let policy = self.policy.as_deref().map(|path| make::policy_text(path)).transpose()?;
+        Ok(FloorChanges {
+            min_iat,
+            token_age_max_secs: self.oldest_token.map(Some).or(self.any_age.then_some(None)),
+            policy: policy.map(Some).or(self.no_policy.then_some(None)),
+        })
+    }
+}
+
+fn floor(remote: &Remote, changes: Option<&FloorChanges>) -> Result<(), Failure> {
+    let session = remote.open()?;
+    let floor = match changes {
+        Some(changes) => session.run(session.vault.set_floor(changes))?,
+        None => session.run(session.vault.floor())?,
+    };
+    let policy = floor.policy.as_deref().map(String::from_utf8_lossy);
+    if session.json {
+        let configured = Object::new()
+            .with("token_age_max_secs", floor.configured_age_max_secs.map_or(Value::Null, Value::from))
+            .with("simulated", floor.simulated);
+        let object = Object::new()
+            .with("generation", floor.generation)
+            .with("min_iat", floor.min_iat)
+            .with("token_age_max_secs", floor.token_age_max_secs.map_or(Value::Null, Value::from))
+            .with("policy", policy.map_or(Value::Null, |policy| Value::from(policy.into_owned())))
+            .with("updated", floor.updated.map_or(Value::Null, Value::from))
+            .with("configured", configured);
+        return Ok(say(&object.to_json())?);
+    }
+    let secs = |secs: Option<u64>| secs.map_or("any".to_owned(), |secs| format!("{secs} s"));
+    let mut table = edge::table(["", "set", "by configuration"]);
+    let from = if floor.min_iat == 0 { "any".to_owned() } else { show::date(floor.min_iat) };
+    table.add_row(["tokens from", &from, ""]);
+    table.add_row(["oldest token", &secs(floor.token_age_max_secs), &secs(floor.configured_age_max_secs)]);
+    table.add_row(["simulated TEEs", "", if floor.simulated { "TAKEN" } else { "refused" }]);
+    table.add_row(["policy", &policy.map_or("none".to_owned(), |policy| shown(&policy)), ""]);
+    table.add_row(["set last", &floor.updated.map_or("never".to_owned(), show::date), ""]);
+    Ok(say(&table.to_string())?)
 }
 
 fn random(remote: &Remote, count: u32, out: Option<&PathBuf>, force: bool) -> Result<(), Failure> {

@@ -59,6 +59,52 @@ pub struct ReleasePolicy {
     pub immutable: bool,
 }
 
+/// What a Skerry vault demands of every release. Times are seconds since the epoch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Floor {
+    /// How often it was set.
+    pub generation: u64,
+    /// The earliest attestation token that is good for any key.
+    pub min_iat: u64,
+    /// The oldest attestation token that is good for any key, in seconds.
+    pub token_age_max_secs: Option<u64>,
+    /// The text of a release policy that has to hold beside every key's own: JSON, as nobody has checked.
+    pub policy: Option<Vec<u8>>,
+    /// When it was set last.
+    pub updated: Option<u64>,
+    /// The oldest that configuration takes, in seconds.
+    pub configured_age_max_secs: Option<u64>,
+    /// Whether configuration takes simulated TEEs.
+    pub simulated: bool,
+}
+
+impl Floor {
+    pub(super) fn read(answer: &Object, operation: &'static str) -> Result<Floor, VaultError> {
+        let member = |name| move || VaultError::Answer { operation, why: AnswerError::Member(name) };
+        let number = |object: &Object, name: &'static str| match object.get(name).filter(|value| !value.is_null()) {
+            Some(value) => value.as_u64().map(Some).ok_or_else(member(name)),
+            None => Ok(None),
+        };
+        let configured = answer.get("configured").and_then(Value::as_object).ok_or_else(member("configured"))?;
+        let policy = match answer.get("policy").filter(|value| !value.is_null()) {
+            None => None,
+            Some(policy) => {
+                let data = policy.as_object().and_then(|policy| policy.get("data")).and_then(Value::as_str);
+                Some(data.and_then(|data| b64::decode_lenient(data).ok()).ok_or_else(member("policy"))?)
+            }
+        };
+        Ok(Floor {
+            generation: number(answer, "generation")?.ok_or_else(member("generation"))?,
+            min_iat: number(answer, "min_iat")?.ok_or_else(member("min_iat"))?,
+            token_age_max_secs: number(answer, "token_age_max_secs")?,
+            policy,
+            updated: number(answer, "updated")?,
+            configured_age_max_secs: number(configured, "token_age_max_secs")?,
+            simulated: configured.get("simulated").and_then(Value::as_bool).ok_or_else(member("simulated"))?,
+        })
+    }
+}
+
 /// When a key was deleted, and until when it can be recovered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deletion {

@@ -73,6 +73,34 @@ pub struct Changes {
     pub min_iat: Option<u64>,
 }
 
+/// What is set of a Skerry vault's floor; what is not said stays, `Some(None)` takes back.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FloorChanges {
+    /// The earliest attestation token that is good for any key, in seconds since the epoch; only ever raised.
+    pub min_iat: Option<u64>,
+    /// The oldest attestation token that is good for any key, in seconds.
+    pub token_age_max_secs: Option<Option<u64>>,
+    /// The text of a release policy that has to hold beside every key's own.
+    pub policy: Option<Option<Vec<u8>>>,
+}
+
+impl FloorChanges {
+    pub(super) fn to_body(&self) -> Body {
+        let mut body = Object::new();
+        if let Some(secs) = self.min_iat {
+            body.insert("min_iat", secs);
+        }
+        if let Some(secs) = self.token_age_max_secs {
+            body.insert("token_age_max_secs", secs.map_or(Value::Null, Value::from));
+        }
+        if let Some(policy) = &self.policy {
+            let object = |text: &Vec<u8>| Value::Object(Object::new().with("data", b64::encode(text)));
+            body.insert("policy", policy.as_ref().map_or(Value::Null, object));
+        }
+        Body::plain(body.to_json())
+    }
+}
+
 /// A private key in the members of RFC 7518, 6. No Debug; wiped when dropped.
 pub struct PrivateJwk {
     kty: &'static str,

@@ -90,12 +90,12 @@ fn attack_58_subject_of_another_issuer() {
     }
 }
 
-/// Names are Azure's, in any case, and nothing else is a name: `all` least.
+/// Names are Azure's, and two of our own, in any case; nothing else is a name: `all` least.
 #[test]
 fn permission_names_are_azures() {
     let names: Vec<_> = Permission::ALL.iter().map(|permission| permission.as_str()).collect();
     let azure = "get list create import update delete recover purge backup restore encrypt decrypt wrapKey unwrapKey \
-                 sign verify release rotate getrotationpolicy setrotationpolicy";
+                 sign verify release rotate getrotationpolicy setrotationpolicy getvaultfloor setvaultfloor";
     assert_eq!(names.join(" "), azure);
     for permission in Permission::ALL {
         for name in [permission.as_str().to_owned(), permission.to_string().to_uppercase()] {

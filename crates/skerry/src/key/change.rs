@@ -1,10 +1,8 @@
 //! Changing keys, and what becomes of them.
 
 use std::path::PathBuf;
-use std::time::SystemTime;
 
 use clap::{Args, Subcommand};
-use skerry_attestation_result::unix_secs;
 use skerry_client::vault::{Changes, KeyName, KeyRef, LifetimeAction, RotationPolicy, Trigger};
 use skerry_jose::json::Object;
 
@@ -94,11 +92,7 @@ pub(super) fn enable(remote: &Remote, key: &KeyRef, enabled: bool) -> Result<(),
 
 pub(super) fn min_iat(remote: &Remote, asked: &MinIat) -> Result<(), Failure> {
     let key = KeyRef::from(asked.name.clone());
-    let raised = match asked.raise.as_deref() {
-        None => None,
-        Some("now") => Some(unix_secs(SystemTime::now())),
-        Some(text) => Some(make::time(text).map_err(|why| anyhow::anyhow!("--raise {text:?}: {why}"))?),
-    };
+    let raised = asked.raise.as_deref().map(|text| make::moment("--raise", text)).transpose()?;
     let session = remote.open()?;
     let key = match raised {
         None => session.run(session.vault.get(&key))?,

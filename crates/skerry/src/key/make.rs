@@ -1,11 +1,12 @@
 //! Making keys: anew, from what somebody has, and as a version like the newest.
 
 use std::path::PathBuf;
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use der::DateTime;
+use skerry_attestation_result::unix_secs;
 use skerry_client::vault::{KeyName, NewKey, NewKind, ReleasePolicy, Settings};
 use skerry_policy::release::Policy;
 
@@ -209,6 +210,11 @@ impl With {
 /// A release policy that this program can read, as it is in the file. What may be wrong with it is said on standard error;
 /// what is wrong with it is a refusal.
 pub(super) fn policy(path: &std::path::Path, immutable: Immutable) -> Result<ReleasePolicy, Failure> {
+    Ok(ReleasePolicy { data: policy_text(path)?, immutable: immutable.immutable })
+}
+
+/// The text of such a policy.
+pub(crate) fn policy_text(path: &std::path::Path) -> Result<Vec<u8>, Failure> {
     let text = read_text(path).context("release policy")?;
     let policy = Policy::parse(text.as_bytes(), &Default::default()).map_err(|error| {
         let at = format!("{}:{}:{}", path.display(), error.at.line, error.at.column);
@@ -221,12 +227,20 @@ pub(super) fn policy(path: &std::path::Path, immutable: Immutable) -> Result<Rel
     for warning in policy.lint() {
         edge::note(&format!("warning: {}", shown(&warning.to_string())));
     }
-    Ok(ReleasePolicy { data: text.as_bytes().to_vec(), immutable: immutable.immutable })
+    Ok(text.as_bytes().to_vec())
 }
 
 fn tag(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("a tag is NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
+}
+
+/// What the argument of this name says: now, or a time.
+pub(crate) fn moment(argument: &str, text: &str) -> Result<u64, Failure> {
+    match text {
+        "now" => Ok(unix_secs(SystemTime::now())),
+        text => Ok(time(text).map_err(|why| anyhow::anyhow!("{argument} {text:?}: {why}"))?),
+    }
 }
 
 /// RFC 3339 in UTC, or seconds since the epoch.

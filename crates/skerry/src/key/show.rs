@@ -203,7 +203,7 @@ pub(super) fn or_null(value: Option<impl Into<Value>>) -> Value {
 }
 
 /// Seconds since the epoch as RFC 3339 has them, or as they are where they are no date.
-pub(super) fn date(secs: u64) -> String {
+pub(crate) fn date(secs: u64) -> String {
     let time = UNIX_EPOCH.checked_add(Duration::from_secs(secs));
     let date = time.and_then(|time| DateTime::from_system_time(time).ok());
     date.map_or(secs.to_string(), |date| date.to_string())

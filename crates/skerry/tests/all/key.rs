@@ -120,6 +120,7 @@ fn keys_are_managed_from_a_shell() {
     using(&shell);
     rotating(&shell);
     releasing(&shell);
+    flooring(&shell);
     asking_as_others(&shell);
     refusals(&shell);
 }
@@ -331,6 +332,29 @@ fn rotating(shell: &Shell) {
     assert_eq!(shell.json("key rotation-policy show first"), set);
     assert!(shell.says("key rotation-policy show first").contains("P10D before expiry"));
     shell.ends("key rotation-policy set first --rotate-after P1D", 1, &["status 400"]);
+}
+
+/// What a vault demands of every release is shown, set and taken back, and denies in its own name.
+fn flooring(shell: &Shell) {
+    let nothing = shell.json("vault floor show");
+    assert_eq!((&nothing["generation"], &nothing["policy"]), (&json!(0), &Value::Null));
+    assert_eq!(nothing["configured"], json!({"token_age_max_secs": null, "simulated": true}));
+    shell.says("key release secret --simulate");
+    shell.put("strict.json", shell.policy().replace(&"0".repeat(64), &"1".repeat(64)));
+    let set = shell.json("vault floor set --policy strict.json --oldest-token 3600 --raise-min-iat 1700000000");
+    assert_eq!((&set["generation"], &set["token_age_max_secs"]), (&json!(1), &json!(3600)));
+    assert_eq!(shell.json("vault floor show"), set);
+    let shown = shell.says("vault floor show");
+    assert!(shown.contains("2023-11-14T22:13:20Z") && shown.contains("3600 s") && shown.contains("TAKEN"), "{shown}");
+    shell.ends("key release secret --simulate", 1, &["the vault's floor"]);
+    shell.ends("vault floor set --raise-min-iat 1600000000", 1, &["status 400", "is not lowered"]);
+    shell.ends("vault floor set --raise-min-iat yesterday", 2, &["--raise-min-iat", "a time is as"]);
+    shell.ends("vault floor set", 2, &["required"]);
+    shell.put("bent.json", "{}");
+    shell.ends("vault floor set --policy bent.json", 1, &["was not sent"]);
+    let back = shell.json("vault floor set --no-policy --any-age");
+    assert_eq!((&back["policy"], &back["token_age_max_secs"]), (&Value::Null, &Value::Null));
+    shell.says("key release secret --simulate");
 }
 
 fn releasing(shell: &Shell) {
