@@ -6,6 +6,8 @@ import base64
 import hashlib
 import json
 import os
+import re
+import socket
 import subprocess
 import tempfile
 import time
@@ -13,7 +15,9 @@ import uuid
 
 from azure.core.credentials import AccessToken
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+from azure.core.pipeline.transport import RequestsTransport
 from azure.keyvault.keys import KeyClient, KeyReleasePolicy
+from azure.keyvault.keys._shared import http_challenge_cache
 from azure.keyvault.keys.crypto import CryptographyClient, SignatureAlgorithm
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, keywrap, serialization
@@ -79,6 +83,38 @@ def opened(jws, tee):
     return body, keywrap.aes_key_unwrap_with_padding(tee.decrypt(wrapped[:size], oaep), wrapped[size:])
 
 
+class Misled(RequestsTransport):
+    """Makes challenges ask for a token for Azure's own vaults."""
+
+    def send(self, request, **kwargs):
+        response = super().send(request, **kwargs)
+        challenge = response.headers.get("WWW-Authenticate", "")
+        response.headers["WWW-Authenticate"] = re.sub('resource="[^"]*"', 'resource="https://vault.azure.net"', challenge)
+        return response
+
+
+def challenges():
+    """The SDK's own check of challenges, which is on unless it is switched off: the resource is a domain of the host."""
+    resolve = socket.getaddrinfo
+    socket.getaddrinfo = lambda host, *rest, **more: resolve("127.0.0.1" if host.endswith(".localhost") else host, *rest, **more)
+    host = f"https://dev.vault.localhost:{VAULT.rsplit(':', 1)[1]}"
+    asked = lambda url, **more: list(KeyClient(url, Credential(), connection_verify=CA, retry_total=0, **more).list_properties_of_keys())
+    http_challenge_cache.clear()
+    check(asked(host) is not None, "a vault with a name passes the SDK's check of its challenge")
+    for url, more, what in [
+        (host, {"transport": Misled(connection_verify=CA)}, "a challenge for Azure's vaults does not"),
+        (VAULT, {}, "nor does a vault without a name"),
+    ]:
+        http_challenge_cache.clear()
+        try:
+            asked(url, **more)
+            check(False, what)
+        except ValueError as error:
+            check("does not match the requested domain" in str(error), what)
+    http_challenge_cache.clear()
+    socket.getaddrinfo = resolve
+
+
 def main():
     options = {"verify_challenge_resource": False, "connection_verify": CA, "retry_total": 0}
     client, name = KeyClient(VAULT, Credential(), **options), f"real-{uuid.uuid4().hex[:8]}"
@@ -123,6 +159,7 @@ def main():
         check(client.get_deleted_key(name).id == key.id, "deleted, it is gone, and can be found among the deleted")
     client.purge_deleted_key(name)
     check(refused(lambda: client.get_deleted_key(name), 404), "purged, it is gone for good")
+    challenges()
     print(f"real client: ok, {checks} checks")
 
 

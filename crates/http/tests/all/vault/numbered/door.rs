@@ -156,9 +156,9 @@ fn check_41_headers_of_every_answer() {
     });
 }
 
-/// What SDKs look for before they send a token: the host ends with a dot and the resource's host. Theirs is applied here to
-/// the challenge as sent; that they refuse another resource is asserted with the SDKs themselves, which leave the check on
-/// when `tests/real-clients` and the conformance suite run against a server whose vaults have names.
+/// What SDKs look for before they send a token: the host ends with a dot and the resource's host. Their rule is applied here
+/// to the challenge as it is sent; that an unmodified SDK passes it, and refuses a challenge for `https://vault.azure.net`,
+/// is asserted by `tests/real-clients/release.py`, which `./test` runs.
 #[test]
 fn check_42_the_resource_is_a_domain_of_the_host() {
     runtime().block_on(async {
