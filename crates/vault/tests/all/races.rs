@@ -1,5 +1,6 @@
 //! Races for one key: many threads call one vault, and what they are answered could have been answered to one after another
-//! by a naive vault. On a store in memory and on a file.
+//! by a naive vault. On a store in memory and on a file; half of the threads ask another server of the vault, which
+//! remembers by itself what it read.
 
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -296,11 +297,12 @@ fn released_version(jws: &str) -> Version {
 type History = Vec<Event<Call, Answer>>;
 
 /// Lets every thread make its calls at once, and writes down what happened.
-fn history(scene: &Scene, key: &str, threads: &[Vec<Call>]) -> History {
+fn history(scenes: &[&Scene], key: &str, threads: &[Vec<Call>]) -> History {
     let tokens = [token_for(false), token_for(true)];
     let (clock, start) = (AtomicU64::new(0), Barrier::new(threads.len()));
     let tick = || clock.fetch_add(1, Ordering::SeqCst);
-    let run = |calls: &[Call]| -> History {
+    let run = &|at: usize, calls: &[Call]| -> History {
+        let scene = scenes[at % scenes.len()];
         start.wait();
         let timed = |&call: &Call| {
             let began = tick();
@@ -310,7 +312,8 @@ fn history(scene: &Scene, key: &str, threads: &[Vec<Call>]) -> History {
         calls.iter().map(timed).collect()
     };
     thread::scope(|scope| {
-        let threads: Vec<_> = threads.iter().map(|calls| scope.spawn(|| run(calls))).collect();
+        let threads: Vec<_> =
+            threads.iter().enumerate().map(|(at, calls)| scope.spawn(move || run(at, calls))).collect();
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     })
 }
@@ -370,11 +373,12 @@ fn races() -> Vec<(&'static str, Vec<Vec<Call>>)> {
 fn races_could_have_been_run_one_after_another() {
     for (scene, _folder) in &scenes() {
         for (race, threads) in &races() {
+            let beside = scene.beside();
             for round in 0..ROUNDS {
                 let key = format!("race-{}-{round}", race.replace(' ', "-"));
                 let mut events = prelude(scene, &key, threads);
                 let at = events.len();
-                events.extend(history(scene, &key, threads).into_iter().map(|event| later(event, at)));
+                events.extend(history(&[scene, &beside], &key, threads).into_iter().map(|event| later(event, at)));
                 assert_eq!(verdict(Fault::None, &events), Verdict::Linearizable, "{race}\n{}", told(&events));
             }
         }
@@ -385,10 +389,11 @@ fn races_could_have_been_run_one_after_another() {
 #[test]
 fn random_races_could_have_been_run_one_after_another() {
     for (scene, _folder) in &scenes() {
+        let beside = scene.beside();
         for seed in 0..ROUNDS {
             let threads: Vec<Vec<Call>> = (0..4).map(|thread| random_calls(seed * 4 + thread)).collect();
             let key = format!("random-{seed}");
-            let events = history(scene, &key, &threads);
+            let events = history(&[scene, &beside], &key, &threads);
             assert_eq!(verdict(Fault::None, &events), Verdict::Linearizable, "{seed}\n{}", told(&events));
         }
     }
@@ -400,7 +405,7 @@ fn one_after_another_is_the_model() {
     let scene = Setup::default().bare();
     for seed in 0..40 {
         let calls: Vec<Call> = (0..3).flat_map(|part| random_calls(1_000 + seed * 3 + part)).collect();
-        let events = history(&scene, &format!("alone-{seed}"), &[calls]);
+        let events = history(&[&scene], &format!("alone-{seed}"), &[calls]);
         let mut state = Naive::Free;
         for event in &events {
             assert_ne!(event.answer, Answer::Nothing);
@@ -421,12 +426,12 @@ fn faults_are_found_out() {
         ("stays", Fault::DeleteIsLost, vec![Create, Delete, Get]),
         ("policy", Fault::PolicyIsLost, vec![Create, Policy(true), Release(true)]),
     ] {
-        let events = history(&scene, key, &[calls]);
+        let events = history(&[&scene], key, &[calls]);
         assert_eq!(verdict(Fault::None, &events), Verdict::Linearizable, "{fault:?}");
         assert_eq!(verdict(fault, &events), Verdict::Not, "{fault:?}");
     }
     // What a cache that was not told would answer: the signature of before, after the key was disabled.
-    let mut stale = history(&scene, "stale", &[vec![Create, Sign, Enable(false), Sign]]);
+    let mut stale = history(&[&scene], "stale", &[vec![Create, Sign, Enable(false), Sign]]);
     assert_eq!(stale[3].answer, Answer::Disabled);
     stale[3].answer = stale[1].answer.clone();
     assert_eq!(verdict(Fault::None, &stale), Verdict::Not);
@@ -434,7 +439,7 @@ fn faults_are_found_out() {
     stale[2].ended = stale[3].ended + 1;
     assert_eq!(verdict(Fault::None, &stale), Verdict::Linearizable);
     // Two changes of which one was lost.
-    let mut lost = history(&scene, "lost", &[vec![Create, Policy(true), Policy(false), Get]]);
+    let mut lost = history(&[&scene], "lost", &[vec![Create, Policy(true), Policy(false), Get]]);
     let Answer::Key(shown) = &mut lost[3].answer else { panic!("{lost:?}") };
     shown.generation -= 1;
     assert_eq!(verdict(Fault::None, &lost), Verdict::Not);
@@ -472,7 +477,7 @@ fn verdict(fault: Fault, events: &[Event<Call, Answer>]) -> Verdict {
 fn prelude(scene: &Scene, key: &str, threads: &[Vec<Call>]) -> History {
     match threads[0][0] {
         Call::Create => Vec::new(),
-        _ => history(scene, key, &[vec![Call::Create]]),
+        _ => history(&[scene], key, &[vec![Call::Create]]),
     }
 }
 

@@ -186,6 +186,14 @@ impl Scene {
         Setup::default().scene()
     }
 
+    /// Another server of the same vault, which remembers by itself what it read. The log is the first one's.
+    pub(crate) fn beside(&self) -> Scene {
+        let (vault, chain, root) = Setup::default().try_vault(&self.installation).unwrap();
+        let (installation, store) = (Arc::clone(&self.installation), self.store.clone());
+        let dir = TempDir::new().unwrap();
+        Scene { vault, installation, store, roots: Roots::new(&root).unwrap(), chain, started: 0, dir }
+    }
+
     pub(crate) fn create(&self, key: &str, key_type: KeyType) -> Key {
         self.make(&CreateCommand { key_type, ..create(key) }).unwrap()
     }
