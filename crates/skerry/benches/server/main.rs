@@ -17,14 +17,10 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-mod child;
-mod cores;
-mod load;
-mod operation;
-mod pace;
+#[path = "../common/https/mod.rs"]
+mod https;
+
 mod start;
-mod straight;
-mod wire;
 
 use std::io::Write as _;
 use std::path::Path;
@@ -32,8 +28,9 @@ use std::path::Path;
 use serde_json::json;
 
 use common::measure::{Asked, Case, measure, print_table, rows_json};
-use load::Load;
-use operation::{OPERATIONS, Operation};
+use https::load::Load;
+use https::operation::{Operation, SERVER};
+use https::{AIM, Size, child, pace};
 
 fn main() -> anyhow::Result<()> {
     if let Some((folder, tokens)) = child::told(std::env::args()) {
@@ -45,7 +42,7 @@ fn main() -> anyhow::Result<()> {
     let mut cases = asked.choose(cases(&load, &size));
     measure(&mut cases, size.blocks, || load.server_cpu())?;
     let paces = pace::measure(&load, &size, &asked)?;
-    let starts = start::measure(&size, &asked)?;
+    let starts = start::measure(&asked)?;
     match (asked.measures, asked.json) {
         (false, _) => Ok(()),
         (true, true) => {
@@ -64,26 +61,11 @@ fn main() -> anyhow::Result<()> {
     }
 }
 
-/// How much is made and measured.
-struct Size {
-    blocks: usize,
-    /// Requests on connections that are open already, per block.
-    kept: usize,
-    /// Requests on connections of their own, per block.
-    new: usize,
-    /// Distinct attestation tokens. More than a vault's cache keeps, so that a walk over them never meets one again.
-    tokens: usize,
-    /// Seconds of saturation, and of half the load.
-    pace_secs: u64,
-    /// Times that the program is started.
-    starts: usize,
-}
-
-const FULL: Size = Size { blocks: 20, kept: 200, new: 60, tokens: 5_000, pace_secs: 6, starts: 10 };
-const TINY: Size = Size { blocks: 1, kept: 1, new: 1, tokens: 2, pace_secs: 0, starts: 1 };
+const FULL: Size = Size { operations: &SERVER, blocks: 20, kept: 200, new: 60, tokens: 5_000, pace_secs: 6 };
+const TINY: Size = Size { operations: &SERVER, blocks: 1, kept: 1, new: 1, tokens: 2, pace_secs: 0 };
 
 fn cases<'a>(load: &'a Load, size: &'a Size) -> Vec<Case<'a>> {
-    OPERATIONS.iter().flat_map(|operation| of_operation(load, size, operation)).collect()
+    size.operations.iter().flat_map(|operation| of_operation(load, size, operation)).collect()
 }
 
 /// The two halves of its base, then the operation itself on each vault, each on kept and on new connections.
@@ -112,6 +94,3 @@ fn of_operation<'a>(load: &'a Load, size: &'a Size, operation: &'a Operation) ->
     }
     cases
 }
-
-/// A request over the sum of the straight line and the echo.
-const AIM: f64 = 1.15;

@@ -11,9 +11,8 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
 
-use super::Size;
-use super::wire::{self, Target};
 use crate::common::measure::{Asked, percentile};
+use crate::https::wire::{self, Target};
 
 /// A way of starting.
 pub(crate) struct Start {
@@ -25,7 +24,7 @@ pub(crate) struct Start {
 }
 
 /// Starts the program on a folder that it made before.
-pub(crate) fn measure(size: &Size, asked: &Asked) -> anyhow::Result<Vec<Start>> {
+pub(crate) fn measure(asked: &Asked) -> anyhow::Result<Vec<Start>> {
     if !asked.names(DEV) {
         return Ok(Vec::new());
     }
@@ -33,7 +32,7 @@ pub(crate) fn measure(size: &Size, asked: &Asked) -> anyhow::Result<Vec<Start>> 
     let folder = folder.path().join("dev");
     Program::start(&folder)?.stop()?;
     let mut millis = Vec::new();
-    for _ in 0..size.starts {
+    for _ in 0..if asked.measures { STARTS } else { 1 } {
         let program = Program::start(&folder)?;
         millis.push(program.first_answer.as_secs_f64() * 1e3);
         program.stop()?;
@@ -119,6 +118,8 @@ pub(crate) fn print(starts: &[Start]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Times that the program is started.
+const STARTS: usize = 10;
 const DEV: &str = "start of `skerry dev`";
 const AIM_MS: f64 = 200.0;
 const AIM_MIB: f64 = 40.0;

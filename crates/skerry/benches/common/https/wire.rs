@@ -62,20 +62,48 @@ impl Connection {
     pub(crate) async fn ask(&mut self, request: &[u8]) -> anyhow::Result<Answer> {
         self.stream.write_all(request).await?;
         self.stream.flush().await?;
-        let head_len = loop {
-            if let Some(end) = self.unread.windows(END.len()).position(|window| window == END) {
-                break end + END.len();
+        let head = String::from_utf8(self.through(END).await?)?;
+        let status = head.get(9..12).context("no status")?.parse()?;
+        let member = |name| {
+            let members = head.lines().filter_map(|line| line.split_once(": "));
+            members.filter(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value).next()
+        };
+        if member("transfer-encoding").is_some() {
+            return Ok(Answer { status, body: self.chunks().await? });
+        }
+        let body = self.octets(member("content-length").unwrap_or("0").parse()?).await?;
+        Ok(Answer { status, body })
+    }
+
+    /// A body in chunks (RFC 9112, 7.1), as others send those whose length they do not know.
+    async fn chunks(&mut self) -> anyhow::Result<Vec<u8>> {
+        let mut body = Vec::new();
+        loop {
+            let len = String::from_utf8(self.through(LINE).await?)?;
+            let len = usize::from_str_radix(len.trim_end(), 16)?;
+            body.extend(self.octets(len).await?);
+            self.octets(LINE.len()).await?;
+            if len == 0 {
+                return Ok(body);
+            }
+        }
+    }
+
+    /// What comes up to this mark, and the mark.
+    async fn through(&mut self, mark: &[u8]) -> anyhow::Result<Vec<u8>> {
+        loop {
+            if let Some(at) = self.unread.windows(mark.len()).position(|window| window == mark) {
+                return Ok(self.unread.drain(..at + mark.len()).collect());
             }
             self.read().await?;
-        };
-        let head = String::from_utf8(self.unread.drain(..head_len).collect())?;
-        let status = head.get(9..12).context("no status")?.parse()?;
-        let len = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-        let len: usize = len.unwrap_or("0").parse()?;
+        }
+    }
+
+    async fn octets(&mut self, len: usize) -> anyhow::Result<Vec<u8>> {
         while self.unread.len() < len {
             self.read().await?;
         }
-        Ok(Answer { status, body: self.unread.drain(..len).collect() })
+        Ok(self.unread.drain(..len).collect())
     }
 
     async fn read(&mut self) -> anyhow::Result<()> {
@@ -90,5 +118,6 @@ impl Connection {
     }
 }
 
+const LINE: &[u8] = b"\r\n";
 const END: &[u8] = b"\r\n\r\n";
 const READ_LEN: usize = 32 * 1024;

@@ -18,8 +18,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-use super::operation::{Kind, OPERATIONS, Operation};
-use super::straight::{release_body, sign_body};
+use super::operation::{Kind, Operation};
+use super::straight::{TEXT, release_body, sign_body, text_body};
 use super::wire::{self, Connection, Target};
 use super::{Size, cores};
 use crate::common::{KEY, random};
@@ -33,6 +33,8 @@ pub(crate) struct Load {
     targets: HashMap<&'static str, Target>,
     open: RefCell<HashMap<&'static str, Vec<Connection>>>,
     next: Cell<usize>,
+    /// What the server wrapped when it was asked first.
+    wrapped: String,
     /// Octets of the answer to each operation.
     answers: Vec<(Kind, usize)>,
     alone: bool,
@@ -76,16 +78,20 @@ impl Load {
             targets,
             open: RefCell::default(),
             next: Cell::new(0),
+            wrapped: String::new(),
             answers: Vec::new(),
             alone,
             _folder: folder,
         };
-        load.answers = OPERATIONS.iter().map(|operation| load.first(operation)).collect::<anyhow::Result<_>>()?;
+        for operation in size.operations {
+            let answer = load.first(operation)?;
+            load.answers.push(answer);
+        }
         Ok(load)
     }
 
     /// Asks once: the operation works, and its answer has so many octets.
-    fn first(&self, operation: &Operation) -> anyhow::Result<(Kind, usize)> {
+    fn first(&mut self, operation: &Operation) -> anyhow::Result<(Kind, usize)> {
         let mut len = 0;
         for place in self.places(operation) {
             let request = self.request(operation, place)?;
@@ -96,6 +102,10 @@ impl Load {
             let text = String::from_utf8_lossy(&answer.body);
             ensure!(answer.status == 200, "{}: {} {text}", operation.name, answer.status);
             len = answer.body.len();
+            if operation.kind == Kind::Wrap {
+                let answer: Value = serde_json::from_slice(&answer.body)?;
+                self.wrapped = answer["value"].as_str().context("nothing wrapped")?.to_owned();
+            }
         }
         Ok((operation.kind, len))
     }
@@ -105,9 +115,9 @@ impl Load {
         let place = |host, words, on_disk| Place { host, words, on_disk };
         match (operation.kind, self.hello["tmpfs"] == true) {
             (Kind::Attest, _) => vec![place(ATTEST, "", false)],
-            (Kind::Release, true) => vec![place(DISK, ", on disk", true), place(TMPFS, ", in tmpfs", false)],
-            (Kind::Release, false) => vec![place(DISK, ", on disk", true)],
-            (Kind::Get | Kind::SignRsa | Kind::SignEc, _) => vec![place(DISK, "", false)],
+            _ if !operation.syncs => vec![place(DISK, "", false)],
+            (_, true) => vec![place(DISK, ", on disk", true), place(TMPFS, ", in tmpfs", false)],
+            (_, false) => vec![place(DISK, ", on disk", true)],
         }
     }
 
@@ -127,7 +137,16 @@ impl Load {
 
     /// The straight-line function, within the server's process.
     pub(crate) fn straight(&self, operation: &Operation, count: usize, synced: bool) -> anyhow::Result<usize> {
-        let order = format!("{} {count} {}", if synced { "run-synced" } else { "run" }, operation.name);
+        self.have(if synced { "run-synced" } else { "run" }, operation, count)
+    }
+
+    /// The cryptography alone, within the server's process.
+    pub(crate) fn bare(&self, operation: &Operation, count: usize) -> anyhow::Result<usize> {
+        self.have("bare", operation, count)
+    }
+
+    fn have(&self, word: &str, operation: &Operation, count: usize) -> anyhow::Result<usize> {
+        let order = format!("{word} {count} {}", operation.name);
         let done = self.server.borrow_mut().order(&order)?;
         ensure!(done == "done", "{done}");
         Ok(count)
@@ -220,6 +239,21 @@ impl Load {
             Kind::Get => ("GET", format!("/keys/{KEY}?api-version=7.4"), String::new()),
             Kind::SignRsa => ("POST", format!("{}/sign?api-version=7.4", key("rsa")), sign_body("RS256")),
             Kind::SignEc => ("POST", format!("{}/sign?api-version=7.4", key("ec")), sign_body("ES256")),
+            Kind::List => ("GET", "/keys?api-version=7.4".to_owned(), String::new()),
+            Kind::Wrap => ("POST", format!("{}/wrapkey?api-version=7.4", key("rsa")), text_body(OAEP, TEXT)),
+            Kind::Unwrap => {
+                let body = format!(r#"{{"alg":"{OAEP}","value":"{}"}}"#, self.wrapped);
+                ("POST", format!("{}/unwrapkey?api-version=7.4", key("rsa")), body)
+            }
+            Kind::Encrypt => ("POST", format!("{}/encrypt?api-version=7.4", key("aes")), text_body("A256GCM", TEXT)),
+            Kind::CreateRsa => {
+                let body = r#"{"kty":"RSA-HSM","key_size":2048}"#;
+                ("POST", format!("/keys/rsa-{index}/create?api-version=7.4"), body.to_owned())
+            }
+            Kind::CreateEc => {
+                let body = r#"{"kty":"EC-HSM","crv":"P-256"}"#;
+                ("POST", format!("/keys/ec-{index}/create?api-version=7.4"), body.to_owned())
+            }
             Kind::Attest => ("POST", "/attest/SevSnpVm?api-version=2022-08-01".into(), self.text("attest")?.to_owned()),
         };
         Ok(self.http(method, &path, place.host, &body)?.into_bytes())
@@ -341,6 +375,8 @@ pub(crate) const DISK: &str = "disk.vault.localhost";
 pub(crate) const TMPFS: &str = "tmpfs.vault.localhost";
 pub(crate) const ATTEST: &str = "attest.localhost";
 pub(crate) const ECHO: &str = "echo.localhost";
+
+const OAEP: &str = "RSA-OAEP-256";
 
 /// Where nothing but the server's core is to be short.
 const CROWD: usize = 32;

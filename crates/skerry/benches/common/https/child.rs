@@ -17,7 +17,7 @@ use skerry_http::{Limits, Listener, Machine, Names, Reply, Request, Server, Surf
 use skerry_identity::{Issuers, Permission, Provider};
 use skerry_jose::json::Object;
 use skerry_jose::{JwkSet, SigningKey};
-use skerry_keys::{Curve, KeyType, RsaBits};
+use skerry_keys::{Curve, KeyType, OctBits, RsaBits};
 use skerry_keywrap::UnwrapKey;
 use skerry_policy::attestation::AppraisalPolicy;
 use skerry_simulator::{Evidence, Root};
@@ -25,6 +25,7 @@ use skerry_sources::KeySet;
 use skerry_vault::Pools;
 use skerry_vault::ca::{Ca, TlsLeaf};
 use skerry_vault::command::{Context, ReleaseCommand};
+use skerry_vault::limits::PAGE_ROWS_MAX;
 use skerry_verifier::wire::{Data, SnpRequest};
 
 use super::cores;
@@ -59,7 +60,7 @@ pub(crate) fn run(folder: &Path, tokens: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `cpu`, `run COUNT OPERATION`, `run-synced COUNT OPERATION`.
+/// `cpu`, `run COUNT OPERATION`, `run-synced COUNT OPERATION`, `bare COUNT OPERATION`.
 fn obey(by_hand: &ByHand, order: &str) -> anyhow::Result<String> {
     let mut words = order.splitn(3, ' ');
     let word = words.next().unwrap_or_default();
@@ -68,7 +69,10 @@ fn obey(by_hand: &ByHand, order: &str) -> anyhow::Result<String> {
     }
     let count: usize = words.next().context("no count")?.parse()?;
     let operation = words.next().and_then(Operation::of).context("no operation")?;
-    each(0..count, |index| by_hand.run(operation.kind, index, word == "run-synced"))?;
+    match word {
+        "bare" => each(0..count, |_| by_hand.bare(operation.kind))?,
+        _ => each(0..count, |index| by_hand.run(operation.kind, index, word == "run-synced"))?,
+    };
     Ok("done".to_owned())
 }
 
@@ -116,6 +120,12 @@ async fn serve(given: &Given, folder: &Path) -> anyhow::Result<Serving> {
     let (rsa, ec) = (KeyType::Rsa { bits: RsaBits::B2048 }, KeyType::Ec { curve: Curve::P256 });
     let rsa = disk.create("rsa", rsa, actors.now).await?.version.version.to_string();
     let ec = disk.create("ec", ec, actors.now).await?.version.version.to_string();
+    let oct = KeyType::Oct { bits: OctBits::B256 };
+    let aes = disk.create("aes", oct, actors.now).await?.version.version.to_string();
+    // For a page of a list that is full.
+    for number in 0..PAGE_ROWS_MAX {
+        disk.create(&format!("page-{number}"), oct, actors.now).await?;
+    }
     let shm = Path::new("/dev/shm");
     let by_hand = by_hand(given, &disk, folder).await?;
     let mut sites = vec![(DISK, disk)];
@@ -123,7 +133,7 @@ async fn serve(given: &Given, folder: &Path) -> anyhow::Result<Serving> {
         sites.push((TMPFS, Site::make(shm, actors, &pools).await?));
     }
     let mut hello = json!({
-        "versions": {"rsa": rsa, "ec": ec}, "tmpfs": sites.len() > 1, "disk": file_system(folder),
+        "versions": {"rsa": rsa, "ec": ec, "aes": aes}, "tmpfs": sites.len() > 1, "disk": file_system(folder),
         "bearer": by_hand.bearer(), "sizes": by_hand.sizes(given.tokens.first()), "attest": given.request.to_body(),
     });
     let ca = Ca::generate("Skerry bench", actors.now)?;

@@ -14,19 +14,19 @@ use serde_json::{Value, json};
 
 use super::Size;
 use super::load::{Load, Place, all, asked};
-use super::operation::{OPERATIONS, Operation};
+use super::operation::Operation;
 use crate::common::measure::{Asked, percentile};
 use crate::common::rng;
 
 /// One operation's pace.
 pub(crate) struct Pace {
-    name: String,
-    per_sec: f64,
+    pub(crate) name: String,
+    pub(crate) per_sec: f64,
     /// Share of its core that the server's process took then.
-    busy: f64,
-    half_per_sec: f64,
-    p50_ms: f64,
-    p99_ms: f64,
+    pub(crate) busy: f64,
+    pub(crate) half_per_sec: f64,
+    pub(crate) p50_ms: f64,
+    pub(crate) p99_ms: f64,
 }
 
 /// Of every operation asked for; of none when nothing is measured.
@@ -36,7 +36,7 @@ pub(crate) fn measure(load: &Load, size: &Size, asked: &Asked) -> anyhow::Result
         return Ok(Vec::new());
     }
     let mut paces = Vec::new();
-    for operation in &OPERATIONS {
+    for operation in size.operations {
         for place in load.places(operation) {
             let name = format!("{}{}", operation.name, place.words);
             if asked.names(&name) {
@@ -52,7 +52,7 @@ impl Pace {
         let (cpu, begun) = (load.server_cpu()?, Instant::now());
         let mut count = 0;
         while begun.elapsed() < time {
-            count += load.crowd(operation, place, BATCH)?;
+            count += load.crowd(operation, place, operation.share(BATCH))?;
         }
         let (spent, passed) = (load.server_cpu()?.saturating_sub(cpu), begun.elapsed());
         let per_sec = f64::from(u32::try_from(count)?) / passed.as_secs_f64();
