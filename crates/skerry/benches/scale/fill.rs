@@ -4,12 +4,11 @@ use std::fs::{DirBuilder, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::SystemTime;
 
 use anyhow::ensure;
-use skerry_audit::{Entry, Event, Log, Verdict};
+use skerry_audit::{Entry, Event, Verdict};
 use skerry_jose::SigningKey;
 use skerry_jose::json::Object;
 use skerry_keys::custody::Binding;
@@ -95,13 +94,21 @@ impl Folder {
         let opening = Installation::open(store.clone(), root(), Kind::Serve, &log, limits, now, &randomizer);
         let (installation, _) = runtime.block_on(opening)?;
         let maker = Maker::new(&root(), now);
-        for first in (0..keys).step_by(KEYS_PER_COMMIT) {
-            let numbers = first..keys.min(first.saturating_add(u32::try_from(KEYS_PER_COMMIT)?));
+        in_turn(MAKERS, keys.div_ceil(KEYS_PER_COMMIT), |number| {
+            let first = number * KEYS_PER_COMMIT;
+            let numbers = first..keys.min(first + KEYS_PER_COMMIT);
             let rows = numbers.map(|number| maker.rows(number)).collect::<anyhow::Result<Vec<_>>>()?;
             let txn = Txn { op: OpId(random()), checks: Vec::new(), ops: rows.into_iter().flatten().collect() };
             ensure!(matches!(runtime.block_on(store.commit(&txn))?, Outcome::Committed(_)), "not committed");
-        }
-        record(installation.log(), keys, now)?;
+            Ok(())
+        })?;
+        // Two records for each key.
+        in_turn(RECORDERS, keys, |number| {
+            for verdict in [Verdict::Intended, Verdict::Committed] {
+                drop(installation.log().record(&entry(number, verdict, now))?);
+            }
+            Ok(())
+        })?;
         runtime.block_on(installation.tick(now, &randomizer))?;
         Ok(())
     }
@@ -164,27 +171,25 @@ impl Maker {
     }
 }
 
-/// Two records for each key, from as many threads as share a sync.
-fn record(log: &Arc<Log>, keys: u32, now: SystemTime) -> anyhow::Result<()> {
-    let next = AtomicU64::new(0);
-    let write = || {
-        while let number = next.fetch_add(1, Ordering::Relaxed)
-            && number < u64::from(keys)
-        {
-            for verdict in [Verdict::Intended, Verdict::Committed] {
-                drop(log.record(&entry(number, verdict, now))?);
+/// Does the work for every number below `end`, on so many threads.
+fn in_turn(threads: usize, end: u32, work: impl Fn(u32) -> anyhow::Result<()> + Sync) -> anyhow::Result<()> {
+    let next = AtomicU32::new(0);
+    let one = || {
+        loop {
+            match next.fetch_add(1, Ordering::Relaxed) {
+                number if number < end => work(number)?,
+                _ => return Ok(()),
             }
         }
-        Ok(())
     };
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..RECORDERS).map(|_| scope.spawn(write)).collect();
-        let joined = threads.into_iter().map(|thread| thread.join());
-        joined.into_iter().try_for_each(|done| done.unwrap_or_else(|_| Err(anyhow::anyhow!("a thread panicked"))))
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(one)).collect();
+        let mut joined = threads.into_iter().map(|thread| thread.join());
+        joined.try_for_each(|done| done.unwrap_or_else(|_| Err(anyhow::anyhow!("a thread panicked"))))
     })
 }
 
-fn entry(number: u64, verdict: Verdict, now: SystemTime) -> Entry {
+fn entry(number: u32, verdict: Verdict, now: SystemTime) -> Entry {
     let mut subject = [0; 32];
     subject.iter_mut().zip(number.to_be_bytes()).for_each(|(to, from)| *to = from);
     Entry {
@@ -222,7 +227,9 @@ fn pem(label: &'static str, der: &[u8]) -> anyhow::Result<String> {
 pub(crate) const HOST: &str = "scale.vault.localhost";
 const VAULT: Uuid = Uuid::from_bytes([0x51; 16]);
 /// Two operations each, of the 127 that a transaction has.
-const KEYS_PER_COMMIT: usize = 63;
+const KEYS_PER_COMMIT: u32 = 63;
+/// Threads whose commits, and whose records, share a sync.
+const MAKERS: usize = 16;
 const RECORDERS: usize = 64;
 
 const CONFIG: &str = r#"
