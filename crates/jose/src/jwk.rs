@@ -13,6 +13,7 @@ use x509_cert::der::{Decode as _, Encode as _};
 use crate::algorithm::{Algorithm, Curve, Family};
 use crate::b64;
 use crate::json::{self, Object, Value};
+use crate::jws::JwsError;
 use crate::limits::{KEYS_MAX, RSA_BITS_MAX, RSA_BITS_MIN, RSA_EXPONENT_MIN};
 
 /// Why a JWK is not a usable public key.
@@ -246,6 +247,14 @@ impl VerifyingKey {
     /// The key id.
     pub fn kid(&self) -> &str {
         &self.kid
+    }
+
+    /// Checks a signature over `message`, whatever frame it came in; iff it holds, this key made it with `algorithm`. For
+    /// documents that are nearly a JWS; tokens go through [`Unverified`](crate::Unverified).
+    pub fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> Result<(), JwsError> {
+        let wrong = || JwsError::KeyAlgorithm { kid: self.kid.clone(), algorithm };
+        let key = self.for_algorithm(algorithm).ok_or_else(wrong)?;
+        key.verify_sig(message, signature).map_err(|_| JwsError::Signature)
     }
 
     pub(crate) fn for_algorithm(&self, algorithm: Algorithm) -> Option<&ParsedPublicKey> {

@@ -120,10 +120,7 @@ impl<'a> Unverified<'a> {
     /// Checks the signature with `key`; iff it holds the result is [`Verified`]. The caller vouches that `key` belongs to
     /// whom the token is attributed.
     pub fn verify(self, key: &VerifyingKey) -> Result<Verified, JwsError> {
-        let algorithm = self.header.algorithm;
-        let wrong = || JwsError::KeyAlgorithm { kid: key.kid().to_owned(), algorithm };
-        let key = key.for_algorithm(algorithm).ok_or_else(wrong)?;
-        key.verify_sig(self.signing_input.as_bytes(), &self.signature).map_err(|_| JwsError::Signature)?;
+        key.verify(self.header.algorithm, self.signing_input.as_bytes(), &self.signature)?;
         Ok(Verified { header: self.header, claims: self.claims })
     }
 }

@@ -1,7 +1,7 @@
 use skerry_jose::json::{self, Object, Value};
-use skerry_jose::{Algorithm, Jwk, JwkError, JwkSet, PublicKey, RsaPublicKey, b64, limits};
+use skerry_jose::{Algorithm, Jwk, JwkError, JwkSet, JwsError, PublicKey, RsaPublicKey, b64, limits};
 
-use crate::support::{ec, rsa};
+use crate::support::{any_algorithm, ec, rsa};
 
 fn jwk(text: &str) -> Result<Jwk, JwkError> {
     Jwk::from_value(&json::parse(text.as_bytes(), &limits::JSON).unwrap())
@@ -117,4 +117,17 @@ fn real_key_sets_are_read() {
     };
     let set = JwkSet::parse(&text, &limits::JSON).unwrap();
     assert_eq!((set.len(), set.ignored()), (5, &[JwkError::ModulusSize { bits: 1024 }][..]));
+}
+
+/// A signature over any octets holds for the key and the algorithm that made it, and for no others.
+#[test]
+fn keys_verify_octets() {
+    let signature = rsa().sign(b"octets").unwrap();
+    let key = any_algorithm(rsa());
+    assert_eq!(key.verify(Algorithm::Rs256, b"octets", &signature), Ok(()));
+    assert_eq!(key.verify(Algorithm::Rs256, b"octet", &signature), Err(JwsError::Signature));
+    assert_eq!(key.verify(Algorithm::Rs256, b"octets", &signature[1..]), Err(JwsError::Signature));
+    assert_eq!(key.verify(Algorithm::Rs384, b"octets", &signature), Err(JwsError::Signature));
+    let other = JwsError::KeyAlgorithm { kid: "k".into(), algorithm: Algorithm::Es256 };
+    assert_eq!(key.verify(Algorithm::Es256, b"octets", &signature), Err(other));
 }
