@@ -8,6 +8,8 @@ pub const ATTESTATION_TYPE: &str = "x-ms-attestation-type";
 pub const COMPLIANCE_STATUS: &str = "x-ms-compliance-status";
 /// Hash of the appraisal policy.
 pub const POLICY_HASH: &str = "x-ms-policy-hash";
+/// Who signed the appraisal policy, if anybody did.
+pub const POLICY_SIGNER: &str = "x-ms-policy-signer";
 /// Runtime data, as the object it is.
 pub const RUNTIME: &str = "x-ms-runtime";
 /// Init data, as the object it is.

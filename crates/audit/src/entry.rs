@@ -36,7 +36,7 @@ pub enum Event {
     VaultChanged,
     /// Roles or permissions change.
     RoleChanged,
-    /// An attestation authority, anchor or floor changes.
+    /// An attestation authority, anchor, floor or appraisal policy changes.
     AuthorityChanged,
     /// Denials past a principal's budget, counted.
     DenialsCounted,

@@ -1,10 +1,11 @@
 //! The attestation service on the wire, as Microsoft Azure Attestation speaks (recorded 2021 to 2025).
 //!
 //! Attesting, the signing certificates and the metadata are open to anybody; all about policies takes a bearer token, asked
-//! for before anything else. Paths are compared without case, since clients spell them in several ways (observed:
-//! `SevSnpVM`, `sevsnpvm`). Evidence of types that Azure knows and this service does not is refused with 400, though their
-//! default policies are shown where they are known; setting a policy is refused too: policies are configuration here. Not
-//! here: TCB baselines, and every decision about evidence, which is `skerry-verifier`'s.
+//! for before anything else, and changing one takes a caller who may. Paths are compared without case, since clients spell
+//! them in several ways (observed: `SevSnpVM`, `sevsnpvm`). Evidence of types that Azure knows and this service does not is
+//! refused with 400, though policies for it may be set and shown. Who may sign policies is configuration: adding and
+//! removing certificates is refused. Not here: TCB baselines, every decision about evidence, which is `skerry-verifier`'s,
+//! and the keeping of policies, which is `skerry-vault`'s.
 
 pub(crate) mod describe;
 mod policy;
@@ -17,8 +18,11 @@ use bytes::Bytes;
 use http::header::{HeaderValue, WWW_AUTHENTICATE};
 use http::{Method, StatusCode};
 use skerry_attestation_result::{AttestationToken, DraftToken, names};
+use skerry_identity::Principal;
 use skerry_jose::json::Object;
-use skerry_policy::attestation::{AppraisalPolicy, DefaultPolicy, EvidenceType};
+use skerry_policy::attestation::{DefaultPolicy, EvidenceType, PolicyDocument};
+use skerry_policy::limits::DOCUMENT_BYTES_MAX;
+use skerry_vault::appraisal::{AppraisalPolicies, Author};
 use skerry_verifier::limits::BODY_BYTES_MAX;
 use skerry_verifier::wire::Asked;
 use skerry_verifier::{AttestError, Verifier};
@@ -31,7 +35,16 @@ use crate::route;
 
 pub use policy::ResultSigner;
 use policy::Said;
-use refusal::{refuse, refuse_attest, refuse_body, refuse_pool};
+use refusal::{refuse, refuse_attest, refuse_body, refuse_policy, refuse_pool, refuse_vault};
+
+/// Who asks about policies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// Who it is, for the log.
+    pub principal: Principal,
+    /// Whether it may set and reset policies, not only read them.
+    pub may_set: bool,
+}
 
 /// Why a bearer token does not let its holder read a policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -41,16 +54,16 @@ pub enum Denied {
     #[error("the bearer token is not valid")]
     Unauthorized,
     /// The caller is known and may not: 403.
-    #[error("the caller may not read policies")]
+    #[error("the caller may not do this with policies")]
     Forbidden,
     /// The identity provider could not be asked: 503.
     #[error("the caller's identity could not be established")]
     Unavailable,
 }
 
-/// A decision about a bearer token, made elsewhere.
+/// A decision about a bearer token, made elsewhere: who its holder is, who may at least read policies.
 pub type BearerCheck =
-    dyn for<'a> Fn(&'a str) -> Pin<Box<dyn Future<Output = Result<(), Denied>> + Send + 'a>> + Send + Sync;
+    dyn for<'a> Fn(&'a str) -> Pin<Box<dyn Future<Output = Result<Caller, Denied>> + Send + 'a>> + Send + Sync;
 
 /// What an attestation service is made of.
 pub struct Config {
@@ -58,12 +71,14 @@ pub struct Config {
     pub verifier: Arc<Verifier>,
     /// The JWKS of the signing certificates, `{"keys":[{"x5c","kid","kty"}]}`.
     pub certs: Object,
-    /// The policy that the verifier appraises SEV-SNP by.
-    pub policy: AppraisalPolicy,
+    /// The policies that were set, and the setting of them.
+    pub policies: Arc<AppraisalPolicies>,
+    /// Certificates of who may sign policies, DER; none where anybody may who may set one.
+    pub policy_signers: Vec<Vec<u8>>,
     /// Signs what is said about policies.
     pub results: ResultSigner,
-    /// Decides who may read policies.
-    pub readers: Box<BearerCheck>,
+    /// Decides who may read and who may set policies.
+    pub callers: Box<BearerCheck>,
     /// WWW-Authenticate for callers without a good token.
     pub challenge: HeaderValue,
     /// Where evidence is verified and results are signed.
@@ -77,9 +92,10 @@ pub struct Surface {
     verifier: Arc<Verifier>,
     certs: Bytes,
     metadata: Bytes,
-    policy: AppraisalPolicy,
+    policies: Arc<AppraisalPolicies>,
+    policy_signers: Vec<Vec<u8>>,
     results: Arc<ResultSigner>,
-    readers: Box<BearerCheck>,
+    callers: Box<BearerCheck>,
     challenge: HeaderValue,
     pool: Arc<Pool>,
     machine: Machine,
@@ -88,15 +104,16 @@ pub struct Surface {
 impl Surface {
     /// A service made of these parts. The caller vouches that certificates and signers have the verifier's key.
     pub fn new(config: Config) -> Surface {
-        let Config { verifier, certs, policy, results, readers, challenge, pool, machine } = config;
+        let Config { verifier, certs, policies, policy_signers, results, callers, challenge, pool, machine } = config;
         let metadata = metadata(verifier.signer().issuer().as_str());
         Surface {
             verifier,
             certs: Bytes::from(certs.to_json()),
             metadata: Bytes::from(metadata.to_json()),
-            policy,
+            policies,
+            policy_signers,
             results: Arc::new(results),
-            readers,
+            callers,
             challenge,
             pool,
             machine,
@@ -110,42 +127,75 @@ impl Surface {
 
     async fn respond(&self, request: &mut Request) -> Result<Reply, Reply> {
         let route = Route::of(request.segments()).ok_or_else(not_found)?;
-        if route.is_of_policies() {
-            self.authorize(request).await?;
-        }
+        let caller = match route.is_of_policies() {
+            true => Some(self.authorize(request).await?),
+            false => None,
+        };
         route::allow(request.method(), route.methods()).map_err(refusal::with_code)?;
         check_api_version(request)?;
         match route {
             Route::Certs => Ok(Reply::prepared(StatusCode::OK, self.certs.clone())),
             Route::Metadata => Ok(Reply::prepared(StatusCode::OK, self.metadata.clone())),
             Route::Attest(kind) => self.attest(kind, request).await,
-            Route::Policy(_) if request.method() == Method::PUT => Err(configured()),
+            Route::Policy(kind) if request.method() == Method::PUT => {
+                self.set(kind, self.setter(caller)?, request).await
+            }
             Route::Policy(kind) => self.policy(kind).await,
-            Route::PolicyCertificates => self.result(Said::NoCertificates).await,
-            Route::PolicyChange => Err(configured()),
+            Route::PolicyReset(kind) => self.reset(kind, self.setter(caller)?, request).await,
+            Route::PolicyCertificates => self.result(Said::Certificates(self.policy_signers.clone())).await,
+            Route::PolicyCertificatesChange => {
+                self.setter(caller)?;
+                Err(configured())
+            }
         }
     }
 
     async fn attest(&self, kind: EvidenceType, request: &mut Request) -> Result<Reply, Reply> {
         built(kind)?;
         let body = request.body(BODY_BYTES_MAX).await.map_err(|error| refuse_body(&error))?;
+        let set = self.policies.set_for(kind).await.map_err(|error| refuse_vault(&error))?;
         let (verifier, machine) = (Arc::clone(&self.verifier), self.machine.clone());
-        let token = self.pool.run(move || token(&verifier, &body, &machine)).await.map_err(refuse_pool)?;
+        let token =
+            self.pool.run(move || token(&verifier, set.as_deref(), &body, &machine)).await.map_err(refuse_pool)?;
         token.map(token_reply).map_err(|error| refuse_attest(&error))
     }
 
-    async fn policy(&self, kind: EvidenceType) -> Result<Reply, Reply> {
-        self.result(self.policy_of(kind)?).await
+    async fn set(&self, kind: EvidenceType, caller: Caller, request: &mut Request) -> Result<Reply, Reply> {
+        let document = document(request).await?;
+        let id = request.id().to_string();
+        let set = self.policies.set(&self.author(&caller, &id), kind, &document).await;
+        let set = set.map_err(|error| refuse_policy(&error))?;
+        self.result(Said::Updated(set)).await
     }
 
-    /// That of the evidence which is verified here; of other types the service's default, as far as it is known.
-    fn policy_of(&self, kind: EvidenceType) -> Result<Said, Reply> {
-        match (kind, kind.default_policy()) {
-            (EvidenceType::SevSnpVm, _) => Ok(Said::Policy(self.policy.text().to_owned())),
-            (_, Some(DefaultPolicy::Text(text))) => Ok(Said::Policy(text.to_owned())),
-            (_, Some(DefaultPolicy::Empty)) => Ok(Said::NoPolicy),
-            (_, None) => Err(unknown_default(kind)),
-        }
+    async fn reset(&self, kind: EvidenceType, caller: Caller, request: &mut Request) -> Result<Reply, Reply> {
+        let document = document(request).await?;
+        let id = request.id().to_string();
+        let reset = self.policies.reset(&self.author(&caller, &id), kind, &document).await;
+        reset.map_err(|error| refuse_policy(&error))?;
+        self.result(Said::Removed).await
+    }
+
+    fn author<'a>(&'a self, caller: &'a Caller, request_id: &'a str) -> Author<'a> {
+        let (now, randomness) = (self.machine.now(), self.machine.randomizer());
+        Author { principal: &caller.principal, request_id, now, randomness }
+    }
+
+    /// The caller, iff it may change policies.
+    fn setter(&self, caller: Option<Caller>) -> Result<Caller, Reply> {
+        caller.filter(|caller| caller.may_set).ok_or_else(|| self.deny(Denied::Forbidden))
+    }
+
+    /// What was set; else the service's default, as far as it is known.
+    async fn policy(&self, kind: EvidenceType) -> Result<Reply, Reply> {
+        let set = self.policies.set_for(kind).await.map_err(|error| refuse_vault(&error))?;
+        let said = match (set, kind.default_policy()) {
+            (Some(set), _) => Said::Policy(set.text().to_owned()),
+            (None, Some(DefaultPolicy::Text(text))) => Said::Default(text),
+            (None, Some(DefaultPolicy::Empty)) => Said::NoPolicy,
+            (None, None) => return Err(unknown_default(kind)),
+        };
+        self.result(said).await
     }
 
     async fn result(&self, said: Said) -> Result<Reply, Reply> {
@@ -154,9 +204,9 @@ impl Surface {
         result.map(token_reply).map_err(|_| Reply::empty(StatusCode::INTERNAL_SERVER_ERROR))
     }
 
-    async fn authorize(&self, request: &Request) -> Result<(), Reply> {
+    async fn authorize(&self, request: &Request) -> Result<Caller, Reply> {
         let checked = match request.bearer() {
-            Some(token) => (self.readers)(token).await,
+            Some(token) => (self.callers)(token).await,
             None => Err(Denied::Unauthorized),
         };
         checked.map_err(|denied| self.deny(denied))
@@ -175,15 +225,30 @@ impl Surface {
 }
 
 /// A token, or for a draft policy one that nobody signed. The client finds both in one place (recorded).
-fn token(verifier: &Verifier, body: &[u8], machine: &Machine) -> Result<String, AttestError> {
+fn token(
+    verifier: &Verifier,
+    set: Option<&PolicyDocument>,
+    body: &[u8],
+    machine: &Machine,
+) -> Result<String, AttestError> {
     let asked = Asked::parse(body)?;
-    let (now, mut randomness) = (machine.now(), machine.randomness());
-    match asked {
-        Asked::Token(request) => verifier.attest(&request, now, &mut *randomness).map(AttestationToken::into_string),
-        Asked::Draft(request, draft) => {
-            verifier.attest_draft(&request, &draft, now, &mut *randomness).map(DraftToken::into_string)
+    let (now, mut rng) = (machine.now(), machine.randomness());
+    match (asked, set) {
+        (Asked::Token(request), None) => verifier.attest(&request, now, &mut *rng).map(AttestationToken::into_string),
+        (Asked::Token(request), Some(set)) => {
+            verifier.attest_under(&request, set, now, &mut *rng).map(AttestationToken::into_string)
+        }
+        (Asked::Draft(request, draft), _) => {
+            verifier.attest_draft(&request, &draft, now, &mut *rng).map(DraftToken::into_string)
         }
     }
+}
+
+/// The body of a request that changes a policy, as it came: not a byte of what is hashed is taken away.
+async fn document(request: &mut Request) -> Result<String, Reply> {
+    let body = request.body(DOCUMENT_BYTES_MAX).await.map_err(|error| refuse_body(&error))?;
+    let text = String::from_utf8(body.to_vec());
+    text.map_err(|_| refuse(StatusCode::BAD_REQUEST, "InvalidOperation", "the policy document is not UTF-8"))
 }
 
 /// What is served, and at which path.
@@ -193,9 +258,10 @@ enum Route {
     Certs,
     Metadata,
     Policy(EvidenceType),
+    PolicyReset(EvidenceType),
     PolicyCertificates,
-    /// Resetting a policy, adding or removing a certificate.
-    PolicyChange,
+    /// Adding or removing one.
+    PolicyCertificatesChange,
 }
 
 impl Route {
@@ -204,11 +270,11 @@ impl Route {
         match segments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
             ["attest", kind] => EvidenceType::parse(kind).map(Route::Attest),
             ["policies", kind] => match kind.strip_suffix(":reset") {
-                Some(kind) => EvidenceType::parse(kind).map(|_| Route::PolicyChange),
+                Some(kind) => EvidenceType::parse(kind).map(Route::PolicyReset),
                 None => EvidenceType::parse(kind).map(Route::Policy),
             },
             ["certificates"] => Some(Route::PolicyCertificates),
-            ["certificates:add" | "certificates:remove"] => Some(Route::PolicyChange),
+            ["certificates:add" | "certificates:remove"] => Some(Route::PolicyCertificatesChange),
             ["certs"] => Some(Route::Certs),
             [".well-known", "openid-configuration"] => Some(Route::Metadata),
             _ => None,
@@ -217,7 +283,7 @@ impl Route {
 
     fn methods(self) -> &'static [Method] {
         match self {
-            Route::Attest(_) | Route::PolicyChange => &[Method::POST],
+            Route::Attest(_) | Route::PolicyReset(_) | Route::PolicyCertificatesChange => &[Method::POST],
             Route::Policy(_) => &[Method::GET, Method::HEAD, Method::PUT],
             Route::Certs | Route::Metadata | Route::PolicyCertificates => route::READ,
         }
@@ -230,21 +296,25 @@ impl Route {
             [
                 (format!("/attest/{name}"), Route::Attest(kind)),
                 (format!("/policies/{name}"), Route::Policy(kind)),
-                (format!("/policies/{name}:reset"), Route::PolicyChange),
+                (format!("/policies/{name}:reset"), Route::PolicyReset(kind)),
             ]
         });
         let others = [
             ("/certs", Route::Certs),
             ("/.well-known/openid-configuration", Route::Metadata),
             ("/certificates", Route::PolicyCertificates),
-            ("/certificates:add", Route::PolicyChange),
-            ("/certificates:remove", Route::PolicyChange),
+            ("/certificates:add", Route::PolicyCertificatesChange),
+            ("/certificates:remove", Route::PolicyCertificatesChange),
         ];
         of_types.chain(others.map(|(path, route)| (path.to_owned(), route))).collect()
     }
 
     fn is_of_policies(self) -> bool {
-        matches!(self, Route::Policy(_) | Route::PolicyCertificates | Route::PolicyChange)
+        match self {
+            Route::Policy(_) | Route::PolicyReset(_) => true,
+            Route::PolicyCertificates | Route::PolicyCertificatesChange => true,
+            Route::Attest(_) | Route::Certs | Route::Metadata => false,
+        }
     }
 }
 
@@ -322,9 +392,11 @@ fn token_reply(token: String) -> Reply {
     Reply::json(StatusCode::OK, &Object::new().with("token", token))
 }
 
-/// What a service shared by its tenants answers is not recorded; this is its answer to other operations it does not take.
+/// What a service answers whose certificates nobody can change is not recorded; this is its code for other operations that
+/// it does not take.
 fn configured() -> Reply {
-    refuse(StatusCode::BAD_REQUEST, "InvalidOperation", "the policies of this service are part of its configuration")
+    let text = "who may sign the policies of this service is part of its configuration";
+    refuse(StatusCode::BAD_REQUEST, "InvalidOperation", text)
 }
 
 fn unknown_default(kind: EvidenceType) -> Reply {

@@ -101,8 +101,12 @@ fn operation(described: &Described) -> Object {
 
 fn content(schema: &str) -> Object {
     let media = Object::new().with("schema", reference_to("schemas", schema));
-    Object::new().with("content", Object::new().with("application/json", media))
+    let kind = if TEXTS.contains(&schema) { "text/plain" } else { "application/json" };
+    Object::new().with("content", Object::new().with(kind, media))
 }
+
+/// Schemas of bodies that are not JSON.
+const TEXTS: [&str; 1] = ["PolicyDocument"];
 
 fn reference_to(kind: &str, name: &str) -> Object {
     Object::new().with("$ref", format!("#/components/{kind}/{name}"))

@@ -58,3 +58,45 @@ impl Default for Limits {
         }
     }
 }
+
+/// Bytes of an appraisal policy's text. Azure publishes no limit; the longest known text has 700 bytes.
+pub const APPRAISAL_BYTES_MAX: usize = 64 * 1024;
+
+/// Symbols of an appraisal policy. Our own choice: as many as a text of that size has when none is shorter than usual.
+pub const APPRAISAL_SYMBOLS_MAX: usize = 16 * 1024;
+
+/// Rules of an appraisal policy, all sections together. The longest published sample has about twenty.
+pub const APPRAISAL_RULES_MAX: usize = 256;
+
+/// Conditions of one rule. Published samples have four.
+pub const APPRAISAL_CONDITIONS_MAX: usize = 32;
+
+/// Calls of functions within each other, and arguments of one call are fewer than this too. Samples have three.
+pub const APPRAISAL_CALLS_DEPTH_MAX: usize = 8;
+
+/// Claims that rules may have before them at a time, those of the evidence (about twenty) among them.
+pub const APPRAISAL_CLAIMS_MAX: usize = 1024;
+
+/// Comparisons and firings in one appraisal; 64 bytes of a text count as one. 256 rules over forty claims take a fifth; anybody may
+/// send a draft, so this is what a stranger's request may cost: a few milliseconds.
+pub const APPRAISAL_STEPS_MAX: usize = 100_000;
+
+/// Bytes of all claims that a policy issues: a token travels in a request of its own, and the service's claims have 4 KiB.
+pub const APPRAISAL_ISSUED_BYTES_MAX: usize = 32 * 1024;
+
+/// Bytes of a text that a policy makes.
+pub const APPRAISAL_TEXT_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes of the document that an appraisal policy is set by: text and certificates, each in base64.
+pub const DOCUMENT_BYTES_MAX: usize = 256 * 1024;
+
+/// Certificates of who signed such a document. Recorded ones have one.
+pub const SIGNER_CERTIFICATES_MAX: usize = 8;
+
+/// JSON within such a document.
+pub const DOCUMENT_JSON: json::Limits =
+    json::Limits { bytes_max: DOCUMENT_BYTES_MAX, depth_max: 4, values_max: 64, number_digits_max: 16 };
+
+/// JSON that a function of an appraisal policy reads.
+pub const APPRAISAL_JSON: json::Limits =
+    json::Limits { bytes_max: APPRAISAL_TEXT_BYTES_MAX, depth_max: 4, values_max: 1024, number_digits_max: 32 };

@@ -128,6 +128,11 @@ fn measurement(result: &TrustedResult) -> Option<Vec<u8>> {
     hex::decode(text).ok().filter(|octets| octets.len() == MEASUREMENT_LEN)
 }
 
+/// As logs show a digest.
+pub(crate) fn hex_sha256(text: &str) -> String {
+    hex::encode(sha256(&[text.as_bytes()]))
+}
+
 pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     let mut context = digest::Context::new(&digest::SHA256);
     parts.iter().for_each(|part| context.update(part));

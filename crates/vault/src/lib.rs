@@ -2,10 +2,12 @@
 //!
 //! [`Vault`] is a thin loop: it reads records, calls a pure function ([`decide`], [`release`]) that says what a command makes
 //! of them at a time, and commits. Nothing happens that is not on record in the audit log first, and only a release that is
-//! on record is carried out. [`Installation`] is what the vaults of one server share; [`wire`] has the form of answers.
+//! on record is carried out. [`Installation`] is what the vaults of one server share, and with them the attestation service,
+//! whose policies [`appraisal`] keeps; [`wire`] has the form of answers.
 //!
 //! Not here: who a caller is and what he may do (`skerry-identity` gives a grant), and HTTP.
 
+pub mod appraisal;
 pub mod backup;
 pub mod ca;
 pub mod command;

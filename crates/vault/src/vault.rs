@@ -42,7 +42,7 @@ use crate::stock::Stock;
 use crate::throttle::{Load, Throttle, Throttled, Throttling};
 use crate::tokens::Tokens;
 
-pub(crate) use change::op_id_of;
+pub(crate) use change::{Change, op_id_of};
 pub use list::Listing;
 use opened::Kept;
 pub use release::ReleaseAnswer;

@@ -15,7 +15,7 @@ use skerry_evidence::uvm::{Endorsement, TrustList, UvmError};
 use skerry_evidence::x509::Budget;
 use skerry_jose::SigningError;
 use skerry_jose::json::Object;
-use skerry_policy::attestation::AppraisalPolicy;
+use skerry_policy::attestation::{AppraisalPolicy, Claim, EvaluationError, PolicyDocument, Signer, is_reserved};
 
 use crate::chains::Chains;
 use crate::claims;
@@ -47,6 +47,10 @@ pub enum AttestError {
     Floor(FloorRefusal),
     #[error("runtime data of SEV-SNP is JSON, not Binary")]
     BinaryRuntimeData,
+    #[error("appraisal policy")]
+    Policy(#[source] EvaluationError),
+    #[error("the policy issues claim {0}, which is the service's")]
+    IssuedClaim(String),
     #[error("token")]
     Signing(#[source] SigningError),
 }
@@ -93,7 +97,7 @@ impl VerifierConfig {
         self
     }
 
-    /// With another appraisal policy.
+    /// With another appraisal policy, by which evidence is appraised where nobody set one.
     pub fn policy(mut self, policy: AppraisalPolicy) -> VerifierConfig {
         self.policy = policy;
         self
@@ -138,7 +142,20 @@ impl Verifier {
         now: SystemTime,
         rng: &mut dyn CryptoRng,
     ) -> Result<AttestationToken, AttestError> {
-        let result = self.result(request, &self.config.policy, now)?;
+        let result = self.result(request, (&self.config.policy, None), now)?;
+        self.signer.sign(&result, jti(rng)).map_err(AttestError::Signing)
+    }
+
+    /// As [`attest`](Self::attest), by the policy that somebody set instead of the configured one; the token says who signed
+    /// it. The caller vouches that whoever set it may.
+    pub fn attest_under(
+        &self,
+        request: &SnpRequest,
+        set: &PolicyDocument,
+        now: SystemTime,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<AttestationToken, AttestError> {
+        let result = self.result(request, (set.policy(), set.signer()), now)?;
         self.signer.sign(&result, jti(rng)).map_err(AttestError::Signing)
     }
 
@@ -151,14 +168,14 @@ impl Verifier {
         now: SystemTime,
         rng: &mut dyn CryptoRng,
     ) -> Result<DraftToken, AttestError> {
-        let result = self.result(request, draft, now)?;
+        let result = self.result(request, (draft, None), now)?;
         Ok(self.signer.draft(&result, jti(rng)))
     }
 
     fn result(
         &self,
         request: &SnpRequest,
-        policy: &AppraisalPolicy,
+        policy: Policy<'_>,
         now: SystemTime,
     ) -> Result<AttestationResult, AttestError> {
         let verified = self.verify(request, now)?;
@@ -208,7 +225,7 @@ impl Verifier {
         &self,
         bound: &BoundEvidence,
         request: &SnpRequest,
-        policy: &AppraisalPolicy,
+        (policy, signer): Policy<'_>,
         now: SystemTime,
     ) -> Result<AttestationResult, AttestError> {
         let evidence = bound.evidence();
@@ -221,16 +238,45 @@ impl Verifier {
             claims.insert(names::COMPLIANCE_STATUS, "azure-compliant-uvm");
         }
         insert_data(&mut claims, request)?;
-        claims.insert(names::POLICY_HASH, policy.hash());
-        if let Some(nonce) = &request.nonce {
-            claims.insert("nonce", nonce.as_str());
-        }
         let provenance = match evidence.provenance() {
             anchors::Provenance::Real => Provenance::Real,
             anchors::Provenance::Simulated => Provenance::Simulated,
         };
+        let issued = policy.appraise(&incoming(&claims, provenance)).map_err(AttestError::Policy)?.issued;
+        claims.insert(names::POLICY_HASH, policy.hash());
+        if let Some(signer) = signer {
+            claims.insert(names::POLICY_SIGNER, signer.claim());
+        }
+        if let Some(nonce) = &request.nonce {
+            claims.insert("nonce", nonce.as_str());
+        }
+        insert_issued(&mut claims, issued)?;
         Ok(AttestationResult::assertion(self.signer.issuer().clone(), claims, provenance, now))
     }
+}
+
+/// A policy, and who signed it if anybody did.
+type Policy<'a> = (&'a AppraisalPolicy, Option<&'a Signer>);
+
+/// What a policy sees: claims of the evidence and of the data that it binds, and whether it is simulated. Not the nonce,
+/// which nothing binds.
+fn incoming(claims: &Object, provenance: Provenance) -> Vec<Claim> {
+    let mut claims = claims.clone();
+    if provenance == Provenance::Simulated {
+        claims.insert(names::SIMULATED, true);
+    }
+    Claim::of_service(&claims)
+}
+
+/// What a policy issues beside the service's own claims. None has a name of theirs, and if one had it would not get in.
+fn insert_issued(claims: &mut Object, issued: Object) -> Result<(), AttestError> {
+    for (name, value) in issued {
+        if is_reserved(&name) || claims.contains(&name) {
+            return Err(AttestError::IssuedClaim(name));
+        }
+        claims.insert(name, value);
+    }
+    Ok(())
 }
 
 fn jti(rng: &mut dyn CryptoRng) -> [u8; 32] {

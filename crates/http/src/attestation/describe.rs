@@ -3,7 +3,6 @@
 
 use http::Method;
 use skerry_jose::json::Object;
-use skerry_policy::attestation::EvidenceType;
 
 use super::{API_VERSIONS, Route, built};
 use crate::openapi::{Described, Row, Schema, array, object, octets, one_of, parameter, reference, required, text};
@@ -42,16 +41,12 @@ fn words(route: Route, method: &Method) -> (&'static str, Option<&'static str>, 
         Route::Attest(_) => ("Not here: answered with InvalidOperation", None, None),
         Route::Certs => ("The certificates that tokens are signed under", None, Some("SigningCertificates")),
         Route::Metadata => ("OpenID Connect discovery", None, Some("OpenIdMetadata")),
-        Route::Policy(_) if method == Method::PUT => ("Not here: policies are configuration", None, None),
-        Route::Policy(kind) if known(kind) => ("The appraisal policy, in a signed token", None, token),
-        Route::Policy(_) => ("Not here: the default policy is not known", None, None),
+        Route::Policy(_) if method == Method::PUT => ("Set the appraisal policy", Some("PolicyDocument"), token),
+        Route::Policy(_) => ("The appraisal policy, in a signed token", None, token),
+        Route::PolicyReset(_) => ("Go back to the default appraisal policy", Some("PolicyDocument"), token),
         Route::PolicyCertificates => ("Who may sign policies, in a signed token", None, token),
-        Route::PolicyChange => ("Not here: policies are configuration", None, None),
+        Route::PolicyCertificatesChange => ("Not here: who may sign policies is configuration", None, None),
     }
-}
-
-fn known(kind: EvidenceType) -> bool {
-    kind == EvidenceType::SevSnpVm || kind.default_policy().is_some()
 }
 
 /// Parameters by their names among the components. Absent is as good as known.
@@ -81,6 +76,10 @@ pub(crate) fn schemas() -> Vec<(&'static str, Schema)> {
     let error = object([("code", one_of(CODES)), ("message", text())]);
     vec![
         ("AttestRequest", required(request, &["report"])),
+        (
+            "PolicyDocument",
+            text().of("a JWS in compact form whose payload has AttestationPolicy; unsigned where that is taken"),
+        ),
         ("AttestationToken", required(object([("token", text().of("a JWS in compact form"))]), &["token"])),
         ("SigningCertificate", required(certificate, &["kty", "kid"])),
         ("SigningCertificates", required(object([("keys", array(reference("SigningCertificate")))]), &["keys"])),
@@ -90,7 +89,7 @@ pub(crate) fn schemas() -> Vec<(&'static str, Schema)> {
 }
 
 /// Every code of an error, those of the listener among them.
-const CODES: [&str; 14] = [
+const CODES: [&str; 15] = [
     "BadRequest",
     "Forbidden",
     "InvalidOperation",
@@ -100,6 +99,7 @@ const CODES: [&str; 14] = [
     "MisdirectedRequest",
     "NotFound",
     "PolicyEvaluationError",
+    "PolicyParsingError",
     "RequestTimeout",
     "RequestTooLarge",
     "ServerBusy",
@@ -120,6 +120,6 @@ mod tests {
         }
         let kinds: std::collections::HashSet<_> =
             Route::all().into_iter().map(|(_, route)| std::mem::discriminant(&route)).collect();
-        assert_eq!(kinds.len(), 6);
+        assert_eq!(kinds.len(), 7);
     }
 }

@@ -1,10 +1,12 @@
 //! What the service says about its policies, signed: a result token (recorded: one hour, no `jti`, no `x-ms-ver`).
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use skerry_attestation_result::{IssuerUrl, unix_secs};
 use skerry_jose::json::Object;
 use skerry_jose::{ProtectedHeader, SigningError, SigningKey, b64};
+use skerry_policy::attestation::PolicyDocument;
 
 /// Signs results as the issuer of attestation tokens, with the same key and header.
 pub struct ResultSigner {
@@ -33,10 +35,14 @@ impl ResultSigner {
             .with("iss", self.issuer.as_str())
             .with("nbf", issued);
         let claims = match said {
-            Said::Policy(text) => claims.with("x-ms-policy", unsigned(text)),
+            Said::Policy(document) => claims.with("x-ms-policy", document.as_str()),
+            Said::Default(text) => claims.with("x-ms-policy", unsigned(text)),
             Said::NoPolicy => claims.with("x-ms-policy", NO_POLICY),
-            Said::NoCertificates => {
-                claims.with("x-ms-policy-certificates", Object::new().with("keys", Vec::<Object>::new()))
+            Said::Updated(document) => updated(claims, document),
+            Said::Removed => claims.with("x-ms-policy-result", "Removed"),
+            Said::Certificates(certificates) => {
+                let keys: Vec<Object> = certificates.iter().map(|der| policy_signer(der)).collect();
+                claims.with("x-ms-policy-certificates", Object::new().with("keys", keys))
             }
         };
         self.header.sign(claims.to_json().as_bytes(), &self.key)
@@ -45,12 +51,32 @@ impl ResultSigner {
 
 /// What is said in a result.
 pub(super) enum Said {
-    /// This policy is set.
+    /// This document is set, octet for octet as it came.
     Policy(String),
-    /// No policy is set, and there is no default.
+    /// Nothing is set; this is the default.
+    Default(&'static str),
+    /// Nothing is set, and there is no default.
     NoPolicy,
-    /// No certificate may sign policies (recorded of services whose policies are nobody's to set).
-    NoCertificates,
+    /// This has just been set.
+    Updated(Arc<PolicyDocument>),
+    /// What was set has just been removed.
+    Removed,
+    /// These certificates may sign policies; none where every caller may who may set one (recorded).
+    Certificates(Vec<Vec<u8>>),
+}
+
+fn updated(claims: Object, document: &PolicyDocument) -> Object {
+    let claims = claims.with("x-ms-policy-result", "Updated");
+    let claims = match document.signer() {
+        Some(signer) => claims.with("x-ms-policy-signer", signer.result()),
+        None => claims,
+    };
+    claims.with("x-ms-policy-token-hash", document.hash())
+}
+
+fn policy_signer(der: &[u8]) -> Object {
+    let x5c = vec![b64::encode_standard(der)];
+    Object::new().with("alg", "RS256").with("kty", "RSA").with("use", "sig").with("x5c", x5c)
 }
 
 /// A default policy is given as if somebody had set it unsigned (recorded). This is data within a claim, never verified.

@@ -7,6 +7,9 @@ use std::error::Error;
 
 use http::StatusCode;
 use http::header::HeaderValue;
+use skerry_policy::attestation::{DocumentError, PolicyParsingError};
+use skerry_vault::Refusal;
+use skerry_vault::appraisal::PolicyRefusal;
 use skerry_verifier::AttestError;
 use skerry_verifier::wire::WireError;
 
@@ -25,9 +28,41 @@ pub(super) fn with_code(refused: NotAllowed) -> Reply {
 }
 
 pub(super) fn refuse_attest(error: &AttestError) -> Reply {
+    let text = match error {
+        AttestError::Request(WireError::DraftPolicy(error)) => unparsable(error),
+        AttestError::Policy(error) => format!("{EVALUATION} Msg:[{error}]"),
+        _ => causes(error),
+    };
     match code(error) {
-        Some(code) => refuse(StatusCode::BAD_REQUEST, code, &causes(error)),
+        Some(code) => refuse(StatusCode::BAD_REQUEST, code, &text),
         None => Reply::empty(StatusCode::INTERNAL_SERVER_ERROR),
+    }
+}
+
+/// The end of the service's own message, which is all of it that says anything (recorded).
+fn unparsable(error: &PolicyParsingError) -> String {
+    format!("{PARSING} Msg:[{error}]")
+}
+
+/// The document is its sender's own, as evidence is.
+pub(super) fn refuse_policy(error: &PolicyRefusal) -> Reply {
+    match error {
+        PolicyRefusal::Document(DocumentError::Policy(error)) => {
+            refuse(StatusCode::BAD_REQUEST, "PolicyParsingError", &unparsable(error))
+        }
+        PolicyRefusal::Document(
+            error @ (DocumentError::Signature | DocumentError::Certificate(_) | DocumentError::UnknownSigner),
+        ) => refuse(StatusCode::BAD_REQUEST, "InvalidParameter", &causes(error)),
+        PolicyRefusal::Document(error) => refuse(StatusCode::BAD_REQUEST, "InvalidOperation", &causes(error)),
+        PolicyRefusal::Vault(error) => refuse_vault(error),
+    }
+}
+
+/// A fault of the service, which is not explained.
+pub(super) fn refuse_vault(error: &Refusal) -> Reply {
+    match error {
+        Refusal::Busy | Refusal::Contended | Refusal::Unsettled => Reply::busy(),
+        _ => Reply::empty(StatusCode::INTERNAL_SERVER_ERROR),
     }
 }
 
@@ -52,10 +87,11 @@ pub(super) fn refuse_pool(error: PoolError) -> Reply {
 /// Azure's code for a refusal; none for a fault of ours.
 fn code(error: &AttestError) -> Option<&'static str> {
     match error {
-        AttestError::Signing(_) => None,
-        AttestError::Request(WireError::DraftPolicy(_) | WireError::Draft) => Some("InvalidOperation"),
+        AttestError::Signing(_) | AttestError::IssuedClaim(_) => None,
+        AttestError::Request(WireError::DraftPolicy(_)) => Some("PolicyParsingError"),
+        AttestError::Request(WireError::Draft) => Some("InvalidOperation"),
         AttestError::Request(_) | AttestError::Binding(_) | AttestError::BinaryRuntimeData => Some("InvalidParameter"),
-        AttestError::Floor(_) => Some("PolicyEvaluationError"),
+        AttestError::Floor(_) | AttestError::Policy(_) => Some("PolicyEvaluationError"),
         _ => Some("InvalidQuote"),
     }
 }
@@ -65,3 +101,6 @@ fn causes(error: &(dyn Error + 'static)) -> String {
     let chain = std::iter::successors(Some(error), |&error| error.source());
     chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
+
+const PARSING: &str = "Invalid policy was specified";
+const EVALUATION: &str = "Policy Evaluation Error has occurred";

@@ -7,14 +7,20 @@ use http::HeaderValue;
 use skerry_attestation_result::{Authority, IssuerUrl, TokenError, TokenSigner};
 use skerry_evidence::snp::Generation;
 use skerry_evidence::uvm::TrustList;
-use skerry_http::attestation::{Config, Denied, ResultSigner, Surface};
+use skerry_http::attestation::{Caller, Config, Denied, ResultSigner, Surface};
 use skerry_http::{Limits, Pool, Surface as Surfaces};
+use skerry_identity::Principal;
 use skerry_jose::json::{self, Object, Value};
 use skerry_jose::limits::JwsLimits;
 use skerry_jose::{Algorithm, JwkSet, JwsError, SigningKey, Unverified, b64};
-use skerry_policy::attestation::AppraisalPolicy;
+use skerry_policy::attestation::{AppraisalPolicy, EvidenceType, PolicyDocument, Trust};
 use skerry_simulator::{ChipConfig, Root, TeeConfig, UVM_FEED, UvmSigner};
+use skerry_store::Store;
+use skerry_store::seal::Root as KeyRoot;
+use skerry_store::stamp::Kind;
 use skerry_testkit::seeded;
+use skerry_vault::Installation;
+use skerry_vault::appraisal::AppraisalPolicies;
 use skerry_verifier::{Verifier, VerifierConfig};
 
 use crate::openapi::rows_of;
@@ -43,7 +49,13 @@ fn signing_key() -> SigningKey {
     SigningKey::from_pkcs8(Algorithm::Rs256, der).unwrap()
 }
 
-fn surface() -> Surfaces {
+/// The service where anybody may sign policies who may set one.
+async fn surface() -> Surfaces {
+    surface_of(Vec::new()).await
+}
+
+/// The service whose policies these have to have signed, by their certificates.
+async fn surface_of(policy_signers: Vec<Vec<u8>>) -> Surfaces {
     let issuer = IssuerUrl::parse(ISSUER).unwrap();
     let signer = TokenSigner::new(issuer.clone(), signing_key());
     let results = ResultSigner::new(&issuer, signer.kid(), signing_key());
@@ -54,12 +66,15 @@ fn surface() -> Surfaces {
     let config = Config {
         verifier,
         certs,
-        policy: AppraisalPolicy::snp_default(),
+        policies: policies(&policy_signers).await,
+        policy_signers,
         results,
-        readers: Box::new(|token| {
+        callers: Box::new(|token| {
+            let caller = |may_set| Ok(Caller { principal: Principal::new("https://login.test", "alice"), may_set });
             Box::pin(async move {
                 match token {
-                    "reader" => Ok(()),
+                    "reader" => caller(false),
+                    "setter" => caller(true),
                     "stranger" => Err(Denied::Forbidden),
                     "later" => Err(Denied::Unavailable),
                     _ => Err(Denied::Unauthorized),
@@ -71,6 +86,17 @@ fn surface() -> Surfaces {
         machine: machine(),
     };
     Surfaces::Attestation(Arc::new(Surface::new(config)))
+}
+
+/// In an installation of their own, whose log lies in a folder that stays until the tests end.
+async fn policies(signers: &[Vec<u8>]) -> Arc<AppraisalPolicies> {
+    let folder = tempfile::tempdir().unwrap().keep();
+    let (machine, limits) = (machine(), skerry_audit::Limits::default());
+    let root = KeyRoot::new(zeroize::Zeroizing::new([7; 32]));
+    let opening =
+        Installation::open(Store::memory(), root, Kind::Serve, &folder, limits, now(), machine.randomizer()).await;
+    let trust = if signers.is_empty() { Trust::Callers } else { Trust::signers(signers).unwrap() };
+    Arc::new(AppraisalPolicies::new(Arc::new(opening.unwrap().0), trust))
 }
 
 const CHALLENGE: &str = r#"Bearer authorization="https://login.test/tenant", resource="https://attest.test""#;
@@ -140,7 +166,7 @@ fn code(response: &Response) -> String {
 #[test]
 fn the_sidecar_gets_its_token() {
     runtime().block_on(async {
-        let site = Site::of(surface()).await;
+        let site = Site::of(surface().await).await;
         let claims =
             claims(&site, &attest(&site, "/attest/SevSnpVM?api-version=2020-10-01", &sidecar_body()).await).await;
         assert_eq!(text(&claims, "iss"), Some(ISSUER));
@@ -158,7 +184,7 @@ fn the_sidecar_gets_its_token() {
 #[test]
 fn spellings_and_versions_are_one() {
     runtime().block_on(async {
-        let site = Site::of(surface()).await;
+        let site = Site::of(surface().await).await;
         let body = sidecar_body();
         let mut ids = Vec::new();
         for (path, version) in [
@@ -186,7 +212,7 @@ fn spellings_and_versions_are_one() {
 #[test]
 fn less_may_be_sent() {
     runtime().block_on(async {
-        let site = Site::of(surface()).await;
+        let site = Site::of(surface().await).await;
         let bare = Object::new().with("report", report(false).trim_end_matches('='));
         let nulls = bare.clone().with("runtimeData", Value::Null).with("nonce", Value::Null);
         // The Python client sends a type without data (observed).
@@ -205,7 +231,7 @@ fn less_may_be_sent() {
 #[test]
 fn drafts_are_answered_and_signed_by_nobody() {
     runtime().block_on(async {
-        let site = Site::of(surface()).await;
+        let site = Site::of(surface().await).await;
         for (name, text, hash) in [
             ("draftPolicyForAttestation", SNP_RECORDED, "9NY0VnTQ-IiBriBplVUpFbczcDaEBUwsiFYAzHu_gco"),
             ("DraftPolicyForAttestation", SNP_DOCUMENTED, "LTPRQQju-FejAwdYihF8YV_c2XWebG9joKvrHKc3bxs"),
@@ -240,7 +266,7 @@ const SNP_DOCUMENTED: &str = "version= 1.0;\n\nauthorizationrules\n{\n    => per
 #[test]
 fn members_are_read_leniently() {
     runtime().block_on(async {
-        let site = Site::of(surface()).await;
+        let site = Site::of(surface().await).await;
         let standard = |octets: &[u8]| b64::encode_standard(octets);
         let runtime = Object::new().with("Data", standard(RUNTIME)).with("DataType", "json");
         let report = b64::decode_lenient(report(true)).unwrap();
@@ -255,7 +281,7 @@ fn members_are_read_leniently() {
 #[test]
 fn refusals_have_their_codes() {
     runtime().block_on(async {
-        let site = Site::of(surface()).await;
+        let site = Site::of(surface().await).await;
         let body = sidecar_body();
         let spliced = Object::new().with("data", padded(br#"{"keys":[1]}"#)).with("dataType", "JSON");
         let other_report = padded(Object::new().with("SnpReport", "AAAA").with("VcekCertChain", "AAAA").to_json());
@@ -268,13 +294,18 @@ fn refusals_have_their_codes() {
             (body.clone().with("nonce", "n".repeat(2_000)), "InvalidParameter", "request: member nonce has 2000 bytes"),
             (
                 body.clone().with("draftPolicyForAttestation", "version= 1.0;"),
-                "InvalidOperation",
-                "request: member draft",
+                "PolicyParsingError",
+                "Invalid policy was specified Msg:[Policy Parser Exception Thrown: Offending symbol: '<EOF>'\nLine: '1', Column: '14'",
             ),
             (
                 body.clone().with("DRAFTPOLICYFORATTESTATION", SNP_RECORDED.to_uppercase()),
-                "InvalidOperation",
-                "request: member draftPolicyForAttestation: not one of the known default policies",
+                "PolicyParsingError",
+                "Invalid policy was specified Msg:[Policy Parser Exception Thrown: Offending symbol: 'VERSION'\nLine: '1', Column: '1'",
+            ),
+            (
+                body.clone().with("draftPolicyForAttestation", "version= 1.0;authorizationrules{};"),
+                "PolicyEvaluationError",
+                "Policy Evaluation Error has occurred Msg:[Policy Engine Exception: A Deny claim was issued, authorization failed. (no rule permits)]",
             ),
             (
                 body.clone().with("draftPolicyForAttestation", true),
@@ -299,7 +330,7 @@ fn refusals_have_their_codes() {
 #[test]
 fn what_the_floor_refuses_has_its_own_code() {
     runtime().block_on(async {
-        let site = Site::of(surface()).await;
+        let site = Site::of(surface().await).await;
         let chip = simulated().root.chip(ChipConfig::numbered(Generation::Milan, 1), now()).unwrap();
         let debug = TeeConfig { policy: 0x3001f | 1 << 19, ..TeeConfig::default() };
         let evidence = chip.boot(debug, &mut seeded(3)).attest(RUNTIME).unwrap();
@@ -316,7 +347,7 @@ fn what_the_floor_refuses_has_its_own_code() {
 #[test]
 fn bodies_are_checked() {
     runtime().block_on(async {
-        let site = Site::of(surface()).await;
+        let site = Site::of(surface().await).await;
         let path = "/attest/SevSnpVm?api-version=2022-08-01";
         for (headers, body, status, expected) in [
             ("", "", 400, "InvalidParameter"),
@@ -336,7 +367,7 @@ fn bodies_are_checked() {
 #[test]
 fn large_bodies_are_read_to_their_limit() {
     runtime().block_on(async {
-        let site = Site::of(surface()).await;
+        let site = Site::of(surface().await).await;
         let head = request("POST", "/attest/SevSnpVm", &site.host(), "Transfer-Encoding: chunked\r\n", "");
         for (len, status) in [(4 << 20, 400), ((4 << 20) + 1, 413)] {
             let mut wire = site.connect().await;
@@ -350,7 +381,7 @@ fn large_bodies_are_read_to_their_limit() {
 #[test]
 fn other_types_are_refused() {
     runtime().block_on(async {
-        let site = Site::of(surface()).await;
+        let site = Site::of(surface().await).await;
         for (kind, body) in [
             ("SgxEnclave", r#"{"quote":"AAAA"}"#),
             ("OpenEnclave", r#"{"report":"AAAA"}"#),
@@ -372,7 +403,7 @@ fn other_types_are_refused() {
 #[test]
 fn methods_are_checked() {
     runtime().block_on(async {
-        let site = Site::of(surface()).await;
+        let site = Site::of(surface().await).await;
         for (method, path, allow) in [
             ("GET", "/attest/SevSnpVm", "POST"),
             ("PUT", "/attest/SevSnpVm", "POST"),
@@ -394,7 +425,7 @@ fn methods_are_checked() {
 #[test]
 fn versions_are_checked() {
     runtime().block_on(async {
-        let site = Site::of(surface()).await;
+        let site = Site::of(surface().await).await;
         for query in ["api-version=7.4", "api-version=", "api-version=2020-10-01&api-version=2020-10-01"] {
             for (method, path) in [("POST", "/attest/SevSnpVm"), ("GET", "/certs")] {
                 let response = site.ask(method, &format!("{path}?{query}"), "", "").await;
@@ -408,7 +439,7 @@ fn versions_are_checked() {
 #[test]
 fn keys_and_metadata_are_public() {
     runtime().block_on(async {
-        let site = Site::of(surface()).await;
+        let site = Site::of(surface().await).await;
         for query in ["", "?api-version=2025-06-01"] {
             let certs = site.get(&format!("/certs{query}")).await;
             assert_eq!((certs.status, certs.header("content-type")), (200, Some("application/json; charset=utf-8")));
@@ -427,7 +458,7 @@ fn keys_and_metadata_are_public() {
 #[test]
 fn policies_are_for_readers() {
     runtime().block_on(async {
-        let site = Site::of(surface()).await;
+        let site = Site::of(surface().await).await;
         for (method, path) in [
             ("GET", "/policies/SevSnpVm?api-version=9"),
             ("PUT", "/policies/SgxEnclave"),
@@ -461,7 +492,7 @@ fn policies_are_for_readers() {
 #[test]
 fn the_policy_is_shown() {
     runtime().block_on(async {
-        let site = Site::of(surface()).await;
+        let site = Site::of(surface().await).await;
         let reader = "Authorization: Bearer reader\r\n";
         for path in ["/policies/SevSnpVm?api-version=2020-10-01", "/policies/sevsnpvm"] {
             let claims = claims(&site, &site.ask("GET", path, reader, "").await).await;
@@ -485,7 +516,7 @@ fn the_policy_is_shown() {
 #[test]
 fn defaults_of_other_types_are_shown_where_known() {
     runtime().block_on(async {
-        let site = Site::of(surface()).await;
+        let site = Site::of(surface().await).await;
         let reader = "Authorization: Bearer reader\r\n";
         for (kind, policy) in [
             ("SgxEnclave", SGX_DEFAULT),
@@ -498,7 +529,7 @@ fn defaults_of_other_types_are_shown_where_known() {
             assert_eq!(text(&claims, "x-ms-policy"), Some(policy), "{kind}");
             assert!(claims.get("x-ms-policy-result").is_none());
         }
-        for kind in ["TdxVm", "AzureGuest", "azureGuest"] {
+        for kind in ["AzureGuest", "azureGuest"] {
             let response = site.ask("GET", &format!("/policies/{kind}?api-version=2020-10-01"), reader, "").await;
             assert_eq!((response.status, code(&response).as_str()), (400, "InvalidOperation"), "{kind}");
             assert!(response.message().starts_with("the default policy of attestation type "), "{}", response.body);
@@ -521,25 +552,199 @@ const SGX_DEFAULT: &str = concat!(
     "UmxaU0lzSUhaaGJIVmxQV011ZG1Gc2RXVXBPMzA3In0.",
 );
 
-/// Policies are configuration: nobody's certificates may sign one, and setting is refused and changes nothing.
+const SETTER: &str = "Authorization: Bearer setter\r\nContent-Type: text/plain\r\n";
+const READER: &str = "Authorization: Bearer reader\r\n";
+/// `{"alg":"none"}`.
+const UNSIGNED: &str = "eyJhbGciOiJub25lIn0";
+
+fn payload(text: &str) -> String {
+    b64::encode(Object::new().with("AttestationPolicy", b64::encode(text)).to_json())
+}
+
+fn unsigned(text: &str) -> String {
+    format!("{UNSIGNED}.{}.", payload(text))
+}
+
+fn names_of(claims: &Object) -> Vec<&str> {
+    claims.iter().map(|(name, _)| name).collect()
+}
+
+/// A policy is set, shown octet for octet, appraises the next evidence and what is issued by it is in the token; a reset
+/// brings the default back. The results are those that are recorded, member for member.
 #[test]
-fn policies_cannot_be_set() {
+fn policies_are_set_used_and_reset() {
     runtime().block_on(async {
-        let site = Site::of(surface()).await;
-        let reader = "Authorization: Bearer reader\r\n";
-        let claims = claims(&site, &site.ask("GET", "/certificates?api-version=2020-10-01", reader, "").await).await;
-        assert_eq!(claims.get("x-ms-policy-certificates").unwrap().to_json(), r#"{"keys":[]}"#);
+        let site = Site::of(surface().await).await;
+        let path = "/policies/SevSnpVm?api-version=2020-10-01";
+        let attested = || async { attest(&site, "/attest/SevSnpVm?api-version=2022-08-01", &sidecar_body()).await };
+        let default = claims(&site, &attested().await).await;
+        let text_of = |guest: u32| {
+            format!(
+                "version=1.0;authorizationrules{{[type==\"x-ms-sevsnpvm-guestsvn\", value=={guest}] => permit();}};\
+                 issuancerules{{=> issue(type=\"level\", value=7);}};"
+            )
+        };
+        let svn = default.get("x-ms-sevsnpvm-guestsvn").and_then(Value::as_u64).unwrap();
+        let (good, bad) = (text_of(svn.try_into().unwrap()), text_of(99));
+        let result = claims(&site, &site.ask("PUT", path, SETTER, &unsigned(&good)).await).await;
+        assert_eq!(names_of(&result), ["exp", "iat", "iss", "nbf", "x-ms-policy-result", "x-ms-policy-token-hash"]);
+        assert_eq!(text(&result, "x-ms-policy-result"), Some("Updated"));
+        let document = PolicyDocument::parse(EvidenceType::SevSnpVm, &unsigned(&good), &Trust::Callers).unwrap();
+        assert_eq!(text(&result, "x-ms-policy-token-hash"), Some(document.hash().as_str()));
+        let shown = claims(&site, &site.ask("GET", path, READER, "").await).await;
+        assert_eq!(text(&shown, "x-ms-policy"), Some(unsigned(&good).as_str()));
+        let token = claims(&site, &attested().await).await;
+        assert_eq!(token.get("level").and_then(Value::as_u64), Some(7));
+        assert_eq!(token.get("x-skerry-simulated").and_then(Value::as_bool), Some(true));
+        assert!(token.get("x-ms-policy-signer").is_none());
+        assert_eq!(text(&token, "x-ms-policy-hash"), Some(document.policy().hash()));
+        claims(&site, &site.ask("PUT", path, SETTER, &unsigned(&bad)).await).await;
+        let refused = attested().await;
+        assert_eq!((refused.status, code(&refused).as_str()), (400, "PolicyEvaluationError"));
+        let result =
+            claims(&site, &site.ask("POST", "/policies/sevsnpvm:reset", SETTER, &format!("{UNSIGNED}..")).await).await;
+        assert_eq!(names_of(&result), ["exp", "iat", "iss", "nbf", "x-ms-policy-result"]);
+        assert_eq!(text(&result, "x-ms-policy-result"), Some("Removed"));
+        let again = claims(&site, &attested().await).await;
+        assert_eq!(text(&again, "x-ms-policy-hash"), text(&default, "x-ms-policy-hash"));
+        assert_eq!(names_of(&again), names_of(&default));
+    });
+}
+
+/// Policies of types that are not attested here are set, shown and reset like any other.
+#[test]
+fn policies_of_other_types_are_kept() {
+    runtime().block_on(async {
+        let site = Site::of(surface().await).await;
+        for kind in ["SgxEnclave", "OpenEnclave", "TdxVm", "AzureGuest", "Tpm"] {
+            let (path, document) = (format!("/policies/{kind}"), unsigned(SNP_DOCUMENTED));
+            claims(&site, &site.ask("PUT", &path, SETTER, &document).await).await;
+            let shown = claims(&site, &site.ask("GET", &path, READER, "").await).await;
+            assert_eq!(text(&shown, "x-ms-policy"), Some(document.as_str()), "{kind}");
+            let reset = site.ask("POST", &format!("{path}:reset"), SETTER, &format!("{UNSIGNED}..")).await;
+            assert_eq!(text(&claims(&site, &reset).await, "x-ms-policy-result"), Some("Removed"));
+        }
+    });
+}
+
+/// What is not a policy, or not in a document, is 400 with its code and changes nothing.
+#[test]
+fn documents_are_refused_with_their_codes() {
+    runtime().block_on(async {
+        let site = Site::of(surface().await).await;
+        let path = "/policies/OpenEnclave?api-version=2020-10-01";
+        let good = unsigned(SNP_DOCUMENTED);
+        claims(&site, &site.ask("PUT", path, SETTER, &good).await).await;
+        let parsing = "Invalid policy was specified Msg:[Policy Parser Exception Thrown: Offending symbol: 'this'\n\
+            Line: '1', Column: '1'\nFailure message: 'mismatched input 'this' expecting 'version''\n\
+            Failing rule: 'policy > versionInfo']";
+        for (body, expected, message) in [
+            (unsigned("this is no policy"), "PolicyParsingError", parsing),
+            ("garbage".to_owned(), "InvalidOperation", "Malformed JWT: Could not find first period in the token."),
+            (String::new(), "InvalidOperation", "Malformed JWT: Could not find first period in the token."),
+            (format!("{UNSIGNED}.."), "InvalidOperation", "Could not find \"AttestationPolicy\" claim in policy token"),
+            (format!("{UNSIGNED}.).."), "InvalidOperation", "Malformed JWT: 4 parts, where 3 are expected"),
+            ("é.e.".to_owned(), "InvalidOperation", "header is not base64url without padding"),
+        ] {
+            let response = site.ask("PUT", path, SETTER, &body).await;
+            assert_eq!((response.status, code(&response).as_str()), (400, expected), "{body}");
+            assert_eq!(response.message(), message);
+        }
+        let too_long = "x".repeat(256 * 1024 + 1);
+        assert_eq!(site.ask("PUT", path, SETTER, &too_long).await.status, 413);
+        let reset = site.ask("POST", "/policies/OpenEnclave:reset", SETTER, &good).await;
+        assert_eq!((reset.status, code(&reset).as_str()), (400, "InvalidOperation"));
+        let shown = claims(&site, &site.ask("GET", path, READER, "").await).await;
+        assert_eq!(text(&shown, "x-ms-policy"), Some(good.as_str()));
+    });
+}
+
+/// Readers read and set nothing; the certificates of who may sign are nobody's to change.
+#[test]
+fn policies_are_set_by_setters() {
+    runtime().block_on(async {
+        let site = Site::of(surface().await).await;
         for (method, path) in [
             ("PUT", "/policies/SevSnpVm?api-version=2020-10-01"),
-            ("PUT", "/policies/OpenEnclave?api-version=2020-10-01"),
             ("POST", "/policies/SevSnpVm:reset?api-version=2020-10-01"),
             ("POST", "/certificates:add?api-version=2020-10-01"),
             ("POST", "/certificates:remove?api-version=2020-10-01"),
         ] {
-            let response = site.ask(method, path, reader, "eyJhbGciOiJub25lIn0..").await;
-            assert_eq!((response.status, code(&response).as_str()), (400, "InvalidOperation"), "{method} {path}");
+            let response = site.ask(method, path, READER, &unsigned(SNP_DOCUMENTED)).await;
+            assert_eq!((response.status, code(&response).as_str()), (403, "Forbidden"), "{method} {path}");
         }
-        assert_eq!(site.ask("POST", "/policies/Vbs:reset", reader, "").await.status, 404);
+        for path in ["/certificates:add", "/certificates:remove"] {
+            let response = site.ask("POST", path, SETTER, "\"x\"").await;
+            assert_eq!((response.status, code(&response).as_str()), (400, "InvalidOperation"), "{path}");
+        }
+        let shown = claims(&site, &site.ask("GET", "/policies/SevSnpVm", READER, "").await).await;
+        assert_eq!(text(&shown, "x-ms-policy"), Some(unsigned(SNP_RECORDED).as_str()));
+        let claims = claims(&site, &site.ask("GET", "/certificates?api-version=2020-10-01", READER, "").await).await;
+        assert_eq!(claims.get("x-ms-policy-certificates").unwrap().to_json(), r#"{"keys":[]}"#);
+        assert_eq!(site.ask("POST", "/policies/Vbs:reset", SETTER, "").await.status, 404);
+    });
+}
+
+/// The key of a certificate that signs itself, and the certificate.
+fn policy_signer() -> (SigningKey, Vec<u8>) {
+    let key = SigningKey::generate(Algorithm::Rs256).unwrap();
+    let der = key.to_pkcs8().unwrap();
+    let pair = rcgen::KeyPair::from_pkcs8_der_and_sign_algo(&der.as_slice().into(), &rcgen::PKCS_RSA_SHA256).unwrap();
+    let certificate = rcgen::CertificateParams::default().self_signed(&pair).unwrap();
+    (key, certificate.der().to_vec())
+}
+
+fn signed(key: &SigningKey, certificate: &[u8], payload: &str) -> String {
+    let header = format!(r#"{{"alg": "RSA256", "jwk": {{"x5c": ["{}"]}}}}"#, b64::encode_standard(certificate));
+    let input = format!("{}.{payload}", b64::encode(header));
+    format!("{input}.{}", b64::encode(key.sign(input.as_bytes()).unwrap()))
+}
+
+/// A signed policy's signer is in the result, in full, and in tokens in short (recorded); without signers anybody's holds.
+#[test]
+fn signers_are_echoed() {
+    runtime().block_on(async {
+        let site = Site::of(surface().await).await;
+        let (key, certificate) = policy_signer();
+        let document = signed(&key, &certificate, &payload(SNP_DOCUMENTED));
+        let result = claims(&site, &site.ask("PUT", "/policies/SevSnpVm", SETTER, &document).await).await;
+        let x5c = b64::encode_standard(&certificate);
+        let full = format!(r#"{{"alg":"RS256","kty":"RSA","use":"sig","x5c":["{x5c}"]}}"#);
+        assert_eq!(result.get("x-ms-policy-signer").unwrap().to_json(), full);
+        let token = claims(&site, &attest(&site, "/attest/SevSnpVm", &sidecar_body()).await).await;
+        assert_eq!(token.get("x-ms-policy-signer").unwrap().to_json(), format!(r#"{{"kty":"RSA","x5c":["{x5c}"]}}"#));
+        let altered = format!("{}A.{}", &document[..document.find('.').unwrap()], document.split_once('.').unwrap().1);
+        let response = site.ask("PUT", "/policies/SevSnpVm", SETTER, &altered).await;
+        assert_eq!(response.status, 400, "{}", response.body);
+        let cut = &document[..document.rfind('.').unwrap() + 1];
+        let response = site.ask("PUT", "/policies/SevSnpVm", SETTER, cut).await;
+        assert_eq!((response.status, code(&response).as_str()), (400, "InvalidParameter"));
+    });
+}
+
+/// A service that has signers shows them, takes what they signed, and refuses the rest.
+#[test]
+fn configured_signers_alone_are_taken() {
+    runtime().block_on(async {
+        let (key, certificate) = policy_signer();
+        let (stranger, other) = policy_signer();
+        let site = Site::of(surface_of(vec![certificate.clone()]).await).await;
+        let shown = claims(&site, &site.ask("GET", "/certificates", READER, "").await).await;
+        let x5c = b64::encode_standard(&certificate);
+        let keys = format!(r#"{{"keys":[{{"alg":"RS256","kty":"RSA","use":"sig","x5c":["{x5c}"]}}]}}"#);
+        assert_eq!(shown.get("x-ms-policy-certificates").unwrap().to_json(), keys);
+        for (document, expected) in [
+            (unsigned(SNP_DOCUMENTED), "InvalidOperation"),
+            (signed(&stranger, &other, &payload(SNP_DOCUMENTED)), "InvalidParameter"),
+            (signed(&stranger, &certificate, &payload(SNP_DOCUMENTED)), "InvalidParameter"),
+        ] {
+            let response = site.ask("PUT", "/policies/SevSnpVm", SETTER, &document).await;
+            assert_eq!((response.status, code(&response).as_str()), (400, expected), "{}", response.body);
+        }
+        let good = signed(&key, &certificate, &payload(SNP_DOCUMENTED));
+        claims(&site, &site.ask("PUT", "/policies/SevSnpVm", SETTER, &good).await).await;
+        let draft = sidecar_body().with("draftPolicyForAttestation", SNP_RECORDED);
+        assert_eq!(attest(&site, "/attest/SevSnpVm", &draft).await.status, 200, "drafts are nobody's, and unsigned");
     });
 }
 
@@ -553,8 +758,9 @@ fn a_full_pool_is_busy() {
             results: ResultSigner::new(&issuer, signer.kid(), signing_key()),
             certs: Object::new(),
             verifier: Arc::new(Verifier::new(VerifierConfig::real(), signer)),
-            policy: AppraisalPolicy::snp_default(),
-            readers: Box::new(|_| Box::pin(async { Ok(()) })),
+            policies: policies(&[]).await,
+            policy_signers: Vec::new(),
+            callers: Box::new(|_| Box::pin(async { Err(Denied::Forbidden) })),
             challenge: HeaderValue::from_static(CHALLENGE),
             pool: Arc::new(Pool::new(NonZeroUsize::MIN, 0).unwrap()),
             machine: machine(),

@@ -44,7 +44,8 @@ impl Row {
 }
 
 fn schema_of(content: &'static Value) -> &'static Object {
-    content.get(&["content", "application/json", "schema"]).and_then(Value::as_object).unwrap()
+    let media = content.get(&["content"]).and_then(Value::as_object).and_then(|all| all.iter().next()).unwrap().1;
+    media.get(&["schema"]).and_then(Value::as_object).unwrap()
 }
 
 pub(crate) fn document() -> &'static Object {

@@ -1,6 +1,13 @@
 //! Tests of the policy languages, in one binary.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests: failing is what they are for")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "tests: failing is what they are for, and saying what was skipped"
+)]
 
+mod appraisal;
 mod canonical;
 mod explain;
 mod lint;

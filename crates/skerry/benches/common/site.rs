@@ -47,6 +47,7 @@ impl Actors {
 
 /// A vault, and the key in it.
 pub(crate) struct Site {
+    pub(crate) installation: Arc<Installation>,
     pub(crate) vault: Arc<Vault>,
     pub(crate) key: Key,
     /// What seals the key's material, and its id.
@@ -64,6 +65,7 @@ impl Site {
         let store = Store::create(&folder.path().join("store.redb"), &root, Options::new(|_| std::process::abort()))?;
         let (installation, _) =
             Installation::open(store, root, stamp::Kind::Serve, folder.path(), limits, now, &randomizer).await?;
+        let installation = Arc::new(installation);
         let rules = Rules {
             kind: VaultKind::Premium,
             hsm: HsmBacking::default().danger().software_hsm(),
@@ -74,13 +76,13 @@ impl Site {
         let authorities = vec![TrustedAuthority::fixed(Authority::built_in(&actors.token_signer()?)?)];
         let config = VaultConfig { id, rules, authorities, floor: VaultFloor::default(), throttling: Throttling::Off };
         let signer = Arc::new(ReleaseSigner::new(copy(&actors.signing)?, &actors.chain)?);
-        let vault = Vault::new(config, Arc::new(installation), signer, pools.clone())?;
+        let vault = Vault::new(config, Arc::clone(&installation), signer, pools.clone())?;
         let access = Arc::new(access());
         let grant = access.grant(&caller(), *id.as_bytes(), Permission::Create)?;
         let context = Context { grant: &grant, request_id: "made for the bench", now, randomness: &randomizer };
         let key = vault.create(&context, &new_key()?).await?;
         let kek = seal::Root::new(octets).kek(seal::Root::VAULT_MATERIAL, id.as_bytes());
-        Ok(Site { vault: Arc::new(vault), key, kek, access, _folder: folder })
+        Ok(Site { installation, vault: Arc::new(vault), key, kek, access, _folder: folder })
     }
 }
 

@@ -149,6 +149,8 @@ pub(crate) enum Refusal {
     Anchors(String),
     #[error("{0:?} is not 64 hex digits: the SHA-256 of a root's SubjectPublicKeyInfo")]
     AnchorDigest(String),
+    #[error("a certificate in {} has no RSA key of 2048 to 4096 bits, which is what policies are signed with", path.display())]
+    PolicySigner { path: PathBuf },
     #[error("{seen}, and AMD has VMPL 0 to {max}")]
     Vmpl { seen: u32, max: u32 },
     #[error("fmc belongs to turin: it is needed there and unknown elsewhere")]

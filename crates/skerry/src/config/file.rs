@@ -158,6 +158,10 @@ pub(super) struct Attestation {
     #[serde(default)]
     pub(super) policy_readers: Vec<Subject>,
     #[serde(default)]
+    pub(super) policy_setters: Vec<Subject>,
+    #[serde(default)]
+    pub(super) policy_signers: Option<PathBuf>,
+    #[serde(default)]
     pub(super) danger: AttestationDanger,
 }
 

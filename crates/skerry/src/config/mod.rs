@@ -69,7 +69,7 @@ impl Check<'_> {
         let (listeners, warnings) = self.listeners(file, &vaults, &issuers)?;
         self.everything_is_served(file)?;
         let attestation = match (attestation, &file.attestation) {
-            (Some(made), Some(section)) => Some(self.policy_readers(made, section, &issuers)?),
+            (Some(made), Some(section)) => Some(self.policy_callers(made, section, &issuers)?),
             _ => None,
         };
         let access = self.access(&file.access, &issuers, &vaults)?;

@@ -4,6 +4,7 @@ use skerry_attestation_result::IssuerUrl;
 use skerry_evidence::snp::{Generation, TcbVersion};
 use skerry_identity::Principal;
 use skerry_jose::{Algorithm, SigningKey};
+use skerry_policy::attestation::Trust;
 use skerry_sources::{AddressClass, Allowed, Oidc, Origin, Roots, Url};
 use skerry_verifier::Floor;
 use zeroize::Zeroizing;
@@ -22,26 +23,45 @@ impl Check<'_> {
             anchors: self.anchors(section)?,
             floor: self.floor(section)?,
             policy_readers: Vec::new(),
+            policy_setters: Vec::new(),
+            policy_signers: self.policy_signers(section)?,
         })
     }
 
-    /// Readers are callers, so they wait until the issuers of callers are known.
-    pub(super) fn policy_readers(
+    /// Readers and setters are callers, so they wait until the issuers of callers are known.
+    pub(super) fn policy_callers(
         &self,
         attestation: Attestation,
         section: &Section,
         issuers: &[Issuer],
     ) -> Result<Attestation, ConfigError> {
-        let reader = |(at, reader): (usize, &file::Subject)| {
-            let key = format!("attestation.policy_readers[{at}]");
-            if reader.subject.is_empty() {
-                return Err(self.refuse(&format!("{key}.subject"), Refusal::Empty));
-            }
-            let issuer = self.issuer_of_callers(&format!("{key}.issuer"), &reader.issuer, issuers)?;
-            Ok(Principal::new(issuer, reader.subject.as_str()))
+        let principals = |list: &str, subjects: &[file::Subject]| {
+            let principal = |(at, subject): (usize, &file::Subject)| {
+                let key = format!("attestation.{list}[{at}]");
+                if subject.subject.is_empty() {
+                    return Err(self.refuse(&format!("{key}.subject"), Refusal::Empty));
+                }
+                let issuer = self.issuer_of_callers(&format!("{key}.issuer"), &subject.issuer, issuers)?;
+                Ok(Principal::new(issuer, subject.subject.as_str()))
+            };
+            subjects.iter().enumerate().map(principal).collect::<Result<Vec<_>, _>>()
         };
-        let policy_readers = section.policy_readers.iter().enumerate().map(reader).collect::<Result<_, _>>()?;
-        Ok(Attestation { policy_readers, ..attestation })
+        let policy_readers = principals("policy_readers", &section.policy_readers)?;
+        let policy_setters = principals("policy_setters", &section.policy_setters)?;
+        Ok(Attestation { policy_readers, policy_setters, ..attestation })
+    }
+
+    /// Signers' keys have to be ones that a document can be verified with.
+    fn policy_signers(&self, section: &Section) -> Result<Vec<Vec<u8>>, ConfigError> {
+        let Some(path) = &section.policy_signers else { return Ok(Vec::new()) };
+        let certificates = self.certificates("attestation.policy_signers", path)?;
+        match Trust::signers(&certificates) {
+            Ok(_) => Ok(certificates),
+            Err(_) => {
+                let path = self.resolve(path);
+                Err(self.refuse("attestation.policy_signers", Refusal::PolicySigner { path }))
+            }
+        }
     }
 
     /// Real or simulated, said in so many words.

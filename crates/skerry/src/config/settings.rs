@@ -116,6 +116,10 @@ pub(crate) struct Attestation {
     pub(crate) anchors: Anchors,
     pub(crate) floor: Floor,
     pub(crate) policy_readers: Vec<Principal>,
+    /// Who may set policies, and read them.
+    pub(crate) policy_setters: Vec<Principal>,
+    /// Certificates, DER, of who has to have signed a policy that is set; none where setters may set any.
+    pub(crate) policy_signers: Vec<Vec<u8>>,
 }
 
 /// Whose evidence is believed.

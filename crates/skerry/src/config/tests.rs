@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rcgen::{CertificateParams, KeyPair};
 use skerry_attestation_result::IssuerUrlError;
 use skerry_evidence::snp::Generation;
+use skerry_identity::Principal;
 use skerry_jose::json::{Object, Value};
 use skerry_jose::{Algorithm, SigningKey};
 use skerry_sources::UrlError;
@@ -169,6 +170,8 @@ fn example_loads() {
     assert_eq!(azure.min_iat, 1_767_225_600);
     let attestation = settings.attestation.unwrap();
     assert_eq!((attestation.anchors, attestation.policy_readers.len()), (Anchors::Amd, 1));
+    assert_eq!(attestation.policy_setters, [Principal::new("https://ci.example.org", "policy-pipeline")]);
+    assert_eq!(attestation.policy_signers, Vec::<Vec<u8>>::new());
     let [payments, archive] = settings.vaults.as_slice() else { panic!("two vaults") };
     assert_eq!(
         (payments.kind, payments.purge_protection, payments.accept_simulated),
@@ -616,6 +619,29 @@ fn attestation_is_refused() {
     );
     let to = "{ issuer = \"https://ci.example.org\", subject = \"\" }";
     edited(READER, to, "attestation.policy_readers[0].subject", Refusal::Empty);
+    const SETTER: &str = "{ issuer = \"https://ci.example.org\", subject = \"policy-pipeline\" }";
+    edited(SETTER, to, "attestation.policy_setters[0].subject", Refusal::Empty);
+}
+
+/// Signers of appraisal policies are certificates of RSA keys, and nothing else makes a list of them.
+#[test]
+fn policy_signers_are_certificates() {
+    const ANCHORS: &str = "anchors = \"amd\"\n";
+    let with = |text: &str| {
+        let site = Site::new();
+        site.edit(ANCHORS, &format!("{ANCHORS}policy_signers = \"signers.pem\"\n"));
+        site.put("signers.pem", text);
+        site
+    };
+    let key = "attestation.policy_signers";
+    let (one, two) = (rsa(&[]).0, rsa(&[]).0);
+    let signers = with(&(one.clone() + &two)).load().map_err(|error| error.to_string()).unwrap().attestation.unwrap();
+    assert_eq!(signers.policy_signers.len(), 2);
+    let path = |site: &Site| site.path("signers.pem");
+    let site = with("");
+    site.refused(key, Refusal::NoCertificate { path: path(&site) });
+    let site = with(&(one + &p256(&[]).0));
+    site.refused(key, Refusal::PolicySigner { path: path(&site) });
 }
 
 /// The token service and its clients.

@@ -56,13 +56,15 @@ pub(super) fn settings(
 pub(super) fn attestation(keys: &Keys, ports: &Ports) -> anyhow::Result<Attestation> {
     let issuer = IssuerUrl::parse(&ports.url(Service::Attestation))?;
     let anchors = Anchors::Simulated(vec![(Generation::Milan, keys.simulator.ark_spki_sha256()?)]);
-    let readers = [DEVELOPER, MACHINE].map(|subject| Principal::new(identity_issuer(ports), subject));
+    let callers = [DEVELOPER, MACHINE].map(|subject| Principal::new(identity_issuer(ports), subject));
     Ok(Attestation {
         issuer,
         signing_key: keys.attestation.clone(),
         anchors,
         floor: Floor::default(),
-        policy_readers: readers.to_vec(),
+        policy_readers: Vec::new(),
+        policy_setters: callers.to_vec(),
+        policy_signers: Vec::new(),
     })
 }
 

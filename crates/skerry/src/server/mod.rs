@@ -63,9 +63,10 @@ impl Assembled {
         let attestation = settings.attestation.map(services::attestation).transpose()?;
         let own = attestation.as_ref().map(|attestation| attestation.verifier.signer());
         let authorities = vaults::Authorities::new(settings.authorities, own)?;
+        let policies = attestation.as_ref().map(|service| service.policies(&installation)).transpose()?;
         let pools = vaults::pools(Arc::clone(&pool), settings.ready_rsa_keys)?;
         let access = Arc::new(Access::new(settings.access));
-        let parts = surfaces::Parts { tokens, callers, access, attestation, pool, machine: machine.clone() };
+        let parts = surfaces::Parts { tokens, callers, access, attestation, policies, pool, machine: machine.clone() };
         let (mut listeners, mut all, mut signers) = (Vec::new(), Vaults::new(), vaults::Signers::default());
         for (listener, socket) in settings.listeners.into_iter().zip(sockets) {
             let served = match &listener.serves {

@@ -10,7 +10,9 @@ use skerry_http::attestation::ResultSigner;
 use skerry_identity::{Principal, TokenService};
 use skerry_jose::json::Object;
 use skerry_jose::{Algorithm, SigningKey, b64};
-use skerry_policy::attestation::AppraisalPolicy;
+use skerry_policy::attestation::Trust;
+use skerry_vault::Installation;
+use skerry_vault::appraisal::AppraisalPolicies;
 use skerry_verifier::{Verifier, VerifierConfig};
 
 use crate::config::{self, Anchors, Identity};
@@ -19,9 +21,11 @@ use crate::config::{self, Anchors, Identity};
 pub(crate) struct Attestation {
     pub(crate) verifier: Arc<Verifier>,
     pub(crate) certs: Object,
-    pub(crate) policy: AppraisalPolicy,
     pub(crate) signing_key: zeroize::Zeroizing<Vec<u8>>,
     pub(crate) policy_readers: Arc<[Principal]>,
+    pub(crate) policy_setters: Arc<[Principal]>,
+    /// Certificates, DER.
+    pub(crate) policy_signers: Vec<Vec<u8>>,
 }
 
 impl Attestation {
@@ -30,19 +34,29 @@ impl Attestation {
         let signer = self.verifier.signer();
         Ok(ResultSigner::new(signer.issuer(), signer.kid(), rs256(&self.signing_key)?))
     }
+
+    /// The policies that callers set, which are kept in this installation.
+    pub(crate) fn policies(&self, installation: &Arc<Installation>) -> anyhow::Result<Arc<AppraisalPolicies>> {
+        let trust = match self.policy_signers.as_slice() {
+            [] => Trust::Callers,
+            certificates => Trust::signers(certificates).context("signers of appraisal policies")?,
+        };
+        Ok(Arc::new(AppraisalPolicies::new(Arc::clone(installation), trust)))
+    }
 }
 
 pub(crate) fn attestation(settings: config::Attestation) -> anyhow::Result<Attestation> {
-    let config::Attestation { issuer, signing_key, anchors, floor, policy_readers } = settings;
+    let config::Attestation { issuer, signing_key, anchors, floor, policy_readers, policy_setters, policy_signers } =
+        settings;
     let signer = TokenSigner::new(issuer, rs256(&signing_key)?);
     let certs = certs(&signer, &signing_key).context("certificate of the attestation service")?;
-    let policy = AppraisalPolicy::snp_default();
     let config = match &anchors {
         Anchors::Amd => VerifierConfig::real(),
         Anchors::Simulated(roots) => VerifierConfig::simulated(roots, TrustList::none()),
     };
-    let verifier = Arc::new(Verifier::new(config.floor(floor).policy(policy.clone()), signer));
-    Ok(Attestation { verifier, certs, policy, signing_key, policy_readers: policy_readers.into() })
+    let verifier = Arc::new(Verifier::new(config.floor(floor), signer));
+    let (policy_readers, policy_setters) = (policy_readers.into(), policy_setters.into());
+    Ok(Attestation { verifier, certs, signing_key, policy_readers, policy_setters, policy_signers })
 }
 
 /// The token service, and who it is to whom.

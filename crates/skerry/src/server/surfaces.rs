@@ -10,6 +10,7 @@ use skerry_http::identity::ClientCredentials;
 use skerry_http::{Machine, Names, Surface, identity, metadata, vault};
 use skerry_identity::{Access, Issuers, Unauthorized};
 use skerry_jose::json::Object;
+use skerry_vault::appraisal::AppraisalPolicies;
 use skerry_vault::pool::Pool;
 
 use super::services::{Attestation, Tokens};
@@ -22,6 +23,7 @@ pub(crate) struct Parts {
     pub(crate) callers: Arc<Issuers>,
     pub(crate) access: Arc<Access>,
     pub(crate) attestation: Option<Attestation>,
+    pub(crate) policies: Option<Arc<AppraisalPolicies>>,
     pub(crate) pool: Arc<Pool>,
     pub(crate) machine: Machine,
 }
@@ -52,21 +54,25 @@ impl Parts {
     fn attestation(&self, issuers: &[Issuer]) -> anyhow::Result<Surface> {
         let service = self.attestation.as_ref().context("there is no attestation service")?;
         let (callers, machine) = (Arc::clone(&self.callers), self.machine.clone());
-        let readers = Arc::clone(&service.policy_readers);
+        let (readers, setters) = (Arc::clone(&service.policy_readers), Arc::clone(&service.policy_setters));
         let check: Box<attestation::BearerCheck> = Box::new(move |token| {
-            let (callers, readers, now) = (Arc::clone(&callers), Arc::clone(&readers), machine.now());
+            let (callers, readers, setters) = (Arc::clone(&callers), Arc::clone(&readers), Arc::clone(&setters));
+            let now = machine.now();
             Box::pin(async move {
-                let caller = callers.authenticate(token, &[ATTESTATION_RESOURCE], now).await;
-                let caller = caller.map_err(|error| denied(&error))?;
-                if readers.contains(&caller) { Ok(()) } else { Err(Denied::Forbidden) }
+                let principal = callers.authenticate(token, &[ATTESTATION_RESOURCE], now).await;
+                let principal = principal.map_err(|error| denied(&error))?;
+                let may_set = setters.contains(&principal);
+                let may_read = may_set || readers.contains(&principal);
+                if may_read { Ok(attestation::Caller { principal, may_set }) } else { Err(Denied::Forbidden) }
             })
         });
         let config = attestation::Config {
             verifier: Arc::clone(&service.verifier),
             certs: service.certs.clone(),
-            policy: service.policy.clone(),
+            policies: self.policies.clone().context("there are no policies")?,
+            policy_signers: service.policy_signers.clone(),
             results: service.results()?,
-            readers: check,
+            callers: check,
             challenge: challenge(issuers)?,
             pool: Arc::clone(&self.pool),
             machine: self.machine.clone(),

@@ -186,22 +186,29 @@ impl Vault {
     /// It is a task of its own, which goes on when the caller has gone away: a stranger who hangs up must not leave
     /// changes that were made without an outcome on record.
     pub(super) async fn commit(&self, context: &Context<'_>, change: Change) -> Result<bool, Refusal> {
-        let installation = Arc::clone(&self.installation);
-        let (now, rng) = (context.now, (context.randomness)());
-        tokio::spawn(async move { change.carry_out(&installation, now, rng).await })
-            .await
-            .map_err(|_| Refusal::Failed)?
+        change.commit(&self.installation, context.now, (context.randomness)()).await
     }
 }
 
 /// A change about to be committed.
-pub(super) struct Change {
-    pub(super) intent: Entry,
-    pub(super) checks: Vec<Check>,
-    pub(super) ops: Vec<Op>,
+pub(crate) struct Change {
+    pub(crate) intent: Entry,
+    pub(crate) checks: Vec<Check>,
+    pub(crate) ops: Vec<Op>,
 }
 
 impl Change {
+    /// See [`Vault::commit`].
+    pub(crate) async fn commit(
+        self,
+        installation: &Arc<Installation>,
+        now: SystemTime,
+        rng: Randomness,
+    ) -> Result<bool, Refusal> {
+        let installation = Arc::clone(installation);
+        tokio::spawn(async move { self.carry_out(&installation, now, rng).await }).await.map_err(|_| Refusal::Failed)?
+    }
+
     async fn carry_out(self, installation: &Installation, now: SystemTime, rng: Randomness) -> Result<bool, Refusal> {
         let Change { intent, checks, ops } = self;
         let op = op_id(&intent);

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests: failing is what they are for")]
 
 mod answer;
+mod appraisal;
 mod audit;
 mod authorities;
 mod backup;

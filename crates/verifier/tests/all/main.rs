@@ -3,10 +3,12 @@
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::panic,
     clippy::print_stderr,
     reason = "a test fails by panicking, its helpers too; clippy.toml covers only the test functions"
 )]
 
+mod policy;
 mod recorded;
 mod refusals;
 mod support;

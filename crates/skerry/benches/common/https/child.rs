@@ -19,10 +19,11 @@ use skerry_jose::json::Object;
 use skerry_jose::{JwkSet, SigningKey};
 use skerry_keys::{Curve, KeyType, OctBits, RsaBits};
 use skerry_keywrap::UnwrapKey;
-use skerry_policy::attestation::AppraisalPolicy;
+use skerry_policy::attestation::Trust;
 use skerry_simulator::{Evidence, Root};
 use skerry_sources::KeySet;
 use skerry_vault::Pools;
+use skerry_vault::appraisal::AppraisalPolicies;
 use skerry_vault::ca::{Ca, TlsLeaf};
 use skerry_vault::command::{Context, ReleaseCommand};
 use skerry_vault::limits::PAGE_ROWS_MAX;
@@ -143,7 +144,7 @@ async fn serve(given: &Given, folder: &Path) -> anyhow::Result<Serving> {
     let machine = Machine::new(SystemTime::now, randomizer);
     let surfaces = [
         ("vault", vaults(given, &sites, &machine)?),
-        ("attest", attestation(given, &pools, &machine)?),
+        ("attest", attestation(given, &sites, &pools, &machine)?),
         ("echo", Surface::function(|request| Box::pin(echo(request)))),
     ];
     let (words, surfaces): (Vec<_>, Vec<_>) = surfaces.into_iter().unzip();
@@ -210,7 +211,8 @@ fn vaults(given: &Given, sites: &[(&str, Site)], machine: &Machine) -> anyhow::R
     Ok(Surface::Vault(Arc::new(vault::Surface::new(config)?)))
 }
 
-fn attestation(given: &Given, pools: &Pools, machine: &Machine) -> anyhow::Result<Surface> {
+fn attestation(given: &Given, sites: &[(&str, Site)], pools: &Pools, machine: &Machine) -> anyhow::Result<Surface> {
+    let installation = sites.first().map(|(_, site)| Arc::clone(&site.installation)).context("there is a vault")?;
     let verifier = Arc::new(snp::verifier(&given.root, &given.actors.attester)?);
     let signer = verifier.signer();
     let results = attestation::ResultSigner::new(signer.issuer(), signer.kid(), copy(&given.actors.attester)?);
@@ -218,8 +220,9 @@ fn attestation(given: &Given, pools: &Pools, machine: &Machine) -> anyhow::Resul
         results,
         verifier,
         certs: Object::new(),
-        policy: AppraisalPolicy::snp_default(),
-        readers: Box::new(|_| Box::pin(async { Err(attestation::Denied::Forbidden) })),
+        policies: Arc::new(AppraisalPolicies::new(installation, Trust::Callers)),
+        policy_signers: Vec::new(),
+        callers: Box::new(|_| Box::pin(async { Err(attestation::Denied::Forbidden) })),
         challenge: HeaderValue::from_static("Bearer"),
         pool: Arc::clone(&pools.work),
         machine: machine.clone(),
