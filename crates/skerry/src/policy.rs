@@ -1,6 +1,8 @@
-//! `skerry policy`: is a release policy sound, and what does it say of a token.
+//! `skerry policy`: is a release policy sound, and what does it say of a token; the same of an appraisal policy and claims.
 //!
 //! A token's signature is checked only where `--jwks` brings the authority's keys; the output says whether it was.
+
+mod appraisal;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,8 +30,14 @@ pub(crate) enum Command {
 #[derive(Args)]
 pub(crate) struct Options {
     /// Release policy, JSON
-    #[arg(long, value_name = "FILE")]
-    policy: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "appraisal")]
+    policy: Option<PathBuf>,
+    /// Appraisal policy of the attestation service instead
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["policy", "token", "jwks", "issuer"])]
+    appraisal: Option<PathBuf>,
+    /// Type of evidence that an appraisal policy is for
+    #[arg(long, value_name = "TYPE", default_value = "SevSnpVm", requires = "appraisal")]
+    evidence_type: String,
     /// Attestation token (JWS compact form) to judge
     #[arg(long, value_name = "FILE", conflicts_with = "claims")]
     token: Option<PathBuf>,
@@ -56,6 +64,8 @@ struct Subject {
 
 pub(crate) fn run(command: &Command) -> ExitCode {
     let outcome = match command {
+        Command::Check(Options { appraisal: Some(path), .. })
+        | Command::Explain(Options { appraisal: Some(path), .. }) => appraisal::run(command, path),
         Command::Check(options) => check(options),
         Command::Explain(options) => explain(options),
     };
@@ -67,7 +77,7 @@ pub(crate) fn run(command: &Command) -> ExitCode {
 }
 
 fn check(options: &Options) -> anyhow::Result<bool> {
-    let policy = match read_policy(&options.policy)? {
+    let policy = match read_policy(options)? {
         Ok(policy) => policy,
         Err(error) => return refuse_policy(options, &error),
     };
@@ -80,7 +90,7 @@ fn check(options: &Options) -> anyhow::Result<bool> {
 }
 
 fn explain(options: &Options) -> anyhow::Result<bool> {
-    let policy = match read_policy(&options.policy)? {
+    let policy = match read_policy(options)? {
         Ok(policy) => policy,
         Err(error) => return refuse_policy(options, &error),
     };
@@ -96,8 +106,12 @@ fn explain(options: &Options) -> anyhow::Result<bool> {
 
 type Parsed = Result<Policy, skerry_policy::release::ParseError>;
 
-fn read_policy(path: &Path) -> anyhow::Result<Parsed> {
-    Ok(Policy::parse(&read(path)?, &Default::default()))
+fn read_policy(options: &Options) -> anyhow::Result<Parsed> {
+    Ok(Policy::parse(&read(path(options)?)?, &Default::default()))
+}
+
+fn path(options: &Options) -> anyhow::Result<&Path> {
+    options.policy.as_deref().context("no policy is named")
 }
 
 /// A policy that is refused is an answer, not a failure of the command.
@@ -109,7 +123,7 @@ fn refuse_policy(options: &Options, error: &skerry_policy::release::ParseError) 
             say(&Object::new().with("policy", "refused").with("at", error).to_json())?;
         }
         false => {
-            let place = format!("{}:{}:{}", options.policy.display(), error.at.line, error.at.column);
+            let place = format!("{}:{}:{}", path(options)?.display(), error.at.line, error.at.column);
             say(&format!("{place}: {}", error.kind))?;
             if !error.clause.is_empty() {
                 say(&format!("  in {}", error.clause))?;
@@ -124,12 +138,16 @@ fn subject(options: &Options) -> anyhow::Result<Option<Subject>> {
     match (&options.token, &options.claims) {
         (Some(path), _) => token(path, options).map(Some),
         (None, Some(path)) => {
-            let claims = json::parse(&read(path)?, &limits::JSON).with_context(|| path.display().to_string())?;
-            let claims = claims.into_object().ok_or_else(|| anyhow!("{}: not a JSON object", path.display()))?;
+            let claims = claims(path)?;
             Ok(Some(Subject { issuer: issuer(options, &claims)?, claims, verified: false }))
         }
         (None, None) => Ok(None),
     }
+}
+
+fn claims(path: &Path) -> anyhow::Result<Object> {
+    let claims = json::parse(&read(path)?, &limits::JSON).with_context(|| path.display().to_string())?;
+    claims.into_object().ok_or_else(|| anyhow!("{}: not a JSON object", path.display()))
 }
 
 fn token(path: &Path, options: &Options) -> anyhow::Result<Subject> {

@@ -66,3 +66,37 @@ fn unreadable_files_are_usage_errors() {
         assert!(!output.stderr.is_empty() && output.stdout.is_empty(), "{args:?}");
     }
 }
+
+/// An appraisal policy is read, and told rule by rule what it makes of claims; one that is refused names line and column.
+#[test]
+fn appraisal_policies_are_checked_and_explained() {
+    let text = "version=1.0;\nauthorizationrules\n{\n [type==\"x-ms-sevsnpvm-guestsvn\", value>=2] => permit();\n};\n\
+        issuancerules{=> issue(type=\"level\", value=7);};";
+    let (_folder, path) = file(text);
+    let (_claims_folder, claims) = file(r#"{"x-ms-sevsnpvm-guestsvn":2}"#);
+    let checked = skerry(&["policy", "check", "--appraisal", &path]);
+    assert_eq!(checked.status.code(), Some(0), "{}", stdout(&checked));
+    assert!(stdout(&checked).starts_with("version: 1.0\nhash: ") && stdout(&checked).ends_with("policy: ok\n"));
+    let explained = skerry(&["policy", "explain", "--appraisal", &path, "--claims", &claims]);
+    assert_eq!(explained.status.code(), Some(0));
+    let said = stdout(&explained);
+    assert!(said.contains("rule 1 of authorizationrules, line 4"), "{said}");
+    assert!(said.ends_with("issues: {\"level\":7}\npolicy: permits\n"), "{said}");
+    let (_old_folder, old) = file(r#"{"x-ms-sevsnpvm-guestsvn":1}"#);
+    let denied = skerry(&["policy", "check", "--appraisal", &path, "--claims", &old, "--json"]);
+    assert_eq!(denied.status.code(), Some(1));
+    let verdict: serde_json::Value = serde_json::from_slice(&denied.stdout).unwrap();
+    assert_eq!((&verdict["permits"], &verdict["rules"][0]["fires"]), (&false.into(), &false.into()));
+    let (_bad_folder, bad) = file("version=1.0;\nauthorizationrules{=> permit()};");
+    let refused = skerry(&["policy", "check", "--appraisal", &bad]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stdout(&refused).contains(":2:32: mismatched input '}' expecting ';'"), "{}", stdout(&refused));
+    for args in [
+        &["policy", "explain", "--appraisal", &path][..],
+        &["policy", "check", "--appraisal", &path, "--evidence-type", "Vbs"],
+        &["policy", "check"],
+        &["policy", "check", "--appraisal", &path, "--policy", "examples/policy.json"],
+    ] {
+        assert_eq!(skerry(args).status.code(), Some(2), "{args:?}");
+    }
+}
