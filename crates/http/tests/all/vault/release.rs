@@ -5,7 +5,7 @@ use skerry_jose::b64;
 use skerry_jose::json::{self, Object};
 use skerry_keywrap::Algorithm;
 
-use super::scene::{HSM, MEASUREMENT, PREMIUM, Scene, V, attested, exportable, inner, tee, text};
+use super::scene::{HSM, MEASUREMENT, PREMIUM, Scene, V, attested, exportable, forged, inner, tee, text};
 use crate::support::{Response, now, runtime};
 
 async fn make(scene: &Scene, name: &str) -> String {
@@ -81,8 +81,7 @@ fn denials_are_explained_to_readers() {
         let verified = "Target environment attestation statement cannot be verified.";
         let met = "Target environment attestation does not meet key release policy requirements.";
         let good = attested(MEASUREMENT);
-        let (head, rest) = good.split_once('.').unwrap();
-        let forged = format!("{head}.{}AA", &rest[..rest.len() - 2]);
+        let forged = forged(&good);
         for (token, sentence, clause) in [
             (attested("cdcd"), met, "x-ms-sevsnpvm-launchmeasurement"),
             (forged, verified, "token: "),

@@ -234,6 +234,13 @@ pub(super) fn bearer(who: &str) -> String {
     signed(&claims(who))
 }
 
+/// The token with another signature: its first octet is another.
+pub(super) fn forged(token: &str) -> String {
+    let (input, signature) = token.rsplit_once('.').unwrap();
+    let first = if signature.starts_with('A') { "B" } else { "A" };
+    format!("{input}.{first}{}", &signature[1..])
+}
+
 /// What a TEE with this measurement gets from the attestation service.
 pub(super) fn attested(measurement: &str) -> String {
     attest(&evidence(measurement), now())

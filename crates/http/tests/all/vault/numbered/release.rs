@@ -8,8 +8,8 @@ use skerry_jose::{Algorithm as Jose, PublicKey, SigningKey, b64};
 use skerry_keywrap::{Algorithm, UnwrapKey};
 
 use super::super::scene::{
-    AUTHORITY, HSM, MEASUREMENT, PREMIUM, Scene, V, attest, attest_as, attested, evidence, exportable, inner, jwk,
-    member, policy_text, tee, text,
+    AUTHORITY, HSM, MEASUREMENT, PREMIUM, Scene, V, attest, attest_as, attested, evidence, exportable, forged, inner,
+    jwk, member, policy_text, tee, text,
 };
 use super::{kid, names, object, refused};
 use crate::support::{Response, now, runtime};
@@ -205,8 +205,7 @@ fn check_36_tokens_that_are_not_believed() {
         let policy = Object::new().with("data", b64::encode(other));
         scene.make("other", &exportable("EC-HSM").with("release_policy", policy).to_json()).await;
         let good = attested(MEASUREMENT);
-        let (head, rest) = good.split_once('.').unwrap();
-        let forged = format!("{head}.{}AA", &rest[..rest.len() - 2]);
+        let forged = forged(&good);
         let expired = attest(&evidence(MEASUREMENT), now() - Duration::from_secs(8 * 86_400));
         for (key, token) in [
             ("other", good.as_str()),
