@@ -25,7 +25,7 @@ use skerry_verifier::{Verifier, VerifierConfig};
 
 use crate::openapi::rows_of;
 use crate::support::{Response, Site, machine, now, request, runtime};
-use crate::vault::sweep::{Sweeper, bodies, lines};
+use crate::vault::sweep::{Sweeper, bodies, lines, spoilt};
 
 const ISSUER: &str = "https://attest.test";
 const RUNTIME: &[u8] = br#"{"keys":[]}"#;
@@ -777,13 +777,16 @@ fn a_full_pool_is_busy() {
 #[test]
 fn every_route_takes_everything() {
     runtime().block_on(async {
-        let site = Site::of(surface()).await;
-        let authorization = "Authorization: Bearer reader\r\n".to_owned();
+        let site = Site::of(surface().await).await;
+        let authorization = "Authorization: Bearer setter\r\n".to_owned();
         let mut sweeper = Sweeper { site: &site, host: site.host(), authorization, statuses: Default::default() };
         let rows = rows_of(false);
         lines(&mut sweeper, &rows, "nope").await;
-        let attest = rows.iter().find(|row| row.body().is_some()).unwrap();
-        bodies(&mut sweeper, attest, attest.path, &[sidecar_body()]).await;
+        for row in rows.iter().filter(|row| row.body().is_some()) {
+            bodies(&mut sweeper, row, row.path, &[sidecar_body()]).await;
+            let document = unsigned(AppraisalPolicy::snp_default().text());
+            spoilt(&mut sweeper, row, row.path, document.as_bytes()).await;
+        }
         assert!(sweeper.seen(200..300) > 50 && sweeper.seen(400..500) > 500, "{:?}", sweeper.statuses);
         assert_eq!(site.get("/certs").await.status, 200);
     });

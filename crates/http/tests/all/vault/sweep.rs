@@ -354,16 +354,21 @@ pub(crate) async fn bodies(sweeper: &mut Sweeper<'_>, row: &Row, target: &str, g
         }
         let text = good.clone().with("unknown", Object::new().with("x", vec![1_u64])).to_json().into_bytes();
         sweeper.send(row, &row.method, target, &text).await;
-        let mut random = seeded(u64::try_from(text.len()).unwrap());
-        let mut upto = |len: usize| usize::try_from(random.next_u64()).unwrap() % len;
-        for _ in 0..12 {
-            let cut = upto(text.len());
-            sweeper.send(row, &row.method, target, &text[..cut]).await;
-            sweeper.send_cut(row, &row.method, target, &text[..cut], text.len()).await;
-            let mut flipped = text.clone();
-            flipped[cut] ^= 1 << upto(8);
-            sweeper.send(row, &row.method, target, &flipped).await;
-        }
+        spoilt(sweeper, row, target, &text).await;
+    }
+}
+
+/// A body cut short anywhere, with and without a word about its length, and with a bit of it flipped.
+pub(crate) async fn spoilt(sweeper: &mut Sweeper<'_>, row: &Row, target: &str, text: &[u8]) {
+    let mut random = seeded(u64::try_from(text.len()).unwrap());
+    let mut upto = |len: usize| usize::try_from(random.next_u64()).unwrap() % len;
+    for _ in 0..12 {
+        let cut = upto(text.len());
+        sweeper.send(row, &row.method, target, &text[..cut]).await;
+        sweeper.send_cut(row, &row.method, target, &text[..cut], text.len()).await;
+        let mut flipped = text.to_vec();
+        flipped[cut] ^= 1 << upto(8);
+        sweeper.send(row, &row.method, target, &flipped).await;
     }
 }
 
