@@ -65,19 +65,33 @@ impl Header {
         &self.members
     }
 
-    fn parse(text: &str, limits: &json::Limits) -> Result<Header, JwsError> {
+    fn parse(text: &str, kind: Kind<'_>, limits: &json::Limits) -> Result<Header, JwsError> {
         let members = object("header", text, limits)?;
         if let Some(name) = REFUSED_MEMBERS.into_iter().find(|name| members.get(name).is_some()) {
             return Err(JwsError::Unsupported(name));
         }
         let algorithm = string(&members, "alg")?.ok_or(JwsError::NoAlgorithm)?;
         let algorithm = Algorithm::parse(algorithm).ok_or_else(|| JwsError::Algorithm(algorithm.to_owned()))?;
-        if let Some(kind) = string(&members, "typ")?.filter(|kind| !kind.eq_ignore_ascii_case("JWT")) {
-            return Err(JwsError::Type(kind.to_owned()));
+        let found = string(&members, "typ")?;
+        let is_expected = match kind {
+            Kind::Jwt => found.is_none_or(|found| found.eq_ignore_ascii_case("JWT")),
+            Kind::Explicit(kind) => found.is_some_and(|found| found.eq_ignore_ascii_case(kind)),
+        };
+        if !is_expected {
+            return Err(JwsError::Type(found.unwrap_or_default().to_owned()));
         }
         let kid = string(&members, "kid")?.map(str::to_owned);
         Ok(Header { algorithm, kid, members })
     }
+}
+
+/// What `typ` may be (RFC 7515, 4.1.9).
+#[derive(Clone, Copy)]
+enum Kind<'a> {
+    /// `JWT`, or nothing.
+    Jwt,
+    /// This and nothing else (RFC 8725, 3.11).
+    Explicit(&'a str),
 }
 
 /// A JWS whose syntax is good and whose signature has not been checked.
@@ -90,8 +104,17 @@ pub struct Unverified<'a> {
 }
 
 impl<'a> Unverified<'a> {
-    /// Reads the compact form with a JSON object as payload.
+    /// Reads the compact form with a JSON object as payload, iff its `typ` is none or `JWT`.
     pub fn parse(token: &'a str, limits: &JwsLimits) -> Result<Unverified<'a>, JwsError> {
+        Self::parse_kind(token, Kind::Jwt, limits)
+    }
+
+    /// Reads the compact form likewise, iff its `typ` is this one: one kind of token is not taken for another.
+    pub fn parse_typed(token: &'a str, kind: &str, limits: &JwsLimits) -> Result<Unverified<'a>, JwsError> {
+        Self::parse_kind(token, Kind::Explicit(kind), limits)
+    }
+
+    fn parse_kind(token: &'a str, kind: Kind<'_>, limits: &JwsLimits) -> Result<Unverified<'a>, JwsError> {
         if token.len() > limits.token_bytes_max {
             return Err(JwsError::TooLarge { len: token.len(), max: limits.token_bytes_max });
         }
@@ -101,7 +124,7 @@ impl<'a> Unverified<'a> {
         let (3, Some((signing_input, (header, payload), signature))) = (parts, split) else {
             return Err(JwsError::Parts { parts });
         };
-        let header = Header::parse(header, &limits.json)?;
+        let header = Header::parse(header, kind, &limits.json)?;
         let claims = object("payload", payload, &limits.json)?;
         let signature = b64::decode(signature).map_err(|_| JwsError::NotBase64 { part: "signature" })?;
         Ok(Unverified { header, claims, signing_input, signature })

@@ -101,6 +101,23 @@ fn critical_extensions_and_nesting_are_refused() {
     }
 }
 
+/// A token that says what kind it is is read as that kind and no other, and one that says none is no such kind.
+#[test]
+fn kinds_of_tokens_are_told_apart() {
+    let of = |typ: &str| token(rsa(), &format!(r#"{{"alg":"RS256","kid":"k"{typ}}}"#), PAYLOAD);
+    let typed = |token: &str| Unverified::parse_typed(token, "a+jwt", &JwsLimits::default()).map(drop);
+    let plain = |token: &str| Unverified::parse(token, &JwsLimits::default()).map(drop);
+    for (typ, is_typed, is_plain) in [
+        (r#","typ":"a+jwt""#, Ok(()), Err(JwsError::Type("a+jwt".into()))),
+        (r#","typ":"A+JWT""#, Ok(()), Err(JwsError::Type("A+JWT".into()))),
+        (r#","typ":"b+jwt""#, Err(JwsError::Type("b+jwt".into())), Err(JwsError::Type("b+jwt".into()))),
+        (r#","typ":"JWT""#, Err(JwsError::Type("JWT".into())), Ok(())),
+        ("", Err(JwsError::Type(String::new())), Ok(())),
+    ] {
+        assert_eq!((typed(&of(typ)), plain(&of(typ))), (is_typed, is_plain), "{typ}");
+    }
+}
+
 /// Attack 7: ECDSA signatures that are no signatures; and the form that JOSE demands.
 #[test]
 fn ecdsa_signatures_out_of_range_or_form_are_refused() {
