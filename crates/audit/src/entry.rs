@@ -14,6 +14,10 @@ pub enum Event {
     Release,
     /// A release was denied; its subject is the decision.
     ReleaseDenied,
+    /// A key that is wrapped under a key version is about to be unwrapped to a TEE; its subject is the permit.
+    SecureUnwrap,
+    /// Such an unwrapping was denied; its subject is the decision.
+    SecureUnwrapDenied,
     /// A key version is made.
     KeyCreated,
     /// A key version is brought in.
@@ -46,9 +50,11 @@ pub enum Event {
 
 impl Event {
     /// Every event.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Release,
         Self::ReleaseDenied,
+        Self::SecureUnwrap,
+        Self::SecureUnwrapDenied,
         Self::KeyCreated,
         Self::KeyImported,
         Self::KeyChanged,
@@ -75,6 +81,8 @@ impl Event {
         match self {
             Self::Release => "release",
             Self::ReleaseDenied => "release-denied",
+            Self::SecureUnwrap => "secure-unwrap",
+            Self::SecureUnwrapDenied => "secure-unwrap-denied",
             Self::KeyCreated => "key-created",
             Self::KeyImported => "key-imported",
             Self::KeyChanged => "key-changed",
