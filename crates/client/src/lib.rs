@@ -13,6 +13,8 @@ pub mod vault;
 
 mod receipt;
 mod release;
+mod statement;
 
 pub use receipt::{Receipt, ReceiptError};
 pub use release::{Asked, ReleaseAnswerError, Roots, VerifiedRelease};
+pub use statement::{STATEMENT_TYPE, StatementAsked, StatementError, VerifiedStatement};

@@ -130,7 +130,7 @@ impl VerifiedRelease {
         let unverified = Unverified::parse(answer, &limits::jws())?;
         let chain = chain(unverified.header().members())?;
         let (leaf, signer) = trusted_leaf(&chain, asked.host, roots, now)?;
-        check_host(asked)?;
+        check_host(asked.host, asked.kid)?;
         let key = VerifyingKey::new("x5c", &leaf, Some(Algorithm::Rs256)).map_err(ReleaseAnswerError::LeafKey)?;
         let payload = unverified.verify(&key)?.into_claims();
         Self::read(&payload, asked, signer)
@@ -215,7 +215,7 @@ fn chain(header: &Object) -> Result<Vec<Vec<u8>>, ReleaseAnswerError> {
 }
 
 /// The leaf's key and subject iff the chain ends at a root, is in date, is for servers, and names the host.
-fn trusted_leaf(
+pub(crate) fn trusted_leaf(
     chain: &[Vec<u8>],
     host: &str,
     roots: &Roots,
@@ -260,19 +260,19 @@ fn check_request(request: &Object, asked: &Asked<'_>) -> Result<(), ReleaseAnswe
 }
 
 /// The answer's key is the one asked for, or a version of it. Names of hosts and keys do not differ by case.
-fn is_version_of(seen: &str, asked: &str) -> bool {
+pub(crate) fn is_version_of(seen: &str, asked: &str) -> bool {
     let Some((key, version)) = seen.split_at_checked(asked.len()) else { return false };
     let is_version = |version: &str| version.len() == 32 && version.bytes().all(|byte| byte.is_ascii_hexdigit());
     key.eq_ignore_ascii_case(asked) && (version.is_empty() || version.strip_prefix('/').is_some_and(is_version))
 }
 
 /// The key that is asked for must be the very vault's whose certificate is checked.
-fn check_host(asked: &Asked<'_>) -> Result<(), ReleaseAnswerError> {
-    let authority = asked.kid.strip_prefix("https://").and_then(|rest| rest.split('/').next()).unwrap_or_default();
+pub(crate) fn check_host(asked: &str, kid: &str) -> Result<(), ReleaseAnswerError> {
+    let authority = kid.strip_prefix("https://").and_then(|rest| rest.split('/').next()).unwrap_or_default();
     let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
-    match host.eq_ignore_ascii_case(asked.host) {
+    match host.eq_ignore_ascii_case(asked) {
         true => Ok(()),
-        false => Err(ReleaseAnswerError::OtherHost { asked: asked.host.to_owned(), kid: asked.kid.to_owned() }),
+        false => Err(ReleaseAnswerError::OtherHost { asked: asked.to_owned(), kid: kid.to_owned() }),
     }
 }
 

@@ -194,6 +194,11 @@ impl WrapAlgorithm {
         self.wrapping().takes().fits(key_type)
     }
 
+    /// Whether it wraps securely: Azure's list of those leaves out RSA1_5 and RSA-OAEP with SHA-1.
+    pub fn is_secure(self) -> bool {
+        !matches!(self, Self::Rsa15 | Self::RsaOaep)
+    }
+
     fn wrapping(self) -> Wrapping {
         match self {
             Self::Rsa15 => Wrapping::Rsa(Padding::Pkcs1),
@@ -252,7 +257,42 @@ pub fn wrap(public: &PublicKey, algorithm: WrapAlgorithm, key: &[u8]) -> Result<
     rsa_encrypt(public, padding, key)
 }
 
+/// Makes a key of 256 bits and gives its wrapped form under an RSA public half, as [`wrap()`]; the key itself is given to
+/// nobody, and wiped.
+pub fn secure_wrap(
+    public: &PublicKey,
+    algorithm: WrapAlgorithm,
+    rng: &mut dyn CryptoRng,
+) -> Result<Vec<u8>, CipherError> {
+    check_secure(algorithm, public.key_type().map_err(CipherError::Key)?)?;
+    wrap(public, algorithm, fresh(rng).as_slice())
+}
+
+/// Whether a key of this type can wrap securely so.
+pub(crate) fn check_secure(algorithm: WrapAlgorithm, key_type: Option<KeyType>) -> Result<(), CipherError> {
+    match algorithm.is_secure() {
+        true => algorithm.wrapping().takes().check(algorithm.as_str(), key_type),
+        false => Err(CipherError::Algorithm { algorithm: algorithm.as_str(), key_type }),
+    }
+}
+
+fn fresh(rng: &mut dyn CryptoRng) -> Zeroizing<[u8; SECURE_KEY_LEN]> {
+    let mut key = Zeroizing::new([0; SECURE_KEY_LEN]);
+    rng.fill_bytes(key.as_mut_slice());
+    key
+}
+
+/// Octets of a key that is made to be wrapped: AES-256.
+pub(crate) const SECURE_KEY_LEN: usize = 32;
+
 impl OpenedKey {
+    /// Makes a key of 256 bits and gives its wrapped form under a symmetric key, as [`secure_wrap()`] under an RSA public
+    /// half.
+    pub fn secure_wrap(&self, algorithm: WrapAlgorithm, rng: &mut dyn CryptoRng) -> Result<Vec<u8>, CipherError> {
+        check_secure(algorithm, Some(self.key_type()))?;
+        self.wrap(algorithm, fresh(rng).as_slice())
+    }
+
     /// Encrypts under a symmetric key.
     ///
     /// GCM takes any text up to [`TEXT_LEN_MAX`]. An iv that is not given is 12 octets of `rng`; one that is given is

@@ -2,10 +2,11 @@
 
 use crate::custody::CustodyError;
 use crate::key_type::{Curve, KeyType, MlDsa};
+use crate::transfer::TransferredKey;
 use skerry_keywrap::TargetKeyError;
 use zeroize::Zeroizing;
 
-/// A key to bring in: the decoded components of its JWK. No Debug; private parts are wiped when dropped.
+/// A key to bring in: the decoded components of its JWK, or what was unwrapped. No Debug; private parts are wiped when dropped.
 pub enum ImportKey {
     /// RSA with all components of RFC 7518, 6.3.2, two primes.
     Rsa(Box<RsaComponents>),
@@ -34,6 +35,8 @@ pub enum ImportKey {
         /// The public half: the JWK's `pub`.
         public: Vec<u8>,
     },
+    /// One that came wrapped and was unwrapped here.
+    Transferred(Box<TransferredKey>),
 }
 
 /// Components of an RSA key, big-endian. `n` and `e` have no leading zeros; the others may, up to the length of `n`.

@@ -1,8 +1,9 @@
 //! Key material, its types, its custody, and its only exit.
 //!
-//! Material is made ([`Software::generate`], or beforehand: [`PreparedKey`]) or brought in ([`Software::import`]), lives sealed ([`SealedMaterial`])
+//! Material is made ([`Software::generate`], or beforehand: [`PreparedKey`]) or brought in ([`Software::import`]; wrapped, by
+//! [`OpenedKey::unwrap_import`]), lives sealed ([`SealedMaterial`])
 //! and bound to its key ([`Binding`]), is used where it lies ([`Software::open_for_use`]), and leaves by [`release()`]
-//! alone, which spends a permit and its audit record. In the clear it has no name outside this crate.
+//! alone, which spends a permit and its audit record, as [`secure_unwrap()`] does for keys wrapped under one that stays. In the clear it has no name outside this crate.
 //!
 //! Deliberately not here: who may call, whether a key is enabled, storage, JWK and other spellings of the wire, and
 //! custody in a PKCS#11 token. Primality of imported RSA factors is not tested, only that all components fit.
@@ -19,12 +20,14 @@ mod padding;
 mod prepared;
 mod release;
 mod sign;
+mod transfer;
 
-pub use cipher::{CipherError, EncryptAlgorithm, Encrypted, Parameter, WrapAlgorithm, encrypt, wrap};
+pub use cipher::{CipherError, EncryptAlgorithm, Encrypted, Parameter, WrapAlgorithm, encrypt, secure_wrap, wrap};
 pub use custody::{Binding, CustodyError, SealedMaterial, Software};
 pub use import::{ImportError, ImportKey, RsaComponents};
 pub use key_type::{Curve, KeyType, MlDsa, OctBits, PublicKey, PublicKeyError, RsaBits};
 pub use opened::{OpenError, OpenedKey};
 pub use prepared::PreparedKey;
-pub use release::{ExportableKey, ReleaseError, ReleasedKey, release};
-pub use sign::{SignAlgorithm, SignError, VerifyError, verify};
+pub use release::{ExportableKey, GuardingKey, ReleaseError, ReleasedKey, release, secure_unwrap};
+pub use sign::{MlDsaText, SignAlgorithm, SignError, TextError, VerifyError, verify, verify_ml_dsa};
+pub use transfer::{Family, TransferError, TransferredKey};

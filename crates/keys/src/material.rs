@@ -6,6 +6,7 @@
 
 use crate::import::{ImportError, ImportKey, RsaComponents};
 use crate::key_type::{Curve, KeyType, MlDsa, OctBits, PublicKey, RsaBits};
+use crate::transfer::Family;
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeyPairComponents, KeySize, PublicKeyComponents};
@@ -16,7 +17,7 @@ use aws_lc_rs::signature::{
     EcdsaVerificationAlgorithm, KeyPair, ML_DSA_44, ML_DSA_44_SIGNING, ML_DSA_65, ML_DSA_65_SIGNING, ML_DSA_87,
     ML_DSA_87_SIGNING, ParsedPublicKey, PqdsaKeyPair, PqdsaSigningAlgorithm, PqdsaVerificationAlgorithm,
 };
-use der::asn1::UintRef;
+use der::asn1::{AnyRef, UintRef};
 use der::{Decode, Sequence};
 use rand_core::CryptoRng;
 use skerry_keywrap::{Plaintext, TargetKey};
@@ -33,6 +34,11 @@ impl Material {
 
     pub(crate) fn expose(&self) -> &[u8] {
         &self.0
+    }
+
+    /// The same once more, wiped on its own.
+    fn copy(&self) -> Self {
+        Self(Zeroizing::new(self.0.to_vec()))
     }
 
     /// The material as what a key wrap takes.
@@ -68,7 +74,28 @@ pub(crate) fn import(key: &ImportKey) -> Result<(KeyType, PublicKey, Material), 
         ImportKey::Ec { curve, d, x, y } => import_ec(*curve, d, x, y),
         ImportKey::Oct { k } => import_oct(k),
         ImportKey::Akp { set, seed, public } => import_akp(*set, seed, public),
+        ImportKey::Transferred(key) => Ok((key.key_type, key.public.clone(), key.material.copy())),
     }
+}
+
+/// A key that was unwrapped, iff it is one of this family that is offered.
+pub(crate) fn transferred(family: Family, octets: &[u8]) -> Result<(KeyType, PublicKey, Material), Unspecified> {
+    if family == Family::Oct {
+        return import_oct(octets).map_err(|_| Unspecified);
+    }
+    // aws-lc overlooks octets behind the document; `der` does not.
+    AnyRef::from_der(octets).map_err(|_| Unspecified)?;
+    let (public, material) = match family {
+        Family::Rsa => rsa_parts(&RsaKeyPair::from_pkcs8(octets).map_err(|_| Unspecified)?)?,
+        _ => {
+            let pair = |curve| EcdsaKeyPair::from_pkcs8(signing(curve), octets).ok().map(|pair| (curve, pair));
+            let (curve, pair) = Curve::ALL.into_iter().find_map(pair).ok_or(Unspecified)?;
+            ec_parts(curve, &pair)?
+        }
+    };
+    // The bounds that an import in the clear has: size, exponent.
+    let key_type = public.key_type().map_err(|_| Unspecified)?.ok_or(Unspecified)?;
+    Ok((key_type, public, material))
 }
 
 fn oct(bits: OctBits, rng: &mut dyn CryptoRng) -> (PublicKey, Material) {

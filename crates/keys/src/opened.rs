@@ -14,6 +14,7 @@ use crate::padding::Decrypting;
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::signature::{EcdsaKeyPair, PqdsaKeyPair, RsaKeyPair};
+use skerry_lc::PrivateKey;
 use std::sync::OnceLock;
 
 /// A key ready for use. No Debug, no Clone; the secret is wiped when it is dropped.
@@ -29,7 +30,7 @@ pub(crate) enum Secret {
     Rsa(Box<RsaSecret>),
     Ec(Box<EcdsaKeyPair>),
     Oct(Material),
-    Akp(Box<PqdsaKeyPair>),
+    Akp(Box<AkpSecret>),
 }
 
 impl Software {
@@ -59,30 +60,54 @@ fn parsed(key_type: KeyType, material: Material) -> Result<Secret, Unspecified> 
         KeyType::Oct { .. } => Err(Unspecified),
         KeyType::Akp { set } => {
             let pair = PqdsaKeyPair::from_pkcs8(ml_dsa_signing(set), pkcs8).map_err(|_| Unspecified)?;
-            Ok(Secret::Akp(Box::new(pair)))
+            Ok(Secret::Akp(Box::new(AkpSecret { pair, raw: OnceLock::new() })))
         }
     }
 }
 
-/// An RSA key pair. The library has one type for signing and others for decrypting, and checks a whole key for each, so
-/// the second is made when it is first asked for.
+/// An RSA key pair. The library has one type for signing and others for decrypting and for signing without a DigestInfo, and
+/// checks a whole key for each, so the others are made when they are first asked for.
 pub(crate) struct RsaSecret {
     pub(crate) pair: RsaKeyPair,
     decrypting: OnceLock<Decrypting>,
+    raw: OnceLock<PrivateKey>,
+}
+
+/// An ML-DSA key pair, and likewise the same for signing with more than a message.
+pub(crate) struct AkpSecret {
+    pub(crate) pair: PqdsaKeyPair,
+    raw: OnceLock<PrivateKey>,
+}
+
+impl AkpSecret {
+    pub(crate) fn raw(&self) -> Result<&PrivateKey, Unspecified> {
+        kept(&self.raw, || PrivateKey::from_pkcs8(self.pair.to_pkcs8v1()?.as_ref()).map_err(|_| Unspecified))
+    }
+}
+
+fn kept<T>(place: &OnceLock<T>, make: impl FnOnce() -> Result<T, Unspecified>) -> Result<&T, Unspecified> {
+    if let Some(made) = place.get() {
+        return Ok(made);
+    }
+    let made = make()?;
+    Ok(place.get_or_init(|| made))
 }
 
 impl RsaSecret {
     fn from_pkcs8(pkcs8: &[u8]) -> Result<Self, Unspecified> {
-        Ok(Self { pair: RsaKeyPair::from_pkcs8(pkcs8)?, decrypting: OnceLock::new() })
+        Ok(Self { pair: RsaKeyPair::from_pkcs8(pkcs8)?, decrypting: OnceLock::new(), raw: OnceLock::new() })
     }
 
     pub(crate) fn decrypting(&self) -> Result<&Decrypting, Unspecified> {
-        if let Some(made) = self.decrypting.get() {
-            return Ok(made);
-        }
-        let pkcs8: Pkcs8V1Der<'_> = self.pair.as_der()?;
-        let made = Decrypting::from_pkcs8(pkcs8.as_ref())?;
-        Ok(self.decrypting.get_or_init(|| made))
+        kept(&self.decrypting, || Decrypting::from_pkcs8(self.pkcs8()?.as_ref()))
+    }
+
+    pub(crate) fn raw(&self) -> Result<&PrivateKey, Unspecified> {
+        kept(&self.raw, || PrivateKey::from_pkcs8(self.pkcs8()?.as_ref()).map_err(|_| Unspecified))
+    }
+
+    fn pkcs8(&self) -> Result<Pkcs8V1Der<'static>, Unspecified> {
+        self.pair.as_der()
     }
 }
 

@@ -1,13 +1,16 @@
-//! The only exit of key material.
+//! The only exit of key material, and of keys that were wrapped for TEEs alone.
 //!
 //! [`release`] takes the permit and its record by value and opens the material between two lines of its own. Nothing
-//! else in this crate gives material out, in any form.
+//! else in this crate gives material out, in any form. [`secure_unwrap`] does the same for a key that is wrapped under one that
+//! stays; a permit for one of the two is of no use to the other, since it is recorded as what it is for.
 
+use crate::cipher::{CipherError, SECURE_KEY_LEN, WrapAlgorithm, check_secure};
 use crate::custody::{Binding, CustodyError, SealedMaterial, Software};
-use crate::key_type::KeyType;
+use crate::key_type::{KeyType, OctBits};
+use crate::opened::OpenError;
 use rand_core::CryptoRng;
 use skerry_audit::{Event, Leaf, Recorded};
-use skerry_keywrap::{Algorithm, TargetKey, TargetKeyError, WrapError, wrap};
+use skerry_keywrap::{Algorithm, Plaintext, TargetKey, TargetKeyError, WrapError, wrap};
 use skerry_policy::permit::{KeyRef, Permit};
 use subtle::ConstantTimeEq;
 
@@ -22,6 +25,22 @@ impl<'a> ExportableKey<'a> {
     pub fn new(sealed: &'a SealedMaterial, binding: &'a Binding) -> Result<Self, ReleaseError> {
         if !binding.exportable {
             return Err(ReleaseError::NotExportable { key: binding.key });
+        }
+        Ok(Self { sealed, binding })
+    }
+}
+
+/// A sealed key under which keys are wrapped that only TEEs may see. It stays.
+pub struct GuardingKey<'a> {
+    sealed: &'a SealedMaterial,
+    binding: &'a Binding,
+}
+
+impl<'a> GuardingKey<'a> {
+    /// The key, iff its binding says not exportable. The caller vouches that it is used for nothing else.
+    pub fn new(sealed: &'a SealedMaterial, binding: &'a Binding) -> Result<Self, ReleaseError> {
+        if binding.exportable {
+            return Err(ReleaseError::Exportable { key: binding.key });
         }
         Ok(Self { sealed, binding })
     }
@@ -87,7 +106,7 @@ pub fn release(
     algorithm: Algorithm,
     rng: &mut dyn CryptoRng,
 ) -> Result<ReleasedKey, ReleaseError> {
-    check_record(&permit, &recorded)?;
+    check_record(&permit, &recorded, Event::Release)?;
     check_key(&permit, key.binding)?;
     let target = target(&permit)?;
     let material = custody.open(key.sealed, key.binding).map_err(ReleaseError::Custody)?;
@@ -95,9 +114,38 @@ pub fn release(
     Ok(ReleasedKey { ciphertext, algorithm, key_type: key.binding.key_type, leaf: recorded.leaf(), permit })
 }
 
-/// The record of a denial carries a digest too: only that of a release will do.
-fn check_record(permit: &Permit, recorded: &Recorded) -> Result<(), ReleaseError> {
-    if recorded.event() != Event::Release {
+/// Unwraps a key of 256 bits that is wrapped under `key`, and wraps it to the permit's target, iff the unwrapping of this permit
+/// is on record and the permit is for `key`.
+///
+/// The permit vouches for policy, token and target, the record for the audit log, the caller for the binding being the
+/// current one. All checks and the target's own come before the key is opened; whatever is wrong with what is wrapped is
+/// [`CipherError::Refused`], but for its length. Under RSA anybody wraps, so what comes out is not authentic.
+pub fn secure_unwrap(
+    custody: &Software,
+    key: GuardingKey<'_>,
+    wrapped: (WrapAlgorithm, &[u8]),
+    permit: Permit,
+    recorded: Recorded,
+    algorithm: Algorithm,
+    rng: &mut dyn CryptoRng,
+) -> Result<ReleasedKey, ReleaseError> {
+    check_record(&permit, &recorded, Event::SecureUnwrap)?;
+    check_key(&permit, key.binding)?;
+    check_secure(wrapped.0, Some(key.binding.key_type)).map_err(ReleaseError::Unwrap)?;
+    let target = target(&permit)?;
+    let opened = custody.open_for_use(key.sealed, key.binding).map_err(ReleaseError::Open)?;
+    let plain = opened.unwrap(wrapped.0, wrapped.1).map_err(ReleaseError::Unwrap)?;
+    if plain.len() != SECURE_KEY_LEN {
+        return Err(ReleaseError::Unwrap(CipherError::Refused));
+    }
+    let ciphertext = wrap(algorithm, &target, &Plaintext::new(plain), rng).map_err(ReleaseError::Wrap)?;
+    let key_type = KeyType::Oct { bits: OctBits::B256 };
+    Ok(ReleasedKey { ciphertext, algorithm, key_type, leaf: recorded.leaf(), permit })
+}
+
+/// The record of a denial carries a digest too: only that of what is about to happen will do.
+fn check_record(permit: &Permit, recorded: &Recorded, expected: Event) -> Result<(), ReleaseError> {
+    if recorded.event() != expected {
         return Err(ReleaseError::RecordedOtherwise { event: recorded.event() });
     }
     if !bool::from(permit.digest().ct_eq(recorded.subject())) {
@@ -128,8 +176,20 @@ pub enum ReleaseError {
         /// The key.
         key: KeyRef,
     },
-    /// What is on record is no release.
-    #[error("record is of {event:?} instead of a release")]
+    /// The key may leave, so it guards nothing.
+    #[error("key is exportable")]
+    Exportable {
+        /// The key.
+        key: KeyRef,
+    },
+    /// The wrapped key does not open, or is not of 256 bits.
+    #[error("wrapped key does not open")]
+    Unwrap(#[source] CipherError),
+    /// The key was not opened.
+    #[error("key was not opened")]
+    Open(#[source] OpenError),
+    /// What is on record is something else.
+    #[error("record is of {event:?}, which is not this")]
     RecordedOtherwise {
         /// What is on record.
         event: Event,

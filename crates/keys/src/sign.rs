@@ -5,11 +5,10 @@
 //! both say false for every signature that does not hold, whatever is wrong with it; only what the caller must not have
 //! asked is an error.
 //!
-//! Deliberately not here: hashing; ML-DSA with a context or over a message representative made elsewhere ("external
-//! mu"), which the library does not offer, so that its context is always empty; and RSNULL, whose name is known and
-//! refused. PKCS#1 v1.5 over octets without a DigestInfo is a primitive that the library does not offer, and RSA is not
-//! written here by hand. The rsa crate could do it, blinded; but then one call that a signer may make brings any RSA key
-//! into a second library, which does not wipe what it computes and was open to timing until of late.
+//! RSNULL, and ML-DSA with a context or over a message representative made elsewhere ("external mu"), are the library's too,
+//! through a door of ours ([`skerry_lc`], docs/decisions).
+//!
+//! Deliberately not here: hashing.
 
 use crate::custody::{Binding, SealedMaterial, Software};
 use crate::key_type::{Curve, KeyType, MlDsa, PublicKey, PublicKeyError};
@@ -17,9 +16,10 @@ use crate::limits::MESSAGE_LEN_MAX;
 use crate::material::{UNCOMPRESSED, ml_dsa_verification, verification};
 use crate::opened::{OpenError, OpenedKey, Secret};
 use aws_lc_rs::digest::{self, Digest, SHA256, SHA384, SHA512};
+use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::hmac;
-use aws_lc_rs::rsa::PublicKeyComponents;
+use aws_lc_rs::rsa::{PublicEncryptingKey, PublicKeyComponents};
 use aws_lc_rs::signature::{
     ParsedPublicKey, PqdsaKeyPair, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512,
     RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384,
@@ -64,7 +64,7 @@ pub enum SignAlgorithm {
     MlDsa65,
     /// ML-DSA-87, likewise.
     MlDsa87,
-    /// PKCS#1 v1.5 over the octets as given. Known, so that it can be refused by its own error; never carried out.
+    /// RSASSA-PKCS1-v1_5 over the octets as given, without a DigestInfo. Who may sign so can sign any digest of any hash.
     RsNull,
 }
 
@@ -199,17 +199,37 @@ impl OpenedKey {
         if !algorithm.fits(self.key_type()) {
             return Err(SignError::Algorithm { algorithm, key_type: self.key_type() });
         }
-        if let Secret::Akp(pair) = &self.secret {
+        if let Secret::Akp(akp) = &self.secret {
             check_message(digest).map_err(|found| SignError::MessageLength { found })?;
-            return ml_dsa_sign(pair, digest).map_err(|_| SignError::Library);
+            return ml_dsa_sign(&akp.pair, digest).map_err(|_| SignError::Library);
         }
-        let hash = hash(algorithm).ok_or(SignError::Unsupported { algorithm })?;
+        if let (Secret::Rsa(key), SignAlgorithm::RsNull) = (&self.secret, algorithm) {
+            check_raw(digest, key.pair.public_modulus_len()).map_err(|found| SignError::MessageLength { found })?;
+            let raw = key.raw().map_err(|_| SignError::Library)?;
+            return raw.rsa_pkcs1(digest).map_err(|_| SignError::Library);
+        }
+        let hash = hash(algorithm).ok_or(SignError::Library)?;
         let digest = imported(hash, digest).map_err(|found| SignError::DigestLength {
             algorithm,
             expected: hash.output_len(),
             found,
         })?;
         self.sign_imported(algorithm, &digest).map_err(|_| SignError::Library)
+    }
+
+    /// Signs with more than a message: as [`OpenedKey::sign`] by the ML-DSA algorithm of the key, iff it has one, with a
+    /// context of at most 255 octets, or over a message representative of 64.
+    pub fn sign_ml_dsa(&self, text: &MlDsaText<'_>) -> Result<Vec<u8>, SignError> {
+        let Secret::Akp(akp) = &self.secret else {
+            return Err(SignError::NotMlDsa { key_type: self.key_type() });
+        };
+        let checked = text.checked()?;
+        let raw = akp.raw().map_err(|_| SignError::Library)?;
+        match checked {
+            Checked::Message(message, context) => raw.ml_dsa(message, context),
+            Checked::Mu(mu) => raw.ml_dsa_mu(mu),
+        }
+        .map_err(|_| SignError::Library)
     }
 
     fn sign_imported(&self, algorithm: SignAlgorithm, digest: &Digest) -> Result<Vec<u8>, Unspecified> {
@@ -264,10 +284,99 @@ pub fn verify(
         let key = parsed(public, algorithm).map_err(|_| VerifyError::Refused)?;
         return Ok(key.verify_sig(digest, signature).is_ok());
     }
+    if let (PublicKey::Rsa { n, e }, SignAlgorithm::RsNull) = (public, algorithm) {
+        check_raw(digest, n.len()).map_err(|found| VerifyError::MessageLength { found })?;
+        let key: Result<PublicEncryptingKey, _> = PublicKeyComponents { n, e }.try_into();
+        let key: PublicKeyX509Der<'_> =
+            key.map_err(|_| VerifyError::Refused)?.as_der().map_err(|_| VerifyError::Refused)?;
+        let key = skerry_lc::PublicKey::from_spki(key.as_ref()).map_err(|_| VerifyError::Refused)?;
+        return key.rsa_pkcs1(digest, signature).map_err(|_| VerifyError::Refused);
+    }
     let digest = verifiable(algorithm, digest)?;
     let key = parsed(public, algorithm).map_err(|_| VerifyError::Refused)?;
     Ok(key.verify_digest_sig(&digest, signature).is_ok())
 }
+
+/// Whether a signature by [`OpenedKey::sign_ml_dsa`] holds under a public key: true iff it does, as [`verify()`].
+pub fn verify_ml_dsa(public: &PublicKey, text: &MlDsaText<'_>, signature: &[u8]) -> Result<bool, VerifyError> {
+    let key_type = public.key_type().map_err(VerifyError::Key)?;
+    let PublicKey::Akp { set, key } = public else {
+        return Err(VerifyError::NotMlDsa { key_type });
+    };
+    let checked = text.checked()?;
+    let key = skerry_lc::PublicKey::from_ml_dsa(raw_set(*set), key).map_err(|_| VerifyError::Refused)?;
+    match checked {
+        Checked::Message(message, context) => key.ml_dsa(message, context, signature),
+        Checked::Mu(mu) => key.ml_dsa_mu(mu, signature),
+    }
+    .map_err(|_| VerifyError::Refused)
+}
+
+/// What ML-DSA signs, where it is more than a message. The caller vouches for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MlDsaText<'a> {
+    /// A message as it is, under a context (FIPS 204, 5.2).
+    Message {
+        /// The message, of [`MESSAGE_LEN_MAX`] octets at most.
+        message: &'a [u8],
+        /// The context, of 255 octets at most.
+        context: &'a [u8],
+    },
+    /// The message representative that somebody else made of both and the public half (FIPS 204, 6.2, step 6): 64 octets.
+    Mu(&'a [u8]),
+}
+
+/// The same, with lengths that are possible.
+enum Checked<'a> {
+    Message(&'a [u8], &'a [u8]),
+    Mu(&'a [u8; MU_LEN]),
+}
+
+impl<'a> MlDsaText<'a> {
+    fn checked(&self) -> Result<Checked<'a>, TextError> {
+        match *self {
+            Self::Mu(mu) => mu.try_into().map(Checked::Mu).map_err(|_| TextError::Mu { found: mu.len() }),
+            Self::Message { context, .. } if context.len() > CONTEXT_LEN_MAX => {
+                Err(TextError::Context { found: context.len() })
+            }
+            Self::Message { message, context } => {
+                check_message(message).map_err(|found| TextError::Message { found })?;
+                Ok(Checked::Message(message, context))
+            }
+        }
+    }
+}
+
+/// Why a text is none that ML-DSA signs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+#[allow(missing_docs)] // each message says what its variant means
+pub enum TextError {
+    #[error("message of {found} octets is too long")]
+    Message { found: usize },
+    #[error("context of {found} octets, at most {CONTEXT_LEN_MAX}")]
+    Context { found: usize },
+    #[error("message representative of {found} octets instead of {MU_LEN}")]
+    Mu { found: usize },
+}
+
+fn raw_set(set: MlDsa) -> skerry_lc::MlDsa {
+    match set {
+        MlDsa::S44 => skerry_lc::MlDsa::S44,
+        MlDsa::S65 => skerry_lc::MlDsa::S65,
+        MlDsa::S87 => skerry_lc::MlDsa::S87,
+    }
+}
+
+/// RFC 8017, 9.2, step 3: eleven octets are padding.
+fn check_raw(octets: &[u8], modulus_len: usize) -> Result<(), usize> {
+    if octets.len() > modulus_len.saturating_sub(11) { Err(octets.len()) } else { Ok(()) }
+}
+
+/// FIPS 204, 5.2.
+const CONTEXT_LEN_MAX: usize = 255;
+/// FIPS 204, 6.2.
+const MU_LEN: usize = 64;
 
 fn check_message(message: &[u8]) -> Result<(), usize> {
     if message.len() > MESSAGE_LEN_MAX { Err(message.len()) } else { Ok(()) }
@@ -280,7 +389,7 @@ fn ml_dsa_sign(pair: &PqdsaKeyPair, message: &[u8]) -> Result<Vec<u8>, Unspecifi
 }
 
 fn verifiable(algorithm: SignAlgorithm, digest: &[u8]) -> Result<Digest, VerifyError> {
-    let hash = hash(algorithm).ok_or(VerifyError::Unsupported { algorithm })?;
+    let hash = hash(algorithm).ok_or(VerifyError::Refused)?;
     let length = |found| VerifyError::DigestLength { algorithm, expected: hash.output_len(), found };
     imported(hash, digest).map_err(length)
 }
@@ -334,13 +443,16 @@ pub enum SignError {
         /// What the key is.
         key_type: KeyType,
     },
-    /// The algorithm fits the key and is not offered: see [`SignAlgorithm::RsNull`].
-    #[error("{} is not offered", .algorithm.as_str())]
-    Unsupported {
-        /// The algorithm asked for.
-        algorithm: SignAlgorithm,
+    /// A context or message representative is for ML-DSA alone.
+    #[error("a context or external mu is for ML-DSA keys, not {key_type:?}")]
+    NotMlDsa {
+        /// What the key is.
+        key_type: KeyType,
     },
-    /// The message is longer than [`MESSAGE_LEN_MAX`].
+    /// What ML-DSA is to sign cannot be.
+    #[error(transparent)]
+    Text(#[from] TextError),
+    /// The message is longer than [`MESSAGE_LEN_MAX`]; of RSNULL, than the modulus less 11 octets.
     #[error("message of {found} octets is too long")]
     MessageLength {
         /// Octets of the message.
@@ -385,13 +497,16 @@ pub enum VerifyError {
         /// The algorithm asked for.
         algorithm: SignAlgorithm,
     },
-    /// The algorithm fits the key and is not offered: see [`SignAlgorithm::RsNull`].
-    #[error("{} is not offered", .algorithm.as_str())]
-    Unsupported {
-        /// The algorithm asked for.
-        algorithm: SignAlgorithm,
+    /// A context or message representative is for ML-DSA alone.
+    #[error("a context or external mu is for ML-DSA keys, not {key_type:?}")]
+    NotMlDsa {
+        /// What the key is.
+        key_type: Option<KeyType>,
     },
-    /// The message is longer than [`MESSAGE_LEN_MAX`].
+    /// What ML-DSA is to sign cannot be.
+    #[error(transparent)]
+    Text(#[from] TextError),
+    /// The message is longer than [`MESSAGE_LEN_MAX`]; of RSNULL, than the modulus less 11 octets.
     #[error("message of {found} octets is too long")]
     MessageLength {
         /// Octets of the message.

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use rand_core::CryptoRng;
 use skerry_identity::Grant;
-use skerry_keys::{ImportKey, KeyType, SignAlgorithm};
+use skerry_keys::{Curve, Family, ImportKey, KeyType, MlDsaText, PublicKey, SignAlgorithm, WrapAlgorithm};
 use skerry_policy::permit::Version;
 
 use crate::limits::{TAG_CHARS_MAX, TAGS_MAX};
@@ -47,6 +47,8 @@ pub enum Operation {
     Verify,
     Release,
     Rotate,
+    SecureWrapKey,
+    SecureUnwrapKey,
 }
 
 impl Operation {
@@ -62,6 +64,8 @@ impl Operation {
             Self::Verify => "verify",
             Self::Release => "release",
             Self::Rotate => "rotate",
+            Self::SecureWrapKey => "secureWrapKey",
+            Self::SecureUnwrapKey => "secureUnwrapKey",
         }
     }
 }
@@ -78,11 +82,13 @@ pub enum KeyOp {
     UnwrapKey,
     Import,
     Export,
+    SecureWrapKey,
+    SecureUnwrapKey,
 }
 
 impl KeyOp {
-    /// All, in the order of their stored numbers.
-    pub const ALL: [KeyOp; 8] = [
+    /// All.
+    pub const ALL: [KeyOp; 10] = [
         Self::Encrypt,
         Self::Decrypt,
         Self::Sign,
@@ -91,6 +97,8 @@ impl KeyOp {
         Self::UnwrapKey,
         Self::Import,
         Self::Export,
+        Self::SecureWrapKey,
+        Self::SecureUnwrapKey,
     ];
 
     /// Reads the name, exactly as JOSE and Azure spell it.
@@ -109,6 +117,8 @@ impl KeyOp {
             Self::UnwrapKey => "unwrapKey",
             Self::Import => "import",
             Self::Export => "export",
+            Self::SecureWrapKey => "secureWrapKey",
+            Self::SecureUnwrapKey => "secureUnwrapKey",
         }
     }
 
@@ -218,6 +228,70 @@ pub struct ImportCommand {
     pub key: ImportKey,
 }
 
+/// What creating and importing have in common, while the type of the key is not known.
+#[derive(Debug, Clone)]
+#[allow(missing_docs)] // each is as in NewKey
+pub struct Untyped {
+    pub name: KeyName,
+    pub hsm: bool,
+    pub key_ops: Option<Vec<KeyOp>>,
+    pub attributes: AttributesInput,
+    pub tags: Option<Tags>,
+    pub policy: Option<PolicyInput>,
+}
+
+impl Untyped {
+    /// The request, for a key of this type.
+    pub fn of(self, key_type: KeyType) -> NewKey {
+        let Untyped { name, hsm, key_ops, attributes, tags, policy } = self;
+        NewKey { name, key_type, hsm, key_ops, attributes, tags, policy }
+    }
+}
+
+/// What a request says of the public half of a key that comes wrapped. What is not said is not compared.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[allow(missing_docs)] // each is the member of its name
+pub struct Claimed {
+    pub curve: Option<Curve>,
+    pub n: Option<Vec<u8>>,
+    pub e: Option<Vec<u8>>,
+    pub x: Option<Vec<u8>>,
+    pub y: Option<Vec<u8>>,
+}
+
+impl Claimed {
+    /// Whether a key is what is said of it: everything that is said holds.
+    pub fn agrees(&self, public: &PublicKey) -> bool {
+        let curve = match public {
+            PublicKey::Ec { curve, .. } => Some(*curve),
+            _ => None,
+        };
+        let [n, e, x, y] = match public {
+            PublicKey::Rsa { n, e } => [Some(n), Some(e), None, None],
+            PublicKey::Ec { x, y, .. } => [None, None, Some(x), Some(y)],
+            PublicKey::Oct | PublicKey::Akp { .. } => [None; 4],
+        };
+        let said = [(&self.n, n), (&self.e, e), (&self.x, x), (&self.y, y)];
+        (self.curve.is_none() || self.curve == curve)
+            && said.into_iter().all(|(said, own)| said.is_none() || said.as_ref() == own)
+    }
+}
+
+/// A key that comes wrapped to a key of this vault is brought in.
+#[derive(Debug, Clone)]
+pub struct TransferCommand {
+    /// As for a key that is made here.
+    pub new: Untyped,
+    /// What it is said to be.
+    pub family: Family,
+    /// What is said of its public half.
+    pub claimed: Claimed,
+    /// The key that it was wrapped to, and which version.
+    pub kek: (KeyName, Version),
+    /// OAEP(KEK, K) || KWP(K, key). Nobody vouches for it.
+    pub wrapped: Vec<u8>,
+}
+
 /// One version of a key, or the newest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Named<'a> {
@@ -275,6 +349,17 @@ pub struct SignCommand<'a> {
     pub digest: &'a [u8],
 }
 
+/// What an ML-DSA key is to sign, or has signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MlDsaCommand<'a> {
+    /// With which key.
+    pub key: Named<'a>,
+    /// How; the key's own algorithm, which is the only one, if it is not said.
+    pub algorithm: Option<SignAlgorithm>,
+    /// A message, with or without a context, or its representative.
+    pub text: MlDsaText<'a>,
+}
+
 /// A text to be encrypted or decrypted, or a key to be wrapped or unwrapped.
 #[derive(Clone, Copy)]
 pub struct CipherCommand<'a, A> {
@@ -290,6 +375,21 @@ pub struct CipherCommand<'a, A> {
     pub aad: Option<&'a [u8]>,
     /// The tag of GCM.
     pub tag: Option<&'a [u8]>,
+}
+
+/// A key that is wrapped under one that stays, to be unwrapped to a TEE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SecureUnwrapCommand<'a> {
+    /// The key that it is wrapped under.
+    pub key: Named<'a>,
+    /// How.
+    pub algorithm: WrapAlgorithm,
+    /// The wrapped key. Nobody vouches for it.
+    pub wrapped: &'a [u8],
+    /// The attestation token. Nobody vouches for it yet.
+    pub target: &'a str,
+    /// The authority that has to have issued it, if one is named.
+    pub issuer: Option<&'a str>,
 }
 
 /// A signature to be checked.
@@ -324,8 +424,35 @@ mod tests {
         for op in KeyOp::ALL {
             assert_eq!(KeyOp::parse(op.as_str()), Some(op));
         }
-        for odd in ["", "Sign", "wrapkey", "release", "sign "] {
+        for odd in ["", "Sign", "wrapkey", "release", "sign ", "securewrapkey"] {
             assert_eq!(KeyOp::parse(odd), None, "{odd:?}");
+        }
+    }
+
+    /// Everything that is said of a key has to hold, and what is not said is not compared.
+    #[test]
+    fn what_is_said_of_a_key_holds() {
+        let rsa = PublicKey::Rsa { n: vec![1], e: vec![2] };
+        let ec = PublicKey::Ec { curve: Curve::P256, x: vec![1], y: vec![2] };
+        let octets = |octet| Some(vec![octet]);
+        let none = Claimed::default();
+        for key in [&rsa, &ec, &PublicKey::Oct] {
+            assert!(none.agrees(key));
+        }
+        assert!(Claimed { n: octets(1), e: octets(2), ..none.clone() }.agrees(&rsa));
+        assert!(Claimed { curve: Some(Curve::P256), x: octets(1), y: octets(2), ..none.clone() }.agrees(&ec));
+        for (claimed, key) in [
+            (Claimed { n: octets(9), ..none.clone() }, &rsa),
+            (Claimed { e: octets(9), ..none.clone() }, &rsa),
+            (Claimed { x: octets(1), ..none.clone() }, &rsa),
+            (Claimed { x: octets(9), ..none.clone() }, &ec),
+            (Claimed { y: octets(9), ..none.clone() }, &ec),
+            (Claimed { n: octets(1), ..none.clone() }, &ec),
+            (Claimed { curve: Some(Curve::P384), ..none.clone() }, &ec),
+            (Claimed { curve: Some(Curve::P256), ..none.clone() }, &rsa),
+            (Claimed { n: octets(1), ..none }, &PublicKey::Oct),
+        ] {
+            assert!(!claimed.agrees(key), "{claimed:?}");
         }
     }
 

@@ -13,11 +13,12 @@ use uuid::Uuid;
 use crate::backup::{Backup, BackupError};
 use crate::command::{AttributesInput, Changes, KeyOp, NewKey, Operation, PolicyInput};
 use crate::limits::VERSIONS_MAX;
-use crate::record::{Deletion, Key, KeyHead, KeyPolicy, KeyVersion, Slot, VersionRef};
+use crate::record::{Deletion, Key, KeyHead, KeyPolicy, KeyVersion, Origin, Slot, VersionRef};
 use crate::refusal::Refusal;
 use crate::rotation::RotationPolicy;
 use crate::signer::VaultKind;
 use crate::stored::Tombstone;
+use crate::uses::{self, Nature, UsesError};
 
 /// What configuration says of a vault, as far as it decides anything about keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +93,8 @@ pub struct Made {
     pub public: PublicKey,
     /// Sealed private half.
     pub material: SealedMaterial,
+    /// Where that comes from.
+    pub origin: Origin,
 }
 
 /// Whether a version can be made under this name, before any work is done for it.
@@ -105,9 +108,33 @@ pub fn admit(rules: &Rules, slot: &Slot, new: &NewKey) -> Result<Admitted, Refus
     let hsm = hsm(rules, new)?;
     check_validity(new.attributes.not_before, new.attributes.expires)?;
     match slot {
-        Slot::Live(head) => admit_version(head, new, hsm),
-        Slot::Free | Slot::Deleted(_) => admit_key(new, hsm),
+        Slot::Live(head) => admit_version(rules, head, new, hsm),
+        Slot::Free | Slot::Deleted(_) => admit_key(rules, new, hsm),
     }
+}
+
+/// Whether a key that was made elsewhere may have these operations. The rest is for [`admit`] to say.
+pub fn check_imported(key_ops: Option<&[KeyOp]>) -> Result<(), Refusal> {
+    let special = |op: &KeyOp| matches!(op, KeyOp::Import | KeyOp::SecureWrapKey | KeyOp::SecureUnwrapKey);
+    match key_ops.unwrap_or_default().iter().find(|op| special(op)) {
+        Some(KeyOp::Import) => Err(Refusal::Uses(UsesError::NoTransferKey)),
+        Some(_) => Err(Refusal::Uses(UsesError::NoSecureKey)),
+        None => Ok(()),
+    }
+}
+
+/// Whether keys can be brought in that are wrapped to this one: it is enabled, valid, and for that alone. `now` in seconds
+/// since the epoch.
+pub fn takes_keys(key: &Key, now: u64) -> bool {
+    let KeyVersion { enabled, not_before, expires, key_ops, .. } = &*key.version;
+    let valid = not_before.is_none_or(|from| from <= now) && expires.is_none_or(|until| now < until);
+    *enabled && valid && !key.head.exportable && key_ops == &[KeyOp::Import]
+}
+
+fn check_uses(rules: &Rules, new: &NewKey, (hsm, exportable, policy): (bool, bool, bool)) -> Result<(), Refusal> {
+    let nature = Nature { kind: rules.kind, key_type: new.key_type, hsm, exportable, policy, imported: false };
+    let key_ops = new.key_ops.as_deref().unwrap_or_else(|| KeyOp::defaults(new.key_type));
+    uses::check(key_ops, &nature).map_err(Refusal::Uses)
 }
 
 fn hsm(rules: &Rules, new: &NewKey) -> Result<bool, Refusal> {
@@ -128,12 +155,17 @@ fn check_hsm(rules: &Rules) -> Result<(), Refusal> {
     }
 }
 
-fn admit_key(new: &NewKey, hsm: bool) -> Result<Admitted, Refusal> {
+fn admit_key(rules: &Rules, new: &NewKey, hsm: bool) -> Result<Admitted, Refusal> {
     let exportable = new.attributes.exportable.unwrap_or(false);
+    // Of keys that stay, only one that wraps securely has a policy, and a key vault has none of these.
+    let governed = rules.kind == VaultKind::ManagedHsm && uses::are_secure(new.key_ops.as_deref().unwrap_or_default());
     match (exportable, &new.policy) {
-        (true, None) => Err(Refusal::ExportableWithoutPolicy),
-        (false, Some(_)) => Err(Refusal::PolicyWithoutExportable),
-        (true, Some(_)) if !hsm => Err(Refusal::ExportableSoftware),
+        (true, None) => return Err(Refusal::ExportableWithoutPolicy),
+        (false, Some(_)) if !governed => return Err(Refusal::PolicyWithoutExportable),
+        (true, Some(_)) if !hsm => return Err(Refusal::ExportableSoftware),
+        _ => check_uses(rules, new, (hsm, exportable, new.policy.is_some()))?,
+    }
+    match (exportable, &new.policy) {
         (_, None) => Ok(Admitted { key: None, exportable, hsm, policy: None, immutable: false }),
         (_, Some(input)) => {
             let policy = KeyPolicy::parse(&input.data).map_err(Refusal::Policy)?;
@@ -144,7 +176,7 @@ fn admit_key(new: &NewKey, hsm: bool) -> Result<Admitted, Refusal> {
 }
 
 /// Exportable and its policy belong to the key: a new version repeats them or says nothing.
-fn admit_version(head: &Arc<KeyHead>, new: &NewKey, hsm: bool) -> Result<Admitted, Refusal> {
+fn admit_version(rules: &Rules, head: &Arc<KeyHead>, new: &NewKey, hsm: bool) -> Result<Admitted, Refusal> {
     if new.attributes.exportable.is_some_and(|asked| asked != head.exportable) {
         return Err(Refusal::ExportableFixed);
     }
@@ -154,6 +186,7 @@ fn admit_version(head: &Arc<KeyHead>, new: &NewKey, hsm: bool) -> Result<Admitte
     if let Some(input) = &new.policy {
         check_same_policy(head, input)?;
     }
+    check_uses(rules, new, (hsm, head.exportable, head.policy.is_some()))?;
     if head.versions.len() >= VERSIONS_MAX {
         return Err(Refusal::TooManyVersions { name: head.name.to_string() });
     }
@@ -235,6 +268,7 @@ pub fn assemble(new: &NewKey, admitted: Admitted, made: Made, now: u64) -> Key {
         key_ops: new.key_ops.clone().unwrap_or_else(|| KeyOp::defaults(new.key_type).to_vec()),
         tags: new.tags.clone().unwrap_or_default(),
         material: made.material,
+        origin: made.origin,
     };
     let mut head = match admitted.key {
         Some(head) => KeyHead::clone(&head),
@@ -274,11 +308,14 @@ pub fn update(key: &Key, version_named: bool, changes: &Changes, now: u64) -> Re
         Some(asked) => Arc::new(with_min_iat(&head, asked, now)?),
         None => head,
     };
+    if let Some(key_ops) = &changes.key_ops {
+        uses::check_change(&key.head, &key.version.key_ops, key_ops).map_err(Refusal::Uses)?;
+    }
     Ok(Key { head, version: Arc::new(changed(&key.version, changes, now)?) })
 }
 
 fn with_policy(head: &KeyHead, input: &PolicyInput) -> Result<KeyHead, Refusal> {
-    if !head.exportable {
+    if head.policy.is_none() {
         return Err(Refusal::PolicyWithoutExportable);
     }
     let policy = KeyPolicy::parse(&input.data).map_err(Refusal::Policy)?;
@@ -288,7 +325,7 @@ fn with_policy(head: &KeyHead, input: &PolicyInput) -> Result<KeyHead, Refusal> 
 
 /// A time to come would stop all releases until then, and could not be taken back.
 fn with_min_iat(head: &KeyHead, asked: u64, now: u64) -> Result<KeyHead, Refusal> {
-    if !head.exportable {
+    if head.policy.is_none() {
         return Err(Refusal::MinIatWithoutExportable);
     }
     if asked < head.min_iat {
@@ -352,7 +389,7 @@ pub fn usable(key: &Key, operation: Operation, now: u64) -> Result<(), Refusal> 
     if !version.enabled {
         return Err(Refusal::KeyDisabled { name: name(), operation });
     }
-    if matches!(operation, Operation::Sign | Operation::Encrypt | Operation::WrapKey) {
+    if matches!(operation, Operation::Sign | Operation::Encrypt | Operation::WrapKey | Operation::SecureWrapKey) {
         if let Some(not_before) = version.not_before.filter(|not_before| now < *not_before) {
             return Err(Refusal::KeyNotYetValid { name: name(), operation, not_before, now });
         }
@@ -367,9 +404,13 @@ pub fn usable(key: &Key, operation: Operation, now: u64) -> Result<(), Refusal> 
         Operation::UnwrapKey => KeyOp::UnwrapKey,
         Operation::Sign => KeyOp::Sign,
         Operation::Verify => KeyOp::Verify,
+        Operation::SecureWrapKey => KeyOp::SecureWrapKey,
+        Operation::SecureUnwrapKey => KeyOp::SecureUnwrapKey,
         Operation::Get | Operation::Release | Operation::Rotate => return Ok(()),
     };
-    match version.key_ops.contains(&needed) {
+    // What a key that wraps securely guards would be read by any other use of it, whatever its record says.
+    let secure = matches!(needed, KeyOp::SecureWrapKey | KeyOp::SecureUnwrapKey);
+    match version.key_ops.contains(&needed) && secure == uses::is_secure_key(&key.head) {
         true => Ok(()),
         false => Err(Refusal::OperationNotPermitted { name: name(), operation }),
     }

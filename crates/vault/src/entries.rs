@@ -46,9 +46,19 @@ pub(crate) fn permitted(context: &Context<'_>, permit: &Permit, result: &Trusted
     }
 }
 
-/// A release that is refused. Policy and measurement are on record where the denial came after they were known.
+/// A key that is about to be unwrapped to a TEE; which one, its digest says.
+pub(crate) fn unwrapping(context: &Context<'_>, permit: &Permit, result: &TrustedResult, wrapped: &[u8]) -> Entry {
+    let (to, digest) = (permit.target().thumbprint(), hex::encode(sha256(&[wrapped])));
+    Entry {
+        event: Event::SecureUnwrap,
+        explanation: format!("unwrapped to {to} what is wrapped in {digest}"),
+        ..permitted(context, permit, result)
+    }
+}
+
+/// A release, or an unwrapping to a TEE, that is refused. Policy and measurement are on record where the denial came after they were known.
 pub(crate) fn denied(
-    context: &Context<'_>,
+    (context, event): (&Context<'_>, Event),
     head: &KeyHead,
     key: KeyRef,
     token: &str,
@@ -62,7 +72,7 @@ pub(crate) fn denied(
         policy: believed.and(head.policy.as_ref()).map(|policy| policy.digest().0),
         measurement: believed.and_then(measurement),
         explanation: cut(explained(refusal)),
-        ..entry(context, Event::ReleaseDenied, subject, key, Verdict::Denied)
+        ..entry(context, event, subject, key, Verdict::Denied)
     }
 }
 

@@ -21,6 +21,7 @@ pub mod refusal;
 pub mod release;
 pub mod rotation;
 pub mod stored;
+pub mod uses;
 pub mod wire;
 
 mod authorities;
@@ -38,7 +39,7 @@ pub use authorities::TrustedAuthority;
 pub use entries::explained;
 pub use installation::{Installation, InstallationError, Opened};
 pub use refusal::Refusal;
-pub use signer::{ReleaseSigner, SignerError, VaultKind};
+pub use signer::{ReleaseSigner, STATEMENT_TYPE, SignerError, VaultKind};
 pub use stock::{Stock, Wanted};
 pub use throttle::Throttling;
-pub use vault::{Due, Listing, Pools, ReleaseAnswer, Signature, Vault, VaultConfig, VaultConfigError};
+pub use vault::{Due, KeyAttestation, Listing, Pools, ReleaseAnswer, Signature, Vault, VaultConfig, VaultConfigError};

@@ -66,7 +66,7 @@ pub struct KeyHead {
     pub exportable: bool,
     /// Whether the policy is fixed for good.
     pub immutable: bool,
-    /// Present iff exportable.
+    /// Present in exportable keys, and in those that wrap securely.
     pub policy: Option<KeyPolicy>,
     /// How often the policy has been set.
     pub generation: u64,
@@ -129,6 +129,17 @@ pub struct Deletion {
     pub purge: u64,
 }
 
+/// Where the material of a version comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// It was made by this installation.
+    Generated,
+    /// It was made elsewhere and brought in, in the clear or wrapped.
+    Imported,
+    /// The version was made before this was noted.
+    Unknown,
+}
+
 /// One version of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyVersion {
@@ -156,6 +167,8 @@ pub struct KeyVersion {
     pub tags: Tags,
     /// The sealed private half.
     pub material: SealedMaterial,
+    /// Where that comes from.
+    pub origin: Origin,
 }
 
 /// A key seen at one of its versions: what most operations work on.

@@ -246,6 +246,7 @@ mod tests {
                 key_ops: Vec::new(),
                 tags: Tags::default(),
                 material,
+                origin: crate::record::Origin::Generated,
             };
             let sealer = Sealer::new(Zeroizing::new([4; 32]), [5; 16]);
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

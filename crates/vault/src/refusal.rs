@@ -7,7 +7,7 @@ use skerry_attestation_result::TokenError;
 use skerry_audit::AuditError;
 use skerry_identity::Permission;
 use skerry_keys::custody::CustodyError;
-use skerry_keys::{CipherError, ImportError, OpenError, ReleaseError, SignError, VerifyError};
+use skerry_keys::{CipherError, ImportError, OpenError, ReleaseError, SignError, TransferError, VerifyError};
 use skerry_policy::permit::Denied;
 use skerry_policy::release::ParseError;
 use skerry_sources::SourceError;
@@ -19,6 +19,7 @@ use crate::command::Operation;
 use crate::limits::VERSIONS_MAX;
 use crate::record::Corrupted;
 use crate::rotation::RotationError;
+use crate::uses::UsesError;
 
 /// Why a request is refused. Not `non_exhaustive`: a new refusal must not compile until the wire has an answer for it.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -63,10 +64,20 @@ pub enum Refusal {
     EmptyValidity { not_before: u64, expires: u64 },
     #[error("import")]
     Import(#[source] ImportError),
+    #[error("key operations")]
+    Uses(#[source] UsesError),
+    #[error(
+        "the key that the imported key is wrapped to is no version of a key of this vault that imports, or cannot be used now"
+    )]
+    TransferKey,
+    #[error("import")]
+    Transfer(#[source] TransferError),
     #[error("backup")]
     Backup(#[source] BackupError),
     #[error("rotation policy")]
     Rotation(#[source] RotationError),
+    #[error("a key of this type does not say how to sign")]
+    AlgorithmMissing,
     #[error("signature")]
     Sign(#[source] SignError),
     #[error("cipher")]
@@ -121,6 +132,8 @@ pub enum Refusal {
     Token(#[source] TokenError),
     #[error("token: issuer {issuer} is no authority of this vault")]
     UnknownAuthority { issuer: String },
+    #[error("token: of issuer {issuer}, where the application trusts {asked:?}")]
+    OtherIssuer { asked: String, issuer: String },
     #[error("keys of authority {issuer} cannot be had")]
     AuthorityUnavailable {
         issuer: String,
@@ -166,11 +179,14 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// Whether this is a verdict on the release of a key that is there, which the log keeps, and not a mistake in the request.
+    /// Whether this is a verdict on the release of a key that is there, or on unwrapping for a TEE under it, which the log
+    /// keeps, and not a mistake in the request.
     pub fn is_denial(&self) -> bool {
         matches!(
             self,
-            Refusal::KeyDisabled { operation: Operation::Release, .. }
+            Refusal::KeyDisabled { operation: Operation::Release | Operation::SecureUnwrapKey, .. }
+                | Refusal::OperationNotPermitted { operation: Operation::SecureUnwrapKey, .. }
+                | Refusal::OtherIssuer { .. }
                 | Refusal::NotExportable { .. }
                 | Refusal::NoPolicy { .. }
                 | Refusal::Token(_)

@@ -7,6 +7,7 @@ use aws_lc_rs::digest;
 use skerry_jose::json::Object;
 use skerry_jose::{Algorithm, JwkError, ProtectedHeader, PublicKey, SigningError, SigningKey, b64};
 use x509_cert::Certificate;
+use x509_cert::der::pem::{LineEnding, encode_string};
 use x509_cert::der::{Decode as _, Encode as _};
 
 /// Which of Azure's two services a vault is like: it decides the form of answers, and the default key types.
@@ -42,6 +43,8 @@ pub struct ReleaseSigner {
     key: SigningKey,
     vault: ProtectedHeader,
     managed_hsm: ProtectedHeader,
+    statement: ProtectedHeader,
+    chain_pem: String,
 }
 
 impl ReleaseSigner {
@@ -58,7 +61,20 @@ impl ReleaseSigner {
         let x5c: Vec<String> = chain.iter().map(b64::encode_standard).collect();
         let vault = ProtectedHeader::new(&vault_header(leaf, x5c.clone()).to_json());
         let managed_hsm = ProtectedHeader::new(&managed_hsm_header(leaf, x5c).to_json());
-        Ok(ReleaseSigner { key, vault, managed_hsm })
+        let statement = ProtectedHeader::new(&statement_header(leaf).to_json());
+        let blocks = chain.iter().map(|der| encode_string("CERTIFICATE", LineEnding::LF, der));
+        let chain_pem = blocks.collect::<Result<String, _>>().map_err(|_| SignerError::Certificate)?;
+        Ok(ReleaseSigner { key, vault, managed_hsm, statement, chain_pem })
+    }
+
+    /// Signs a statement about a key, under a type of its own: nobody takes it for a release, or a release for it.
+    pub(crate) fn sign_statement(&self, payload: &str) -> Result<String, SigningError> {
+        self.statement.sign(payload.as_bytes(), &self.key)
+    }
+
+    /// The certificates, leaf first, as PEM (RFC 7468).
+    pub(crate) fn chain_pem(&self) -> &str {
+        &self.chain_pem
     }
 
     pub(crate) fn sign(&self, kind: VaultKind, payload: &str) -> Result<String, SigningError> {
@@ -98,6 +114,14 @@ fn managed_hsm_header(leaf: &[u8], x5c: Vec<String>) -> Object {
         .with("x5c", x5c)
         .with("x5t#S256", thumbprint.as_str())
 }
+
+/// Our own: the certificates come beside it.
+fn statement_header(leaf: &[u8]) -> Object {
+    Object::new().with("alg", "RS256").with("typ", STATEMENT_TYPE).with("x5t#S256", sha256_thumbprint(leaf))
+}
+
+/// `typ` of statements about keys (RFC 8725, 3.11: each kind of token has a type of its own).
+pub const STATEMENT_TYPE: &str = "skerry-key-attestation+jwt";
 
 fn sha256_thumbprint(leaf: &[u8]) -> String {
     b64::encode(digest::digest(&digest::SHA256, leaf))

@@ -13,11 +13,16 @@
 //! head       [1, key 16, name, exportable, immutable, policy / null, generation, min_iat,
 //!             [[version 16, material digest 32] ...], [deleted, purge] / null]
 //! version    [1, version 16, hsm, enabled, nbf / null, exp / null, created, updated, type 2,
-//!             public key, [key_op ...], [[name, value] ...], sealed material]
+//!             public key, [key_op ...], [[name, value] ...], sealed material], of before origins were noted, or
+//!            [2, ... the same ..., origin], origin: 1 generated here, 2 imported
 //! rotation   [1, lifetime / null, [[rotate, after creation, period] ...], created / null, updated / null]
 //! floor      [1, generation, min_iat, oldest token / null, policy / null, updated]
 //! tombstone  [1, key 16, generation, immutable, min_iat, purged]
 //! ```
+//!
+//! Versions of format 1 are read, and written as they are while they are changed: what was not noted is not made up. Key
+//! operations `secureWrapKey` and `secureUnwrapKey`, and heads with a policy that are not exportable, came with format 2; what
+//! reads no format 2 refuses such records too.
 //!
 //! Each record has one spelling: integers and lengths in their shortest form (RFC 8949, 4.2.1), every field in its place.
 //! A folded name is ASCII, so the order of storage keys is the order of names without case. The seal of a value is bound
@@ -33,7 +38,7 @@ use uuid::Uuid;
 
 use crate::command::{KeyOp, Tags};
 use crate::floor::FloorSettings;
-use crate::record::{Deletion, KeyHead, KeyName, KeyPolicy, KeyVersion, VersionRef};
+use crate::record::{Deletion, KeyHead, KeyName, KeyPolicy, KeyVersion, Origin, VersionRef};
 use crate::rotation::{Action, Period, RotationPolicy, Trigger};
 
 /// What is stored is not what was stored: an integrity error, never a refusal of the request.
@@ -168,8 +173,9 @@ pub fn decode_head(bytes: &[u8]) -> Result<KeyHead, Corrupted> {
     if head.versions.is_empty() {
         return Err(Corrupted::Form("a key has no version"));
     }
-    if head.policy.is_some() != head.exportable || head.immutable && !head.exportable {
-        return Err(Corrupted::Form("a policy belongs to exportable keys and to no others"));
+    // A key that stays may have one too, which then says who unwraps with it.
+    if head.policy.is_none() && (head.exportable || head.immutable) {
+        return Err(Corrupted::Form("an exportable key, or one whose policy is fixed, has no policy"));
     }
     Ok(head)
 }
@@ -205,7 +211,13 @@ pub fn encode_version(version: &KeyVersion) -> Result<Vec<u8>, Corrupted> {
 }
 
 fn write_version(out: &mut Encoder<Vec<u8>>, version: &KeyVersion, public: &[u8]) -> Written {
-    out.array(13)?.u8(FORMAT)?.bytes(&version.version.0)?.bool(version.hsm)?.bool(version.enabled)?;
+    let origin = origin_number(version.origin);
+    out.array(if origin.is_some() { 14 } else { 13 })?.u8(if origin.is_some() {
+        FORMAT_WITH_ORIGIN
+    } else {
+        FORMAT
+    })?;
+    out.bytes(&version.version.0)?.bool(version.hsm)?.bool(version.enabled)?;
     for time in [version.not_before, version.expires] {
         match time {
             Some(time) => out.u64(time)?,
@@ -222,7 +234,18 @@ fn write_version(out: &mut Encoder<Vec<u8>>, version: &KeyVersion, public: &[u8]
         out.array(2)?.str(name)?.str(value)?;
     }
     out.bytes(version.material.as_bytes())?;
+    if let Some(origin) = origin {
+        out.u8(origin)?;
+    }
     Ok(())
+}
+
+fn origin_number(origin: Origin) -> Option<u8> {
+    match origin {
+        Origin::Generated => Some(1),
+        Origin::Imported => Some(2),
+        Origin::Unknown => None,
+    }
 }
 
 /// A version from its bytes. The caller vouches that they are authentic; anything but a whole version is refused.
@@ -237,7 +260,11 @@ pub fn decode_version(bytes: &[u8]) -> Result<KeyVersion, Corrupted> {
 }
 
 fn read_version(input: &mut Decoder<'_>) -> Result<KeyVersion, Fault> {
-    begin(input, 13)?;
+    let noted = match (input.array()?, input.u8()?) {
+        (Some(13), FORMAT) => false,
+        (Some(14), FORMAT_WITH_ORIGIN) => true,
+        _ => return Err(Fault::message("format")),
+    };
     Ok(KeyVersion {
         version: Version(octets(input)?),
         hsm: input.bool()?,
@@ -257,6 +284,14 @@ fn read_version(input: &mut Decoder<'_>) -> Result<KeyVersion, Fault> {
             Tags::new(tags).map_err(|_| Fault::message("tags"))?
         },
         material: SealedMaterial::from_bytes(input.bytes()?.to_vec()).map_err(|_| Fault::message("material"))?,
+        origin: match noted {
+            false => Origin::Unknown,
+            true => match input.u8()? {
+                1 => Origin::Generated,
+                2 => Origin::Imported,
+                _ => return Err(Fault::message("origin")),
+            },
+        },
     })
 }
 
@@ -446,3 +481,5 @@ pub(crate) fn len(count: usize) -> u64 {
 }
 
 const FORMAT: u8 = 1;
+/// Of versions that say where their material comes from.
+const FORMAT_WITH_ORIGIN: u8 = 2;

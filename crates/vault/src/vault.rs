@@ -5,6 +5,7 @@
 //! changed, and puts the outcome on record; if another change came in between it starts again. Private-key work runs on
 //! the pools, waiting for the log's disk on threads of its own.
 
+mod attestation;
 mod backup;
 mod change;
 mod cipher;
@@ -15,7 +16,9 @@ mod opened;
 mod read;
 mod release;
 mod rotate;
+mod secure;
 mod sign;
+mod transfer;
 
 use std::sync::Arc;
 
@@ -42,6 +45,7 @@ use crate::stock::Stock;
 use crate::throttle::{Load, Throttle, Throttled, Throttling};
 use crate::tokens::Tokens;
 
+pub use attestation::KeyAttestation;
 pub(crate) use change::{Change, op_id_of};
 pub use list::Listing;
 use opened::Kept;

@@ -7,16 +7,19 @@
 
 use skerry_jose::b64;
 use skerry_jose::json::Object;
-use skerry_keys::{Curve, PublicKey, ReleasedKey};
+use skerry_keys::{Curve, KeyType, OctBits, PublicKey, ReleasedKey};
 use skerry_keywrap::Algorithm;
 use skerry_policy::permit::VaultFloor;
 
 use crate::decide::Rules;
+use crate::entries::sha256;
 use crate::floor::FloorSettings;
-use crate::record::{Key, KeyHead, KeyVersion};
+use crate::record::{Key, KeyHead, KeyVersion, Origin};
 use crate::release::ReleaseCommand;
 use crate::rotation::{Action, RotationPolicy, Trigger};
 use crate::signer::VaultKind;
+use crate::vault::KeyAttestation;
+use uuid::Uuid;
 
 /// The payload of the release JWS.
 pub fn release_payload(rules: &Rules, host: &str, request: Object, key: &Key, released: &ReleasedKey) -> Object {
@@ -38,6 +41,85 @@ pub fn key_bundle(rules: &Rules, host: &str, key: &Key) -> Object {
     fill_bundle(&mut bundle, rules, host, key);
     sort_if_managed_hsm(rules.kind, &mut bundle);
     bundle
+}
+
+/// A key with what is stated of it: the bundle, with `attributes.attestation`.
+pub fn attested_key_bundle(rules: &Rules, host: &str, key: &Key, attestation: &KeyAttestation) -> Object {
+    let KeyAttestation { certificates, private, public } = attestation;
+    let mut stated = Object::new()
+        .with("certificatePemFile", b64::encode(certificates))
+        .with("privateKeyAttestation", b64::encode(private));
+    if let Some(public) = public {
+        stated.insert("publicKeyAttestation", b64::encode(public));
+    }
+    let mut bundle = Object::new();
+    fill_bundle(&mut bundle, rules, host, key);
+    bundle.insert(
+        "attributes",
+        all_attributes(rules, key).with("attestation", stated.with("version", STATEMENT_VERSION)),
+    );
+    sort_if_managed_hsm(rules.kind, &mut bundle);
+    bundle
+}
+
+/// What this service states of a key, as far as software can: who holds it and since when, and that no hardware does.
+///
+/// `public` is whether it is about the public half, which it then has in it.
+pub fn key_statement(host: &str, vault: Uuid, key: &Key, public: bool, now: u64) -> Object {
+    let (head, version) = (&key.head, &key.version);
+    let mut statement = Object::new()
+        .with("iss", format!("https://{host}"))
+        .with("iat", now)
+        .with("half", if public { "public" } else { "private" })
+        .with("kid", version_url(host, key))
+        .with("vault", vault.to_string())
+        .with("key_id", head.id.to_string())
+        .with("key_version", version.version.to_string())
+        .with("kty", family(&version.public))
+        .with("created", version.created)
+        .with("origin", origin(version.origin))
+        .with("custody", "software")
+        .with("exportable", head.exportable)
+        .with("policy_immutable", head.immutable);
+    if let Some(policy) = &head.policy {
+        statement.insert("policy_digest", b64::encode(policy.digest().0));
+    }
+    if let KeyType::Oct { bits } = version.key_type {
+        return statement.with("key_size", key_bits(bits));
+    }
+    let jwk = public_jwk(&version.public);
+    statement.insert("jkt", b64::encode(sha256(&[jwk.to_json().as_bytes()])));
+    if public { statement.with("jwk", jwk) } else { statement }
+}
+
+fn origin(origin: Origin) -> &'static str {
+    match origin {
+        Origin::Generated => "generated",
+        Origin::Imported => "imported",
+        Origin::Unknown => "unknown",
+    }
+}
+
+/// The public half with the members that a thumbprint is over, in its order (RFC 7638, 3.2; RFC 9964, 6), and names of curves
+/// as in RFC 7518 and RFC 8812.
+fn public_jwk(public: &PublicKey) -> Object {
+    match public {
+        PublicKey::Rsa { n, e } => Object::new().with("e", b64::encode(e)).with("kty", "RSA").with("n", b64::encode(n)),
+        PublicKey::Ec { curve, x, y } => Object::new()
+            .with("crv", if *curve == Curve::P256K { "secp256k1" } else { crv(*curve) })
+            .with("kty", "EC")
+            .with("x", b64::encode(x))
+            .with("y", b64::encode(y)),
+        PublicKey::Akp { set, key } => {
+            Object::new().with("alg", set.as_str()).with("kty", "AKP").with("pub", b64::encode(key))
+        }
+        PublicKey::Oct => Object::new(),
+    }
+}
+
+/// What a TEE gets of a secure unwrap: the envelope that a release has its key in.
+pub fn unwrapped(released: &ReleasedKey) -> String {
+    key_hsm(released).to_json()
 }
 
 /// A deleted key: where it is recovered from and until when, then the bundle.
@@ -126,7 +208,7 @@ pub fn version_url(host: &str, key: &Key) -> String {
 
 fn fill_bundle(bundle: &mut Object, rules: &Rules, host: &str, key: &Key) {
     bundle.insert("key", jwk(rules.kind, host, key));
-    bundle.insert("attributes", attributes(rules, key).with("hsmPlatform", HSM_PLATFORM_SOFTWARE));
+    bundle.insert("attributes", all_attributes(rules, key));
     insert_tags(bundle, &key.version);
     if key.head.policy.is_some() {
         bundle.insert("release_policy", release_policy(rules.kind, &key.head, true));
@@ -135,7 +217,7 @@ fn fill_bundle(bundle: &mut Object, rules: &Rules, host: &str, key: &Key) {
 
 fn item(rules: &Rules, mut item: Object, kid: String, key: &Key) -> Object {
     item.insert("kid", kid);
-    item.insert("attributes", attributes(rules, key).with("hsmPlatform", HSM_PLATFORM_SOFTWARE));
+    item.insert("attributes", all_attributes(rules, key));
     insert_tags(&mut item, &key.version);
     sort_if_managed_hsm(rules.kind, &mut item);
     item
@@ -216,6 +298,19 @@ fn key_hsm(released: &ReleasedKey) -> Object {
         .with("schema_version", "1.0")
         .with("header", header)
         .with("ciphertext", b64::encode(released.ciphertext()))
+}
+
+/// The members that answers but releases have. A symmetric key's size shows here, since nothing else of it does.
+fn all_attributes(rules: &Rules, key: &Key) -> Object {
+    let attributes = attributes(rules, key).with("hsmPlatform", HSM_PLATFORM_SOFTWARE);
+    match key.version.key_type {
+        KeyType::Oct { bits } => attributes.with("key_size", key_bits(bits)),
+        KeyType::Rsa { .. } | KeyType::Ec { .. } | KeyType::Akp { .. } => attributes,
+    }
+}
+
+fn key_bits(bits: OctBits) -> u64 {
+    u64::try_from(bits.bits()).unwrap_or_default()
 }
 
 /// The members that a release and every other answer have.
@@ -311,6 +406,8 @@ fn crv(curve: Curve) -> &'static str {
 
 /// Our own attribute: the earliest attestation token that is good for the key, in seconds since the epoch.
 pub const MIN_IAT: &str = "x-skerry-min-iat";
+/// Of our statements about keys.
+const STATEMENT_VERSION: &str = "skerry-1";
 /// Azure's name of a level at which there is no HSM: custody is in software.
 const HSM_PLATFORM_SOFTWARE: &str = "0";
 /// Fewer days than these are "customized".

@@ -6,6 +6,7 @@ use http::StatusCode;
 use skerry_identity::Grant;
 use skerry_jose::b64;
 use skerry_jose::json::Object;
+use skerry_keys::WrapAlgorithm;
 use skerry_policy::permit::Version;
 use skerry_vault::command::{Context, Named, ReleaseCommand, SignCommand, VerifyCommand};
 use skerry_vault::decide::Rules;
@@ -103,7 +104,45 @@ impl Call<'_> {
                 self.vault.purge(&context, self.name()?).await.map_err(|refusal| self.refused(refusal))?;
                 Ok(Reply::empty(StatusCode::NO_CONTENT))
             }
-            Operation::Absent(operation, _) => Err(Refused::Absent { operation }),
+            Operation::SecureWrapKey => self.secure_wrap(&context, request).await,
+            Operation::SecureUnwrapKey => self.secure_unwrap(&context, request).await,
+            Operation::Attestation => {
+                let host = request.host().authority();
+                let stated = self.vault.attestation(&context, self.named()?, &host).await;
+                let (key, stated) = stated.map_err(|refusal| self.refused(refusal))?;
+                Ok(ok(&answers::attested_key_bundle(self.vault.rules(), &host, &key, &stated)))
+            }
+        }
+    }
+
+    /// Secure wrapping is of a Managed HSM alone.
+    async fn secure_wrap(&self, context: &Context<'_>, request: &mut Request) -> Result<Reply, Refused> {
+        self.managed_hsm_alone("secureWrapKey")?;
+        let algorithm = wire::secure_wrap(&members(request).await?)?;
+        let wrapped = self.vault.secure_wrap(context, self.named()?, algorithm).await;
+        let (key, wrapped) = wrapped.map_err(|refusal| self.refused(refusal))?;
+        Ok(ok(&self.with_alg(request, &key, algorithm, &wrapped)))
+    }
+
+    async fn secure_unwrap(&self, context: &Context<'_>, request: &mut Request) -> Result<Reply, Refused> {
+        self.managed_hsm_alone("secureUnwrapKey")?;
+        let members = members(request).await?;
+        let to_unwrap = wire::secure_unwrap(&members)?;
+        let unwrapped = self.vault.secure_unwrap(context, &to_unwrap.command(self.named()?)).await;
+        let (key, envelope) = unwrapped.map_err(|refusal| self.refused(refusal))?;
+        Ok(ok(&self.with_alg(request, &key, to_unwrap.algorithm, envelope.as_bytes())))
+    }
+
+    /// `SecureKeyOperationResult`, sorted as all answers of a Managed HSM.
+    fn with_alg(&self, request: &Request, key: &Key, algorithm: WrapAlgorithm, value: &[u8]) -> Object {
+        let kid = answers::version_url(&request.host().authority(), key);
+        Object::new().with("alg", algorithm.as_str()).with("kid", kid).with("value", b64::encode(value))
+    }
+
+    fn managed_hsm_alone(&self, operation: &'static str) -> Result<(), Refused> {
+        match self.vault.rules().kind {
+            VaultKind::ManagedHsm => Ok(()),
+            VaultKind::Standard | VaultKind::Premium => Err(Refused::Absent { operation }),
         }
     }
 
@@ -113,8 +152,12 @@ impl Call<'_> {
     }
 
     async fn import(&self, context: &Context<'_>, request: &mut Request) -> Result<Reply, Refused> {
-        let command = wire::import(self.name()?.clone(), secret_members(request).await?)?;
-        self.key(request, answers::key_bundle, self.vault.import(context, command).await)
+        let (name, members) = (self.name()?.clone(), secret_members(request).await?);
+        let imported = match wire::import(name, &request.host().authority(), members)? {
+            wire::ToImport::Clear(command) => self.vault.import(context, command).await,
+            wire::ToImport::Wrapped(command) => self.vault.import_wrapped(context, command).await,
+        };
+        self.key(request, answers::key_bundle, imported)
     }
 
     async fn update(&self, context: &Context<'_>, request: &mut Request) -> Result<Reply, Refused> {
@@ -156,16 +199,25 @@ impl Call<'_> {
     }
 
     async fn sign(&self, context: &Context<'_>, request: &mut Request) -> Result<Reply, Refused> {
-        let wire::ToSign { algorithm, digest } = wire::sign(&members(request).await?)?;
-        let command = SignCommand { key: self.named()?, algorithm, digest: &digest };
-        let signature = self.vault.sign(context, &command).await.map_err(|refusal| self.refused(refusal))?;
+        let (to_sign, key) = (wire::sign(&members(request).await?)?, self.named()?);
+        let signature = match to_sign.digest() {
+            Some((algorithm, digest)) => self.vault.sign(context, &SignCommand { key, algorithm, digest }).await,
+            None => self.vault.sign_ml_dsa(context, &to_sign.ml_dsa(key)).await,
+        }
+        .map_err(|refusal| self.refused(refusal))?;
         Ok(ok(&self.with_kid(request, &signature.key, &signature.value)))
     }
 
     async fn verify(&self, context: &Context<'_>, request: &mut Request) -> Result<Reply, Refused> {
-        let wire::ToVerify { algorithm, digest, signature } = wire::verify(&members(request).await?)?;
-        let command = VerifyCommand { key: self.named()?, algorithm, digest: &digest, signature: &signature };
-        let verified = self.vault.verify(context, &command).await.map_err(|refusal| self.refused(refusal))?;
+        let wire::ToVerify { text, signature } = wire::verify(&members(request).await?)?;
+        let (key, signature) = (self.named()?, signature.as_slice());
+        let verified = match text.digest() {
+            Some((algorithm, digest)) => {
+                self.vault.verify(context, &VerifyCommand { key, algorithm, digest, signature }).await
+            }
+            None => self.vault.verify_ml_dsa(context, &text.ml_dsa(key), signature).await,
+        }
+        .map_err(|refusal| self.refused(refusal))?;
         Ok(ok(&Object::new().with("value", verified)))
     }
 
@@ -211,9 +263,7 @@ impl Call<'_> {
 
     /// Random octets, which a Managed HSM alone gives.
     async fn random(&self, request: &mut Request) -> Result<Reply, Refused> {
-        if self.vault.rules().kind != VaultKind::ManagedHsm {
-            return Err(Refused::Absent { operation: "random bytes" });
-        }
+        self.managed_hsm_alone("random bytes")?;
         let mut octets = vec![0; wire::random(&members(request).await?)?];
         self.machine.randomness().fill_bytes(&mut octets);
         Ok(ok(&Object::new().with("value", b64::encode(octets))))

@@ -29,14 +29,10 @@ pub(crate) fn rows() -> Vec<Row> {
 
 fn described(operation: Operation, versioned: bool) -> Described {
     let (summary, body, answer) = words(operation);
-    let id = match operation {
-        Operation::Absent(name, _) => name.split(' ').collect::<Vec<_>>().join("-"),
-        operation => format!("{operation:?}"),
-    };
-    let success = match (operation, answer) {
-        (Operation::Absent(..), _) => None,
-        (Operation::Purge, _) => Some((204, None)),
-        (_, answer) => Some((200, answer)),
+    let id = format!("{operation:?}");
+    let success = match operation {
+        Operation::Purge => Some((204, None)),
+        _ => Some((200, answer)),
     };
     let list = matches!(operation, Operation::List | Operation::ListVersions | Operation::ListDeleted);
     Described {
@@ -83,7 +79,13 @@ fn words(operation: Operation) -> (&'static str, Option<&'static str>, Option<&'
         Operation::Random => ("Random octets, of a Managed HSM", Some("RandomRequest"), Some("Octets")),
         Operation::GetFloor => ("Show what the vault demands of every release", None, Some("Floor")),
         Operation::SetFloor => ("Set what the vault demands of every release", Some("FloorChanges"), Some("Floor")),
-        Operation::Absent(..) => ("Not here: answered with NotSupported", None, None),
+        Operation::SecureWrapKey => {
+            ("Make a key that only TEEs see, wrapped; of a Managed HSM", Some("KeySecureWrap"), Some("KeySecureResult"))
+        }
+        Operation::SecureUnwrapKey => {
+            ("Unwrap such a key to a TEE; of a Managed HSM", Some("KeySecureUnwrap"), Some("KeySecureResult"))
+        }
+        Operation::Attestation => ("Show a key with signed statements about it", None, key),
     }
 }
 
@@ -127,7 +129,8 @@ fn of_requests() -> Vec<(&'static str, Schema)> {
         required(policy, &["data"])
     };
     let private = wire::PRIVATE.iter().map(|name| (*name, octets()));
-    let jwk = [("kty", types()), ("crv", curves()), ("key_ops", ops())].into_iter().chain(private);
+    let wrapped = ("key_hsm", octets().of("a key transfer blob, in place of the private members"));
+    let jwk = [("kty", types()), ("crv", curves()), ("key_ops", ops())].into_iter().chain(private).chain([wrapped]);
     let update = object([
         ("key_ops", ops()),
         ("attributes", with_min_iat(attributes())),
@@ -158,7 +161,25 @@ fn of_requests() -> Vec<(&'static str, Schema)> {
         required(object(members), &["alg", "value"])
     };
     let sign_algorithms = || one_of(SignAlgorithm::ALL.map(SignAlgorithm::as_str));
-    let verify = object([("alg", sign_algorithms()), ("digest", octets()), ("value", octets().of("the signature"))]);
+    let ml_dsa = || {
+        [
+            ("context", octets().of("of ML-DSA keys: up to 255 octets that the signature is bound to")),
+            ("external_mu", octets().of("of ML-DSA keys: 64 octets in place of alg, the text and context")),
+        ]
+    };
+    let sign = [("alg", sign_algorithms()), ("value", octets().of("the digest; of ML-DSA keys the text"))];
+    let verify = [
+        ("alg", sign_algorithms()),
+        ("digest", octets().of("of ML-DSA keys the text")),
+        ("value", octets().of("the signature")),
+    ];
+    let secure = || one_of(WrapAlgorithm::ALL.into_iter().filter(|one| one.is_secure()).map(WrapAlgorithm::as_str));
+    let unwrap = object([
+        ("alg", secure()),
+        ("value", octets()),
+        ("target", text().within(1, usize::MAX, "Length").of("the attestation token")),
+        ("applicationTrustedIssuer", text().of("has to be the token's issuer")),
+    ]);
     let release = object([
         ("target", text().of("the attestation token, which is not empty")),
         ("nonce", text().within(0, NONCE_BYTES_MAX, "Length").of("echoed in the answer")),
@@ -170,11 +191,10 @@ fn of_requests() -> Vec<(&'static str, Schema)> {
         ("KeyUpdate", update),
         ("KeyOperation", cipher(one_of(EncryptAlgorithm::ALL.map(EncryptAlgorithm::as_str)))),
         ("KeyWrap", cipher(one_of(WrapAlgorithm::ALL.map(WrapAlgorithm::as_str)))),
-        (
-            "KeySign",
-            required(object([("alg", sign_algorithms()), ("value", octets().of("the digest"))]), &["alg", "value"]),
-        ),
-        ("KeyVerify", required(verify, &["alg", "digest", "value"])),
+        ("KeySign", object(sign.into_iter().chain(ml_dsa()))),
+        ("KeyVerify", required(object(verify.into_iter().chain(ml_dsa())), &["value"])),
+        ("KeySecureWrap", required(object([("alg", secure())]), &["alg"])),
+        ("KeySecureUnwrap", required(unwrap, &["alg", "value", "target"])),
         ("KeyRelease", required(release, &["target"])),
         (
             "RotationPolicyInput",
@@ -225,6 +245,12 @@ fn of_answers() -> Vec<(&'static str, Schema)> {
         ("alg", text()),
         ("pub", octets()),
     ]);
+    let attestation = object([
+        ("certificatePemFile", octets()),
+        ("privateKeyAttestation", octets()),
+        ("publicKeyAttestation", octets()),
+        ("version", text()),
+    ]);
     let attributes = object([
         ("enabled", flag()),
         ("nbf", integer()),
@@ -236,6 +262,8 @@ fn of_answers() -> Vec<(&'static str, Schema)> {
         ("exportable", flag()),
         ("hsmPlatform", text()),
         (MIN_IAT, integer()),
+        ("key_size", integer().of("of symmetric keys")),
+        ("attestation", attestation),
     ]);
     let policy = object([("contentType", text()), ("data", octets()), ("immutable", flag())]);
     let deletion = || [("recoveryId", text()), ("deletedDate", integer()), ("scheduledPurgeDate", integer())];
@@ -281,6 +309,10 @@ fn of_answers() -> Vec<(&'static str, Schema)> {
         ("KeyList", page("KeyItem")),
         ("DeletedKeyList", page("DeletedKeyItem")),
         ("KeyOperationResult", required(object(result), &["kid", "value"])),
+        (
+            "KeySecureResult",
+            required(object([("kid", text()), ("alg", text()), ("value", octets())]), &["kid", "alg", "value"]),
+        ),
         ("KeyVerifyResult", required(object([("value", flag())]), &["value"])),
         ("KeyReleaseResult", required(object([("value", text().of("a JWS in compact form"))]), &["value"])),
         ("KeyRotationPolicy", required(object(rotation), &["id", "lifetimeActions", "attributes"])),

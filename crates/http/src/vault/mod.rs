@@ -4,8 +4,7 @@
 //! looked at: vault, path, version, name or body. Then what is asked for is found out, the caller's permission is granted,
 //! the body is read, one function of the vault is called, and its answer or refusal is written as Azure would.
 //!
-//! Not here: secure wrapping and the attestation of keys, which are refused with a code of their own; secrets, certificates
-//! and administration, which are not found.
+//! Not here: secrets, certificates and administration, which are not found.
 
 mod api_version;
 mod call;
@@ -128,23 +127,8 @@ fn name(found: &str) -> Result<KeyName, Refused> {
     KeyName::parse(found).map_err(|_| Refused::Name { found: found.to_owned() })
 }
 
-/// 32 hexadecimal digits, in any case as names are. What is no version of any key is one that is not found.
+/// What is no version of any key is one that is not found.
 fn version(found: &str, name: Option<&str>) -> Result<Version, Refused> {
     let missing = || Refused::VersionForm { name: name.unwrap_or_default().to_owned(), found: found.to_owned() };
-    let mut octets = [0; 16];
-    let digits = found.as_bytes();
-    if digits.len() != 32 {
-        return Err(missing());
-    }
-    for (octet, pair) in octets.iter_mut().zip(digits.chunks(2)) {
-        *octet = hex(pair).ok_or_else(missing)?;
-    }
-    Ok(Version(octets))
-}
-
-fn hex(pair: &[u8]) -> Option<u8> {
-    pair.iter().try_fold(0_u8, |sum, digit| {
-        let digit = char::from(*digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok())?;
-        Some(sum << 4 | digit)
-    })
+    wire::version_of(found).ok_or_else(missing)
 }

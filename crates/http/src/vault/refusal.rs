@@ -10,7 +10,7 @@ use http::StatusCode;
 use http::header::{HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use skerry_identity::{Forbidden, Permission, Unauthorized};
 use skerry_jose::json::Object;
-use skerry_keys::{CipherError, SignError, VerifyError};
+use skerry_keys::{CipherError, SignError, TransferError, VerifyError};
 use skerry_policy::permit::Denied;
 use skerry_vault::backup::BackupError;
 use skerry_vault::{Refusal, VaultKind, explained};
@@ -231,11 +231,15 @@ impl Door<'_> {
                 Answer::new(StatusCode::CONFLICT, "Conflict", explained(refusal))
             }
 
+            R::AlgorithmMissing => bad_parameter(MemberError::Missing("alg").to_string()),
             R::HsmOnStandard
             | R::HsmInSoftware
             | R::SoftwareOct
             | R::EmptyValidity { .. }
             | R::Import(_)
+            | R::Uses(_)
+            | R::TransferKey
+            | R::Transfer(TransferError::Refused)
             | R::Policy(_)
             | R::PolicyOfNewVersion
             | R::MinIatLowered { .. }
@@ -271,7 +275,7 @@ impl Door<'_> {
             R::NotExportable { .. } => {
                 forbidden("Operation release is not allowed on a key that is not exportable.").inner("KeyNotExportable")
             }
-            R::Token(_) | R::UnknownAuthority { .. } | R::Denied(Denied::Target(_)) => {
+            R::Token(_) | R::UnknownAuthority { .. } | R::OtherIssuer { .. } | R::Denied(Denied::Target(_)) => {
                 denied(NOT_VERIFIED, refusal, may_read)
             }
             // To a policy that does not name its authority a token is one that nobody vouches for (SDK tests).
@@ -288,6 +292,7 @@ impl Door<'_> {
             R::ClockBehind { .. } | R::Unsettled => unavailable(refusal),
             R::Sign(_)
             | R::Verify(_)
+            | R::Transfer(_)
             | R::Audit(_)
             | R::Custody(_)
             | R::Open(_)
@@ -382,7 +387,8 @@ fn is_the_caller_s(error: &SignError) -> bool {
     matches!(
         error,
         SignError::Algorithm { .. }
-            | SignError::Unsupported { .. }
+            | SignError::NotMlDsa { .. }
+            | SignError::Text(_)
             | SignError::DigestLength { .. }
             | SignError::MessageLength { .. }
     )
@@ -392,7 +398,8 @@ fn is_the_caller_s_to_verify(error: &VerifyError) -> bool {
     matches!(
         error,
         VerifyError::Algorithm { .. }
-            | VerifyError::Unsupported { .. }
+            | VerifyError::NotMlDsa { .. }
+            | VerifyError::Text(_)
             | VerifyError::DigestLength { .. }
             | VerifyError::MessageLength { .. }
     )

@@ -1,8 +1,7 @@
 //! What is asked for: an operation, and the key and version it names, from the method and the path.
 //!
 //! A version may be left out or be an empty segment (observed: `/keys/name/`, `/keys/name//sign`, `/keys/name/sign`), so a
-//! word of the protocol that stands where a version could is the word. Everything but names is read without case. What
-//! Azure offers and this vault does not is a route too, with a refusal of its own.
+//! word of the protocol that stands where a version could is the word. Everything but names is read without case.
 
 use http::Method;
 use skerry_identity::Permission;
@@ -37,11 +36,12 @@ pub(super) enum Operation {
     Backup,
     Restore,
     Random,
+    SecureWrapKey,
+    SecureUnwrapKey,
+    Attestation,
     /// Our own.
     GetFloor,
     SetFloor,
-    /// One of Azure's that is not here, by its name and the permission it would take.
-    Absent(&'static str, Permission),
 }
 
 impl Operation {
@@ -49,7 +49,7 @@ impl Operation {
         match self {
             Self::Create => Permission::Create,
             Self::Import => Permission::Import,
-            Self::Get | Self::GetDeleted => Permission::Get,
+            Self::Get | Self::GetDeleted | Self::Attestation => Permission::Get,
             Self::Update => Permission::Update,
             Self::Delete => Permission::Delete,
             Self::List | Self::ListVersions | Self::ListDeleted => Permission::List,
@@ -57,8 +57,8 @@ impl Operation {
             Self::Purge => Permission::Purge,
             Self::Encrypt => Permission::Encrypt,
             Self::Decrypt => Permission::Decrypt,
-            Self::WrapKey => Permission::WrapKey,
-            Self::UnwrapKey => Permission::UnwrapKey,
+            Self::WrapKey | Self::SecureWrapKey => Permission::WrapKey,
+            Self::UnwrapKey | Self::SecureUnwrapKey => Permission::UnwrapKey,
             Self::Sign => Permission::Sign,
             Self::Verify => Permission::Verify,
             Self::Release => Permission::Release,
@@ -71,7 +71,6 @@ impl Operation {
             Self::Random => Permission::Get,
             Self::GetFloor => Permission::GetVaultFloor,
             Self::SetFloor => Permission::SetVaultFloor,
-            Self::Absent(_, permission) => permission,
         }
     }
 }
@@ -218,10 +217,6 @@ fn of_key(word: &str) -> Option<usize> {
     OF_KEYS.iter().position(|(own, _, _)| own.eq_ignore_ascii_case(word))
 }
 
-const fn absent(name: &'static str, permission: Permission) -> (Method, Operation) {
-    (Method::POST, Operation::Absent(name, permission))
-}
-
 /// Words behind a key's name (key-vault spec 2.1), whether a version may stand between, and what they are.
 const OF_KEYS: [(&str, bool, Operations); 15] = [
     ("create", false, &[(Method::POST, Operation::Create)]),
@@ -235,14 +230,14 @@ const OF_KEYS: [(&str, bool, Operations); 15] = [
     ("decrypt", true, &[(Method::POST, Operation::Decrypt)]),
     ("wrapkey", true, &[(Method::POST, Operation::WrapKey)]),
     ("unwrapkey", true, &[(Method::POST, Operation::UnwrapKey)]),
-    ("securewrapkey", true, &[absent("secureWrapKey", Permission::WrapKey)]),
-    ("secureunwrapkey", true, &[absent("secureUnwrapKey", Permission::UnwrapKey)]),
+    ("securewrapkey", true, &[(Method::POST, Operation::SecureWrapKey)]),
+    ("secureunwrapkey", true, &[(Method::POST, Operation::SecureUnwrapKey)]),
     (
         "rotationpolicy",
         false,
         &[(Method::GET, Operation::GetRotationPolicy), (Method::PUT, Operation::SetRotationPolicy)],
     ),
-    ("attestation", true, &[(Method::GET, Operation::Absent("get key attestation", Permission::Get))]),
+    ("attestation", true, &[(Method::GET, Operation::Attestation)]),
 ];
 
 #[cfg(test)]
@@ -296,7 +291,10 @@ mod tests {
             (&post, "/keys/k/rotate", Rotate, Some("k"), None),
             (&get, "/keys/k/rotationpolicy", GetRotationPolicy, Some("k"), None),
             (&put, "/keys/k//rotationPolicy", SetRotationPolicy, Some("k"), None),
-            (&post, "/keys/k//securewrapkey", Absent("secureWrapKey", Permission::WrapKey), Some("k"), None),
+            (&post, "/keys/k//securewrapkey", SecureWrapKey, Some("k"), None),
+            (&post, &format!("/keys/k/{V}/secureUnwrapKey"), SecureUnwrapKey, Some("k"), Some(V)),
+            (&get, &format!("/keys/k/{V}/attestation"), Attestation, Some("k"), Some(V)),
+            (&get, "/keys/k//attestation", Attestation, Some("k"), None),
             (&post, "/rng", Random, None, None),
             (&get, "/x-skerry/floor", GetFloor, None, None),
             (&patch, "/X-Skerry/Floor", SetFloor, None, None),

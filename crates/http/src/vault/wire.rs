@@ -8,12 +8,15 @@ use bytes::Bytes;
 use skerry_jose::b64;
 use skerry_jose::json::{self, Object, Value};
 use skerry_keys::{
-    Curve, EncryptAlgorithm, ImportError, ImportKey, KeyType, MlDsa, OctBits, RsaBits, SignAlgorithm, WrapAlgorithm,
+    Curve, EncryptAlgorithm, ImportError, ImportKey, KeyType, MlDsa, MlDsaText, OctBits, RsaBits, SignAlgorithm,
+    WrapAlgorithm,
 };
 use skerry_keywrap::Algorithm;
+use skerry_policy::permit::Version;
 use skerry_vault::Refusal;
 use skerry_vault::command::{
-    AttributesInput, Changes, CipherCommand, ImportCommand, KeyOp, Named, NewKey, PolicyInput, Tags, TagsError,
+    AttributesInput, Changes, CipherCommand, Claimed, ImportCommand, KeyOp, MlDsaCommand, Named, NewKey, PolicyInput,
+    SecureUnwrapCommand, Tags, TagsError, TransferCommand, Untyped,
 };
 use skerry_vault::floor::FloorChanges;
 use skerry_vault::jwk::{self, JwkImportError};
@@ -52,6 +55,12 @@ pub(super) enum MemberError {
     Jwk(JwkImportError),
     #[error("Property {0} is not known here.")]
     Unknown(String),
+    #[error("JSON Web Key: k property of oct key is too large, maximum size is {OCT_OCTETS_MAX}")]
+    OctTooLarge,
+    #[error("Property {name} is not supported beside {other}.")]
+    Beside { name: &'static str, other: &'static str },
+    #[error("Property key_hsm is not a key transfer blob.")]
+    TransferBlob,
 }
 
 impl From<MemberError> for Refused {
@@ -141,7 +150,8 @@ pub(super) fn create(name: KeyName, body: &Members) -> Result<NewKey, MemberErro
     let (family, hsm) = family("kty", body)?;
     check_exponent(body)?;
     let key_ops = key_ops(body)?;
-    new_key(name, key_type(family, body)?, hsm, key_ops, body)
+    let key_type = key_type(family, body)?;
+    untyped(name, hsm, key_ops, body).map(|new| new.of(key_type))
 }
 
 /// `KeyRotationPolicy`: what is read-only in it is passed over, as it comes back when a policy is changed.
@@ -192,19 +202,111 @@ pub(super) fn random(body: &Members) -> Result<usize, MemberError> {
 /// Recorded from a Managed HSM.
 pub(super) const RANDOM_BYTES_MAX: usize = 128;
 
-/// `KeyImport`.
-pub(super) fn import(name: KeyName, mut body: Members) -> Result<ImportCommand, Refused> {
+/// A key that is to be brought in.
+pub(super) enum ToImport {
+    /// In the clear.
+    Clear(ImportCommand),
+    /// Wrapped to a key of the vault (BYOK).
+    Wrapped(TransferCommand),
+}
+
+/// `KeyImport`, sent to this host.
+pub(super) fn import(name: KeyName, host: &str, mut body: Members) -> Result<ToImport, Refused> {
     let jwk = body.take("key")?;
-    if jwk.get("key_hsm").is_some() {
-        return Err(Refused::Absent { operation: "import of a wrapped key" });
-    }
-    let (_, hsm_by_type) = family("kty", &jwk)?;
+    let (family, hsm_by_type) = family("kty", &jwk)?;
     let hsm = body.any_case("Hsm")?.unwrap_or(false) || hsm_by_type;
     let key_ops = key_ops(&jwk)?;
+    let new = untyped(name, hsm, key_ops, &body)?;
+    if jwk.get("key_hsm").is_some() {
+        return transfer(new, family, host, &jwk).map(ToImport::Wrapped);
+    }
+    check_oct_size(&jwk)?;
     let key = jwk.private_key()?;
     let key_type =
         type_of(&key).map_err(|error| Refused::Vault { refusal: Refusal::Import(error), may_read: false })?;
-    Ok(ImportCommand { new: new_key(name, key_type, hsm, key_ops, &body)?, key })
+    Ok(ToImport::Clear(ImportCommand { new: new.of(key_type), key }))
+}
+
+/// A Managed HSM's sentence for a symmetric key that is longer than any (documented).
+fn check_oct_size(jwk: &Members) -> Result<(), MemberError> {
+    let k = jwk.text("k").ok().flatten().and_then(octets);
+    match k.map(Zeroizing::new) {
+        Some(k) if k.len() > OCT_OCTETS_MAX => Err(MemberError::OctTooLarge),
+        _ => Ok(()),
+    }
+}
+
+/// Documented, of a Managed HSM.
+const OCT_OCTETS_MAX: usize = 64;
+
+/// A key in Azure's transfer blob (BYOK specification; key-vault spec 2.3).
+fn transfer(new: Untyped, family: Family, host: &str, jwk: &Members) -> Result<TransferCommand, Refused> {
+    if let Some(name) = SECRET.into_iter().find(|name| jwk.get(name).is_some()) {
+        return Err(MemberError::Beside { name, other: "key_hsm" }.into());
+    }
+    let family = match family {
+        Family::Rsa => skerry_keys::Family::Rsa,
+        Family::Ec => skerry_keys::Family::Ec,
+        Family::Oct => skerry_keys::Family::Oct,
+        Family::Akp => return Err(Refused::Absent { operation: "import of a wrapped ML-DSA key" }),
+    };
+    let claimed = Claimed {
+        curve: jwk.text("crv")?.map(curve).transpose()?,
+        n: jwk.octets("n")?.map(significant),
+        e: jwk.octets("e")?.map(significant),
+        x: jwk.octets("x")?,
+        y: jwk.octets("y")?,
+    };
+    let blob = jwk.required("key_hsm", jwk.octets("key_hsm")?)?;
+    let (kek, wrapped) = transfer_blob(&blob, host)?;
+    Ok(TransferCommand { new, family, claimed, kek, wrapped })
+}
+
+fn transfer_blob(blob: &[u8], host: &str) -> Result<((KeyName, Version), Vec<u8>), Refused> {
+    let blob = Members::parse(blob).map_err(|_| MemberError::TransferBlob)?;
+    let version = blob.required("schema_version", blob.text("schema_version")?)?;
+    let header = blob.required("header", blob.members("header")?)?;
+    let named = |name: &'static str| header.required(name, header.text(name)?);
+    for (name, found, only) in [
+        ("schema_version", version, "1.0.0"),
+        ("alg", named("alg")?, "dir"),
+        ("enc", named("enc")?, Algorithm::CkmRsaAesKeyWrap.as_str()),
+    ] {
+        if found != only {
+            return Err(invalid(name, found).into());
+        }
+    }
+    let kek = kek(named("kid")?, host).ok_or(Refused::Vault { refusal: Refusal::TransferKey, may_read: false })?;
+    Ok((kek, blob.required("ciphertext", blob.octets("ciphertext")?)?))
+}
+
+/// Name and version of a key of the very vault that is addressed. Without a version it would name another key tomorrow.
+fn kek(kid: &str, host: &str) -> Option<(KeyName, Version)> {
+    let (authority, path) = kid.strip_prefix("https://")?.split_once('/')?;
+    let (name, version) = path.strip_prefix("keys/")?.split_once('/')?;
+    let name = KeyName::parse(name).ok()?;
+    authority.eq_ignore_ascii_case(host).then_some((name, version_of(version)?))
+}
+
+/// 32 hexadecimal digits, in any case as names are.
+pub(super) fn version_of(digits: &str) -> Option<Version> {
+    let digits = digits.as_bytes();
+    let mut octets = [0; 16];
+    if digits.len() != 32 {
+        return None;
+    }
+    for (octet, pair) in octets.iter_mut().zip(digits.chunks(2)) {
+        *octet = pair.iter().try_fold(0_u8, |sum, digit| {
+            let digit = char::from(*digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok())?;
+            Some(sum << 4 | digit)
+        })?;
+    }
+    Some(Version(octets))
+}
+
+/// A modulus comes with a leading zero octet too (observed).
+fn significant(octets: Vec<u8>) -> Vec<u8> {
+    octets.into_iter().skip_while(|octet| *octet == 0).collect()
 }
 
 /// `KeyUpdate`.
@@ -279,36 +381,94 @@ fn cipher<A>(body: &Members, parse: fn(&str) -> Option<A>) -> Result<ToCipher<A>
     Ok(ToCipher { algorithm, text, iv, aad, tag })
 }
 
-/// What is to be signed.
-pub(super) struct ToSign {
-    pub(super) algorithm: SignAlgorithm,
-    pub(super) digest: Vec<u8>,
+/// `SecureKeyWrapOperationParameters`.
+pub(super) fn secure_wrap(body: &Members) -> Result<WrapAlgorithm, MemberError> {
+    let found = body.required("alg", body.text("alg")?)?;
+    WrapAlgorithm::parse(found).filter(|algorithm| algorithm.is_secure()).ok_or_else(|| invalid("alg", found))
 }
 
+/// What is to be unwrapped to a TEE.
+pub(super) struct ToSecureUnwrap<'a> {
+    pub(super) algorithm: WrapAlgorithm,
+    wrapped: Vec<u8>,
+    target: &'a str,
+    issuer: Option<&'a str>,
+}
+
+impl ToSecureUnwrap<'_> {
+    pub(super) fn command<'a>(&'a self, key: Named<'a>) -> SecureUnwrapCommand<'a> {
+        let ToSecureUnwrap { algorithm, wrapped, target, issuer } = self;
+        SecureUnwrapCommand { key, algorithm: *algorithm, wrapped, target, issuer: *issuer }
+    }
+}
+
+/// `SecureKeyUnWrapOperationParameters`.
+pub(super) fn secure_unwrap(body: &Members) -> Result<ToSecureUnwrap<'_>, MemberError> {
+    let target = body.text("target")?.filter(|target| !target.is_empty());
+    Ok(ToSecureUnwrap {
+        algorithm: secure_wrap(body)?,
+        wrapped: body.required("value", body.octets("value")?)?,
+        target: body.required("target", target)?,
+        issuer: body.text("applicationTrustedIssuer")?,
+    })
+}
+
+/// What is to be signed.
+pub(super) struct ToSign {
+    algorithm: Option<SignAlgorithm>,
+    text: Vec<u8>,
+    context: Option<Vec<u8>>,
+    mu: Option<Vec<u8>>,
+}
+
+impl ToSign {
+    /// Algorithm and digest, where nothing else is said.
+    pub(super) fn digest(&self) -> Option<(SignAlgorithm, &[u8])> {
+        match self {
+            ToSign { algorithm: Some(algorithm), text, context: None, mu: None } => Some((*algorithm, text)),
+            _ => None,
+        }
+    }
+
+    /// What only ML-DSA signs: its algorithm need not be said, and there may be a context or a representative.
+    pub(super) fn ml_dsa<'a>(&'a self, key: Named<'a>) -> MlDsaCommand<'a> {
+        let context = self.context.as_deref().unwrap_or_default();
+        let text = match &self.mu {
+            Some(mu) => MlDsaText::Mu(mu),
+            None => MlDsaText::Message { message: &self.text, context },
+        };
+        MlDsaCommand { key, algorithm: self.algorithm, text }
+    }
+}
+
+/// `KeySignParameters`.
 pub(super) fn sign(body: &Members) -> Result<ToSign, MemberError> {
-    check_plain_ml_dsa(body)?;
-    let digest = body.required("value", body.octets("value")?)?;
-    Ok(ToSign { algorithm: algorithm(body)?, digest })
+    to_sign("value", body)
 }
 
 /// A signature that is to be checked.
 pub(super) struct ToVerify {
-    pub(super) algorithm: SignAlgorithm,
-    pub(super) digest: Vec<u8>,
+    pub(super) text: ToSign,
     pub(super) signature: Vec<u8>,
 }
 
+/// `KeyVerifyParameters`.
 pub(super) fn verify(body: &Members) -> Result<ToVerify, MemberError> {
-    check_plain_ml_dsa(body)?;
-    let digest = body.required("digest", body.octets("digest")?)?;
-    let signature = body.required("value", body.octets("value")?)?;
-    Ok(ToVerify { algorithm: algorithm(body)?, digest, signature })
+    let text = to_sign("digest", body)?;
+    Ok(ToVerify { text, signature: body.required("value", body.octets("value")?)? })
 }
 
-/// A context or a message representative made elsewhere would be signed as if it had not been given.
-fn check_plain_ml_dsa(body: &Members) -> Result<(), MemberError> {
-    let given = ["context", "external_mu"].into_iter().find(|name| body.get(name).is_some());
-    given.map_or(Ok(()), |name| Err(MemberError::Unsupported(name)))
+/// Where there is a representative, nothing that it was made of may be said (the specification's rule).
+fn to_sign(name: &'static str, body: &Members) -> Result<ToSign, MemberError> {
+    let (context, mu) = (body.octets("context")?, body.octets("external_mu")?);
+    if mu.is_some() {
+        return match ["alg", name, "context"].into_iter().find(|name| body.get(name).is_some()) {
+            Some(name) => Err(MemberError::Beside { name, other: "external_mu" }),
+            None => Ok(ToSign { algorithm: None, text: Vec::new(), context, mu }),
+        };
+    }
+    let algorithm = body.text("alg")?.map(algorithm).transpose()?;
+    Ok(ToSign { algorithm, text: body.required(name, body.octets(name)?)?, context, mu })
 }
 
 /// What is said of a release.
@@ -369,16 +529,17 @@ fn key_type(family: Family, body: &Members) -> Result<KeyType, MemberError> {
     match family {
         Family::Rsa => size(body, RSA_BITS, RsaBits::from_bits).map(|bits| KeyType::Rsa { bits }),
         Family::Oct => size(body, OCT_BITS, OctBits::from_bits).map(|bits| KeyType::Oct { bits }),
-        Family::Ec => {
-            let found = body.text("crv")?.unwrap_or(CRV);
-            let curve = CURVES.into_iter().find(|(own, _)| *own == found).map(|(_, curve)| curve);
-            curve.map(|curve| KeyType::Ec { curve }).ok_or_else(|| invalid("crv", found))
-        }
+        Family::Ec => curve(body.text("crv")?.unwrap_or(CRV)).map(|curve| KeyType::Ec { curve }),
         Family::Akp => {
             let found = body.required("alg", body.text("alg")?)?;
             MlDsa::parse(found).map(|set| KeyType::Akp { set }).ok_or_else(|| invalid("alg", found))
         }
     }
+}
+
+fn curve(found: &str) -> Result<Curve, MemberError> {
+    let known = CURVES.into_iter().find(|(own, _)| *own == found).map(|(_, curve)| curve);
+    known.ok_or_else(|| invalid("crv", found))
 }
 
 fn size<T>(body: &Members, default: u64, of_bits: fn(usize) -> Option<T>) -> Result<T, MemberError> {
@@ -398,6 +559,7 @@ fn type_of(key: &ImportKey) -> Result<KeyType, ImportError> {
             let bits = OctBits::from_bits(k.len().saturating_mul(8));
             bits.map(|bits| KeyType::Oct { bits }).ok_or(ImportError::OctSize { len: k.len() })
         }
+        ImportKey::Transferred(key) => Ok(key.key_type()),
     }
 }
 
@@ -409,17 +571,11 @@ fn check_exponent(body: &Members) -> Result<(), MemberError> {
     }
 }
 
-fn new_key(
-    name: KeyName,
-    key_type: KeyType,
-    hsm: bool,
-    key_ops: Option<Vec<KeyOp>>,
-    body: &Members,
-) -> Result<NewKey, MemberError> {
+fn untyped(name: KeyName, hsm: bool, key_ops: Option<Vec<KeyOp>>, body: &Members) -> Result<Untyped, MemberError> {
     // The sidecar's tool sends an empty list and means the default (observed).
     let key_ops = key_ops.filter(|key_ops| !key_ops.is_empty());
     let (attributes, tags, policy) = (attributes(body)?, tags(body)?, release_policy(body)?);
-    Ok(NewKey { name, key_type, hsm, key_ops, attributes, tags, policy })
+    Ok(Untyped { name, hsm, key_ops, attributes, tags, policy })
 }
 
 /// Names of operations come in more than one case (observed: `unwrapkey`).
@@ -436,6 +592,10 @@ fn key_ops(body: &Members) -> Result<Option<Vec<KeyOp>>, MemberError> {
 /// What is read-only among them is ignored: clients send back what they were given.
 fn attributes(body: &Members) -> Result<AttributesInput, MemberError> {
     let Some(attributes) = body.members("attributes")? else { return Ok(AttributesInput::default()) };
+    // A key that is kept elsewhere: one made here in its place would be another than was asked for.
+    if attributes.get("external_key").is_some() {
+        return Err(MemberError::Unsupported("external_key"));
+    }
     Ok(AttributesInput {
         enabled: attributes.flag("enabled")?,
         not_before: attributes.number("nbf")?,
@@ -468,8 +628,7 @@ fn is_json(content_type: &str) -> bool {
     content_type.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
 }
 
-fn algorithm(body: &Members) -> Result<SignAlgorithm, MemberError> {
-    let found = body.required("alg", body.text("alg")?)?;
+fn algorithm(found: &str) -> Result<SignAlgorithm, MemberError> {
     SignAlgorithm::parse(found).ok_or_else(|| invalid("alg", found))
 }
 
@@ -516,11 +675,16 @@ const RSA_EXPONENT: u64 = 65_537;
 /// Members of a JWK that are octets (RFC 7518, 6).
 pub(super) const PRIVATE: [&str; 11] = ["n", "e", "d", "p", "q", "dp", "dq", "qi", "k", "x", "y"];
 
+/// Those that are secret: a key that comes wrapped has none of them.
+const SECRET: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "k", "priv"];
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)] // reason: tests
 
     use super::*;
+
+    const HOST: &str = "kv.test:8443";
 
     fn members(json: &str) -> Members {
         Members::parse(json.as_bytes()).unwrap()
@@ -592,6 +756,7 @@ mod tests {
             (r#"{"kty":"RSA","attributes":[]}"#, WrongType("attributes")),
             (r#"{"kty":"RSA","attributes":{"enabled":"true"}}"#, WrongType("enabled")),
             (r#"{"kty":"RSA","attributes":{"exp":1e9}}"#, WrongType("exp")),
+            (r#"{"kty":"RSA","attributes":{"external_key":{"id":"a"}}}"#, Unsupported("external_key")),
             (r#"{"kty":"RSA","tags":{"a":1}}"#, WrongType("tags")),
             (r#"{"kty":"RSA","tags":[]}"#, WrongType("tags")),
             (r#"{"kty":"RSA","release_policy":{}}"#, Missing("data")),
@@ -630,7 +795,7 @@ mod tests {
             (format!(r#"{{"key":{{"kty":"oct-HSM","k":"{k}","key_size":128}}}}"#), true),
             (format!(r#"{{"key":{{"kty":"oct","k":"{k}"}},"hsm":false}}"#), false),
         ] {
-            let Ok(command) = import(name(), members(&json)) else { panic!("{json}") };
+            let Ok(ToImport::Clear(command)) = import(name(), HOST, members(&json)) else { panic!("{json}") };
             assert_eq!((command.new.key_type, command.new.hsm), (KeyType::Oct { bits: OctBits::B128 }, hsm), "{json}");
             assert_eq!(command.new.key_ops, None);
             let ImportKey::Oct { k } = command.key else { panic!("not symmetric") };
@@ -641,7 +806,7 @@ mod tests {
     /// What cannot be imported says what is wrong with it.
     #[test]
     fn wrong_imports_are_named() {
-        let refused = |json: &str| import(name(), members(json)).map(drop).unwrap_err();
+        let refused = |json: &str| import(name(), HOST, members(json)).map(drop).unwrap_err();
         for (json, expected) in [
             (r#"{}"#, MemberError::Missing("key")),
             (r#"{"key":"x"}"#, MemberError::WrongType("key")),
@@ -657,25 +822,128 @@ mod tests {
         let small = refused(r#"{"key":{"kty":"oct","k":"AA"}}"#);
         let expected = Refusal::Import(ImportError::OctSize { len: 1 });
         assert!(matches!(small, Refused::Vault { refusal, .. } if refusal == expected));
-        let wrapped = refused(r#"{"key":{"kty":"RSA-HSM","key_hsm":"e30"}}"#);
-        assert!(matches!(wrapped, Refused::Absent { operation: "import of a wrapped key" }));
+        let long = format!(r#"{{"key":{{"kty":"oct","k":"{}"}}}}"#, b64::encode([1; 65]));
+        assert!(matches!(refused(&long), Refused::Member(MemberError::OctTooLarge)));
+        let akp = refused(r#"{"key":{"kty":"AKP-HSM","key_hsm":"e30"}}"#);
+        assert!(matches!(akp, Refused::Absent { operation: "import of a wrapped ML-DSA key" }));
+    }
+
+    fn wrapped(kid: &str, edit: impl Fn(String) -> String) -> Members {
+        let blob = format!(
+            r#"{{"schema_version":"1.0.0","header":{{"kid":"{kid}","alg":"dir","enc":"CKM_RSA_AES_KEY_WRAP"}},"ciphertext":"AQI","generator":"a tool"}}"#
+        );
+        let key_hsm = b64::encode(edit(blob));
+        members(&format!(r#"{{"key":{{"kty":"RSA-HSM","key_hsm":"{key_hsm}","n":"AAED","key_ops":["sign"]}}}}"#))
+    }
+
+    /// A transfer blob is taken as Azure's specification has it; what is said of the public half comes along.
+    #[test]
+    fn transfer_blobs_are_read() {
+        let version = "0123456789ABCDEF0123456789abcdef";
+        for kid in
+            [format!("https://{HOST}/keys/Kek-1/{version}"), format!("https://KV.test:8443/keys/Kek-1/{version}")]
+        {
+            let Ok(ToImport::Wrapped(command)) = import(name(), HOST, wrapped(&kid, |blob| blob)) else {
+                panic!("{kid}")
+            };
+            assert_eq!(command.kek.0.as_str(), "Kek-1");
+            assert_eq!(command.kek.1.to_string(), version.to_ascii_lowercase());
+            assert_eq!((command.wrapped, command.new.hsm), (vec![1, 2], true));
+            assert_eq!(command.claimed, Claimed { n: Some(vec![1, 3]), ..Claimed::default() });
+            assert_eq!(command.new.key_ops, Some(vec![KeyOp::Sign]));
+        }
+    }
+
+    /// Another schema, another algorithm, a key of another vault or without a version, and secrets beside a blob.
+    #[test]
+    fn wrong_transfer_blobs_are_named() {
+        let kid = format!("https://{HOST}/keys/kek/0123456789abcdef0123456789abcdef");
+        let refused =
+            |edit: &dyn Fn(String) -> String| import(name(), HOST, wrapped(&kid, edit)).map(drop).unwrap_err();
+        let value = |name, found: &str| MemberError::Value { name, found: found.to_owned() };
+        for (from, to, expected) in [
+            ("1.0.0", "1.0", value("schema_version", "1.0")),
+            ("1.0.0", "2.0.0", value("schema_version", "2.0.0")),
+            ("dir", "RSA-OAEP", value("alg", "RSA-OAEP")),
+            ("CKM_RSA_AES_KEY_WRAP", "RSA_AES_KEY_WRAP_256", value("enc", "RSA_AES_KEY_WRAP_256")),
+            ("schema_version", "schema", MemberError::Missing("schema_version")),
+            ("\"header\"", "\"head\"", MemberError::Missing("header")),
+            ("\"alg\"", "\"algo\"", MemberError::Missing("alg")),
+            ("\"kid\"", "\"id\"", MemberError::Missing("kid")),
+            ("ciphertext", "text", MemberError::Missing("ciphertext")),
+            ("\"AQI\"", "\"?\"", MemberError::NotBase64("ciphertext")),
+            ("{\"schema", "[\"schema", MemberError::TransferBlob),
+        ] {
+            let found = refused(&|blob| blob.replace(from, to));
+            assert!(matches!(&found, Refused::Member(error) if *error == expected), "{found:?}");
+        }
+        for other in [
+            "http://kv.test:8443/keys/kek/0123456789abcdef0123456789abcdef",
+            "https://kv.test/keys/kek/0123456789abcdef0123456789abcdef",
+            "https://kv.test:8443.evil.test/keys/kek/0123456789abcdef0123456789abcdef",
+            "https://kv.test:8443/keys/kek",
+            "https://kv.test:8443/keys/kek/",
+            "https://kv.test:8443/keys/kek/0123456789abcdef0123456789abcde",
+            "https://kv.test:8443/keys/kek/0123456789abcdef0123456789abcdef/",
+            "https://kv.test:8443/keys//0123456789abcdef0123456789abcdef",
+            "https://kv.test:8443/deletedkeys/kek/0123456789abcdef0123456789abcdef",
+            "kek",
+        ] {
+            let found = import(name(), HOST, wrapped(other, |blob| blob)).map(drop).unwrap_err();
+            assert!(matches!(found, Refused::Vault { refusal: Refusal::TransferKey, .. }), "{other}");
+        }
+        for secret in SECRET {
+            let both = members(&format!(r#"{{"key":{{"kty":"RSA-HSM","key_hsm":"e30","{secret}":"AQ"}}}}"#));
+            let found = import(name(), HOST, both).map(drop).unwrap_err();
+            let expected = MemberError::Beside { name: secret, other: "key_hsm" };
+            assert!(matches!(found, Refused::Member(error) if error == expected), "{secret}");
+        }
     }
 
     /// Signing, verifying and releasing: what they need, and what a release may leave out.
     #[test]
     fn operations_are_read() {
         let signed = sign(&members(r#"{"alg":"ES256K","value":"AQI="}"#)).unwrap();
-        assert_eq!((signed.algorithm, signed.digest), (SignAlgorithm::Es256K, vec![1, 2]));
+        assert_eq!(signed.digest(), Some((SignAlgorithm::Es256K, &[1, 2][..])));
         let verified = verify(&members(r#"{"alg":"PS512","digest":"","value":"Aw"}"#)).unwrap();
-        assert_eq!((verified.digest, verified.signature), (vec![], vec![3]));
+        assert_eq!((verified.text.digest(), verified.signature), (Some((SignAlgorithm::Ps512, &[][..])), vec![3]));
         for (json, expected) in [
-            (r#"{"value":"AQ"}"#, MemberError::Missing("alg")),
             (r#"{"alg":"ES256"}"#, MemberError::Missing("value")),
             (r#"{"alg":"es256","value":"AQ"}"#, MemberError::Value { name: "alg", found: "es256".into() }),
             (r#"{"alg":"ES256","value":"?"}"#, MemberError::NotBase64("value")),
         ] {
             assert_eq!(sign(&members(json)).map(drop), Err(expected), "{json}");
         }
+        let name = name();
+        let named = Named { name: &name, version: None };
+        for (json, algorithm, text) in [
+            (r#"{"value":"AQ"}"#, None, MlDsaText::Message { message: &[1], context: &[] }),
+            (
+                r#"{"alg":"ML-DSA-44","value":"AQ","context":"Ag"}"#,
+                Some(SignAlgorithm::MlDsa44),
+                MlDsaText::Message { message: &[1], context: &[2] },
+            ),
+            (
+                r#"{"value":"AQ","context":"","external_mu":null}"#,
+                None,
+                MlDsaText::Message { message: &[1], context: &[] },
+            ),
+            (r#"{"external_mu":"Aw","context":null,"alg":null}"#, None, MlDsaText::Mu(&[3])),
+        ] {
+            let signed = sign(&members(json)).unwrap();
+            assert_eq!(signed.digest(), None, "{json}");
+            assert_eq!(signed.ml_dsa(named), MlDsaCommand { key: named, algorithm, text }, "{json}");
+        }
+        for beside in ["alg", "value", "context"] {
+            let json = format!(r#"{{"external_mu":"Aw","{beside}":"AQ"}}"#);
+            let expected = MemberError::Beside { name: beside, other: "external_mu" };
+            assert_eq!(sign(&members(&json)).map(drop), Err(expected));
+        }
+        let json = r#"{"external_mu":"Aw","digest":"AQ","value":"AQ"}"#;
+        let expected = MemberError::Beside { name: "digest", other: "external_mu" };
+        assert_eq!(verify(&members(json)).map(drop), Err(expected));
+        assert!(verify(&members(r#"{"external_mu":"Aw","value":"AQ"}"#)).is_ok());
+        assert_eq!(verify(&members(r#"{"external_mu":"Aw"}"#)).map(drop), Err(MemberError::Missing("value")));
         let only = members(r#"{"target":"a.b.c"}"#);
         let only = release(&only).unwrap();
         assert_eq!((only.target, only.nonce, only.enc), ("a.b.c", None, None));

@@ -20,3 +20,5 @@ mod public;
 mod release;
 #[cfg(test)]
 mod sign;
+#[cfg(test)]
+mod transfer;

@@ -5,8 +5,8 @@ use ml_dsa::{KeyExport, Keypair, MlDsa44, MlDsa65, MlDsa87, MlDsaParams, Signatu
 use rand_chacha::rand_core::Rng;
 use skerry_keys::limits::MESSAGE_LEN_MAX;
 use skerry_keys::{
-    CipherError, Curve, EncryptAlgorithm, ImportError, ImportKey, KeyType, MlDsa, OpenedKey, PublicKey, SignAlgorithm,
-    SignError, VerifyError, WrapAlgorithm, verify,
+    CipherError, Curve, EncryptAlgorithm, ImportError, ImportKey, KeyType, MlDsa, MlDsaText, OpenedKey, PublicKey,
+    SignAlgorithm, SignError, TextError, VerifyError, WrapAlgorithm, verify, verify_ml_dsa,
 };
 use zeroize::Zeroizing;
 
@@ -64,6 +64,56 @@ fn oracle_verifies(set: MlDsa, message: &[u8], signature: &[u8]) -> bool {
         MlDsa::S65 => of::<MlDsa65>(message, signature),
         MlDsa::S87 => of::<MlDsa87>(message, signature),
     }
+}
+
+#[test]
+fn contexts_and_representatives_are_signed() {
+    // Another author takes what is signed under a context, as we take his; a representative is that of message and context.
+    for (set, _, _) in ALL {
+        let (public, opened) = key(set);
+        for context in [&b""[..], b"c", &[9; 255]] {
+            let text = MlDsaText::Message { message: b"message", context };
+            assert_eq!(verify_ml_dsa(&public, &text, &oracle_signs(set, b"message", context)), Ok(true));
+            let signature = opened.sign_ml_dsa(&text).unwrap();
+            assert_eq!(verify_ml_dsa(&public, &text, &signature), Ok(true));
+            assert_eq!(oracle_verifies(set, b"message", &signature), context.is_empty());
+            for other in [
+                MlDsaText::Message { message: b"massage", context },
+                MlDsaText::Message { message: b"message", context: b"other" },
+                MlDsaText::Mu(&[0; 64]),
+            ] {
+                assert_eq!(verify_ml_dsa(&public, &other, &signature), Ok(false));
+            }
+        }
+        let mu = MlDsaText::Mu(&[5; 64]);
+        let signature = opened.sign_ml_dsa(&mu).unwrap();
+        assert_eq!(verify_ml_dsa(&public, &mu, &signature), Ok(true));
+        assert_eq!(verify_ml_dsa(&public, &MlDsaText::Mu(&[6; 64]), &signature), Ok(false));
+    }
+}
+
+#[test]
+fn texts_have_their_lengths() {
+    // A context too long, a representative of another length, a message too long, and keys of other types.
+    let (public, opened) = key(MlDsa::S44);
+    let long = vec![0; MESSAGE_LEN_MAX + 1];
+    for (text, error) in [
+        (MlDsaText::Mu(&[]), TextError::Mu { found: 0 }),
+        (MlDsaText::Mu(&[1; 63]), TextError::Mu { found: 63 }),
+        (MlDsaText::Mu(&[1; 65]), TextError::Mu { found: 65 }),
+        (MlDsaText::Message { message: b"", context: &[1; 256] }, TextError::Context { found: 256 }),
+        (MlDsaText::Message { message: &long, context: b"" }, TextError::Message { found: long.len() }),
+    ] {
+        assert_eq!(opened.sign_ml_dsa(&text), Err(SignError::Text(error)));
+        assert_eq!(verify_ml_dsa(&public, &text, &[0; 2420]), Err(VerifyError::Text(error)));
+    }
+    let key_type = KeyType::Ec { curve: Curve::P256 };
+    let (public, sealed) = custody().generate(binding(key_type), &mut rng()).unwrap();
+    let ec = custody().open_for_use(&sealed, &binding(key_type)).unwrap();
+    let mu = MlDsaText::Mu(&[1; 64]);
+    assert_eq!(ec.sign_ml_dsa(&mu), Err(SignError::NotMlDsa { key_type }));
+    let refused = VerifyError::NotMlDsa { key_type: Some(key_type) };
+    assert_eq!(verify_ml_dsa(&public, &mu, &[0; 64]), Err(refused));
 }
 
 #[test]

@@ -5,7 +5,8 @@ use skerry_attestation_result::TargetKeyError;
 use skerry_audit::Event;
 use skerry_jose::JwkError;
 use skerry_keys::{
-    Binding, CustodyError, ExportableKey, KeyType, OctBits, ReleaseError, ReleasedKey, SealedMaterial, release,
+    Binding, CustodyError, ExportableKey, GuardingKey, KeyType, OctBits, ReleaseError, ReleasedKey, SealedMaterial,
+    WrapAlgorithm, release, secure_unwrap,
 };
 use skerry_keywrap::{Algorithm, UnwrapError, unwrap};
 use skerry_policy::permit::{Denied, KeyRef, Permit, Version};
@@ -123,4 +124,51 @@ fn secrets_do_not_print() {
     let listed = format!("{:?}", k.expose());
     assert!(!text.contains(listed.trim_matches(['[', ']'])));
     assert!(!text.contains(&hex::encode(k.expose())));
+}
+
+/// A key that stays, and a key of 256 bits wrapped under it.
+fn guarded() -> (SealedMaterial, Binding, Vec<u8>) {
+    let binding = Binding { exportable: false, ..binding(OCT) };
+    let sealed = custody().generate(binding, &mut rng()).unwrap().1;
+    let opened = custody().open_for_use(&sealed, &binding).unwrap();
+    let wrapped = opened.secure_wrap(WrapAlgorithm::A256Kw, &mut rng()).unwrap();
+    (sealed, binding, wrapped)
+}
+
+fn unwraps(permit: Permit, event: Event, subject: &[u8; 32]) -> Result<ReleasedKey, ReleaseError> {
+    let (sealed, binding, wrapped) = guarded();
+    let recorded = audit().record(event, subject);
+    let key = GuardingKey::new(&sealed, &binding)?;
+    let wrapped = (WrapAlgorithm::A256Kw, wrapped.as_slice());
+    secure_unwrap(&custody(), key, wrapped, permit, recorded, ALGORITHM, &mut rng())
+}
+
+#[test]
+fn unwrapping_takes_its_own_record() {
+    // A wrapped key comes out to the permit's target, on the record of just that: not of a release, a denial, or another permit.
+    let permit = permit_for(key_ref());
+    let subject = *permit.digest();
+    let unwrapped = unwraps(permit, Event::SecureUnwrap, &subject).unwrap();
+    assert_eq!(unwrap(ALGORITHM, tee(), unwrapped.ciphertext()).unwrap().expose().len(), 32);
+    assert_eq!((unwrapped.key_type(), unwrapped.permit_digest()), (OCT, &subject));
+    for event in [Event::Release, Event::SecureUnwrapDenied, Event::ReleaseDenied] {
+        let found = unwraps(permit_for(key_ref()), event, &subject).err();
+        assert_eq!(found, Some(ReleaseError::RecordedOtherwise { event }));
+    }
+    let other = [0; 32];
+    assert_eq!(unwraps(permit_for(key_ref()), Event::SecureUnwrap, &other).err(), Some(ReleaseError::NotRecorded));
+    let found = attempt(&binding(OCT), permit_for(key_ref()), Event::SecureUnwrap, &subject).err();
+    assert_eq!(found, Some(ReleaseError::RecordedOtherwise { event: Event::SecureUnwrap }), "nor the other way round");
+}
+
+#[test]
+fn unwrapping_takes_a_permit_for_its_key() {
+    let other = KeyRef { version: Version([9; 16]), ..key_ref() };
+    let permit = permit_for(other);
+    let subject = *permit.digest();
+    let found = unwraps(permit, Event::SecureUnwrap, &subject).err();
+    assert_eq!(found, Some(ReleaseError::OtherKey { permitted: other, asked: key_ref() }));
+    let sealed = sealed();
+    let exportable = GuardingKey::new(&sealed, &binding(OCT)).err();
+    assert_eq!(exportable, Some(ReleaseError::Exportable { key: key_ref() }), "a key that may leave guards nothing");
 }

@@ -368,15 +368,29 @@ fn algorithm_of_another_type_is_refused() {
 }
 
 #[test]
-fn signing_without_a_digest_is_not_offered() {
-    // RSNULL fits RSA keys, and is refused by an error of its own.
+fn rsnull_signs_octets_as_they_are() {
+    // Another author makes the same signature of octets without a DigestInfo, whatever their length; too many are refused.
     let (public, signer) = signer(RSA);
     let algorithm = SignAlgorithm::RsNull;
-    for digest in [&[][..], &[1; 32]] {
-        let refused = SignError::Unsupported { algorithm };
-        assert_eq!(signer.sign(algorithm, digest, &mut rng()).err(), Some(refused));
-        assert_eq!(verify(&public, algorithm, digest, &[1; 256]), Err(VerifyError::Unsupported { algorithm }));
+    let sealed = &rsa_key().1;
+    let oracle = rsa::PrivateKey::from_pkcs8_der(material(sealed, &binding(RSA)).expose()).unwrap();
+    for len in [0, 1, 32, 51, 245] {
+        let octets = vec![7; len];
+        let signature = signer.sign(algorithm, &octets, &mut rng()).unwrap();
+        assert_eq!(signature, oracle.sign(rsa::Pkcs1v15Sign::new_unprefixed(), &octets).unwrap(), "{len} octets");
+        assert_eq!(verify(&public, algorithm, &octets, &signature), Ok(true));
+        assert_eq!(verify(&public, algorithm, b"other", &signature), Ok(false));
+        assert_eq!(verify(&public, algorithm, &octets, &signature[1..]), Ok(false));
     }
+    for found in [246, 256, 300] {
+        let octets = vec![7; found];
+        assert_eq!(signer.sign(algorithm, &octets, &mut rng()).err(), Some(SignError::MessageLength { found }));
+        assert_eq!(verify(&public, algorithm, &octets, &[1; 256]), Err(VerifyError::MessageLength { found }));
+    }
+    // With the DigestInfo of SHA-256 (RFC 8017, 9.2, note 1) it is RS256.
+    let info = [hex::decode("3031300d060960864801650304020105000420").unwrap(), vec![7; 32]].concat();
+    let signature = signer.sign(algorithm, &info, &mut rng()).unwrap();
+    assert_eq!(verify(&public, SignAlgorithm::Rs256, &[7; 32], &signature), Ok(true));
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::decide::{self, Admitted, Made};
 use crate::entries;
 use crate::installation::Installation;
 use crate::limits::ATTEMPTS_MAX;
-use crate::record::{Key, KeyHead, KeyVersion};
+use crate::record::{Key, KeyHead, KeyVersion, Origin};
 use crate::records::Found;
 use crate::refusal::Refusal;
 use crate::stored;
@@ -35,6 +35,7 @@ impl Vault {
     pub async fn import(&self, context: &Context<'_>, command: ImportCommand) -> Result<Key, Refusal> {
         self.check(context, Permission::Import)?;
         let ImportCommand { new, key } = command;
+        decide::check_imported(new.key_ops.as_deref())?;
         self.add(context, Event::KeyImported, &new, Some(Arc::new(key))).await
     }
 
@@ -131,6 +132,7 @@ impl Vault {
             (None, KeyType::Rsa { bits }) => self.pools.stock.take(bits),
             _ => None,
         };
+        let origin = if import.is_some() { Origin::Imported } else { Origin::Generated };
         let slow = import.is_none() && prepared.is_none() && matches!(binding.key_type, KeyType::Rsa { .. });
         let pool = if slow { &self.pools.generation } else { &self.pools.work };
         let (custody, mut rng) = (Arc::clone(&self.custody), (context.randomness)());
@@ -140,7 +142,7 @@ impl Vault {
             (None, None) => custody.generate(binding, &mut *rng).map_err(Refusal::Custody),
         };
         let (public, material) = pool.run(make).await.map_err(refuse_pool)??;
-        Ok(Made { id: binding.key.key, version: binding.key.version, public, material })
+        Ok(Made { id: binding.key.key, version: binding.key.version, public, material, origin })
     }
 
     fn addition(&self, context: &Context<'_>, event: Event, found: &Found, key: &Key) -> Result<Change, Refusal> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use skerry_attestation_result::{TokenText, TrustedResult};
+use skerry_audit::Event;
 use skerry_identity::Permission;
 use skerry_keys::ExportableKey;
 use skerry_keywrap::Algorithm;
@@ -39,7 +40,8 @@ impl Vault {
             Err(refusal) if refusal.is_denial() => {
                 let of = key.binding(self.id).key;
                 let (head, believed) = (&key.head, believed.as_deref());
-                let entry = entries::denied(context, head, of, command.target, believed, &refusal);
+                let event = Event::ReleaseDenied;
+                let entry = entries::denied((context, event), head, of, command.target, believed, &refusal);
                 drop(self.record(entry).await?);
                 Err(refusal)
             }
@@ -56,8 +58,19 @@ impl Vault {
         believed: &mut Option<Arc<TrustedResult>>,
     ) -> Result<(Permit, Arc<TrustedResult>), Refusal> {
         release::releasable(key)?;
+        self.permit(context, command.target, key, believed).await
+    }
+
+    /// The permit for a key that may be asked for: the clock is good, the token is believed, the terms of the key hold.
+    pub(super) async fn permit(
+        &self,
+        context: &Context<'_>,
+        token: &str,
+        key: &Key,
+        believed: &mut Option<Arc<TrustedResult>>,
+    ) -> Result<(Permit, Arc<TrustedResult>), Refusal> {
         self.installation.check_clock(context.now)?;
-        let result = self.trusted(context, command).await?;
+        let result = self.trusted(context, token).await?;
         *believed = Some(Arc::clone(&result));
         let floor = self.floor_in_force().await?;
         let circumstances = Circumstances { vault: self.id, floor: &floor, result: &result, now: context.now };
@@ -66,12 +79,8 @@ impl Vault {
     }
 
     /// The token as believed for the authority that it claims to come from.
-    async fn trusted(
-        &self,
-        context: &Context<'_>,
-        command: &ReleaseCommand<'_>,
-    ) -> Result<Arc<TrustedResult>, Refusal> {
-        let (token, now) = (TokenText::from(command.target), context.now);
+    async fn trusted(&self, context: &Context<'_>, token: &str) -> Result<Arc<TrustedResult>, Refusal> {
+        let (token, now) = (TokenText::from(token), context.now);
         let digest = *token.digest();
         if let Some(kept) = self.tokens.find(&digest, now) {
             let authority = self.authorities.find(kept.result.issuer())?.current(None, now).await?;

@@ -80,8 +80,10 @@ fn every_algorithm_with_every_type() {
                 let verify = VerifyError::Algorithm { algorithm, key_type: Some(key_type) };
                 assert_eq!(check(&[0; 64]), Err(Refusal::Verify(verify)));
             } else if algorithm == SignAlgorithm::RsNull {
-                assert_eq!(signed.err(), Some(Refusal::Sign(SignError::Unsupported { algorithm })));
-                assert_eq!(check(&[0; 256]), Err(Refusal::Verify(VerifyError::Unsupported { algorithm })));
+                // The library has no oracle for it; another author is asked in skerry-keys.
+                let signature = signed.unwrap().value;
+                assert_eq!((signature.len(), check(&signature)), (len(key_type), Ok(true)), "{key_type:?}");
+                assert_eq!(check(&[0; 256]), Ok(false));
             } else {
                 let signed = signed.unwrap();
                 assert_eq!((signed.key, signed.value.len()), (key.clone(), len(key_type)));

@@ -10,7 +10,7 @@ use skerry_policy::permit::Version;
 use skerry_vault::command::{KeyOp, Tags};
 use skerry_vault::floor::FloorSettings;
 use skerry_vault::limits::{NAME_CHARS_MAX, TAG_CHARS_MAX, TAGS_MAX};
-use skerry_vault::record::{Corrupted, Deletion, KeyHead, KeyName, KeyPolicy, KeyVersion, VersionRef};
+use skerry_vault::record::{Corrupted, Deletion, KeyHead, KeyName, KeyPolicy, KeyVersion, Origin, VersionRef};
 use skerry_vault::rotation::{Action, Period, RotationPolicy, Trigger};
 use skerry_vault::stored::{
     Tombstone, decode_floor, decode_head, decode_rotation, decode_tombstone, decode_version, encode_floor, encode_head,
@@ -84,6 +84,7 @@ fn version() -> impl Strategy<Value = KeyVersion> {
             key_ops: ops.into_iter().map(|index| KeyOp::ALL[index]).collect(),
             tags: Tags::new(tags).unwrap(),
             material,
+            origin: [Origin::Generated, Origin::Imported, Origin::Unknown][which % 3],
         }
     })
 }
@@ -237,7 +238,8 @@ fn longer_spellings_are_refused() {
     assert_eq!(decode_tombstone(&bytes), Ok(tombstone));
 }
 
-/// A head without versions, or whose policy and exportability contradict each other, is none, though each field is one.
+/// A head without versions, or without the policy that it needs, is none, though each field is one. A key that stays may have
+/// a policy: it says who unwraps with it.
 #[test]
 fn heads_that_contradict_themselves() {
     let scene = Scene::new();
@@ -247,9 +249,9 @@ fn heads_that_contradict_themselves() {
         decode_head(&encode_head(&edited(key, |head, _| edit(head)).head)).map(drop)
     };
     assert_eq!(odd(&good, |head| head.versions.clear()), Err(Corrupted::Form("a key has no version")));
-    let policy = Err(Corrupted::Form("a policy belongs to exportable keys and to no others"));
+    let policy = Err(Corrupted::Form("an exportable key, or one whose policy is fixed, has no policy"));
     assert_eq!(odd(&good, |head| head.policy = None), policy);
-    assert_eq!(odd(&good, |head| head.exportable = false), policy);
+    assert_eq!(odd(&good, |head| head.exportable = false), Ok(()), "one that wraps securely");
     assert_eq!(odd(&plain, |head| head.exportable = true), policy);
     assert_eq!(odd(&plain, |head| head.immutable = true), policy);
     assert_eq!((odd(&good, |_| {}), odd(&plain, |_| {})), (Ok(()), Ok(())), "the control");

@@ -207,25 +207,155 @@ fn ml_dsa_keys_sign() {
     });
 }
 
-/// A context or a message representative made elsewhere is refused and not passed over, for signing and for verifying,
-/// whatever it is; null is none.
+/// ML-DSA signs under a context and over a message representative that was made elsewhere, without being told its algorithm;
+/// null is none, and what is signed so holds so and not otherwise.
 #[test]
-fn contexts_are_refused() {
+fn ml_dsa_takes_contexts_and_representatives() {
     runtime().block_on(async {
         let scene = Scene::new().await;
-        scene.made("k", r#"{"kty":"AKP","alg":"ML-DSA-44"}"#).await;
-        for name in ["context", "external_mu"] {
-            for value in [r#""""#, r#""AQ""#, "5", "{}"] {
-                for (word, digest) in [("sign", ""), ("verify", r#""digest":"AQ","#)] {
-                    let body = format!(r#"{{"alg":"ML-DSA-44",{digest}"value":"AQ","{name}":{value}}}"#);
-                    let response = scene.post(&format!("/keys/k/{word}"), &body).await;
-                    assert_eq!((response.status, response.code().as_str()), (400, "BadParameter"), "{body}");
-                    assert_eq!(response.message(), format!("Property {name} is not supported."));
+        for host in [PREMIUM, HSM] {
+            let ask = async |word: &str, body: &str| {
+                let response = scene.ask_of(host, "POST", &format!("/keys/k/{word}?{V}"), body).await;
+                assert_eq!(response.status, 200, "{body}: {}", response.body);
+                response.json()
+            };
+            ask("create", r#"{"kty":"AKP-HSM","alg":"ML-DSA-44"}"#).await;
+            let mu = b64::encode([5; 64]);
+            let long = b64::encode([6; 255]);
+            for (sign, verify, other) in [
+                (
+                    r#""value":"AQ""#.to_owned(),
+                    r#""digest":"AQ""#.to_owned(),
+                    r#""digest":"AQ","context":"AQ""#.to_owned(),
+                ),
+                (
+                    r#""alg":"ML-DSA-44","value":"AQ","context":"","external_mu":null"#.into(),
+                    r#""alg":"ML-DSA-44","digest":"AQ""#.into(),
+                    r#""digest":"Ag""#.into(),
+                ),
+                (
+                    format!(r#""value":"AQ","context":"{long}""#),
+                    format!(r#""digest":"AQ","context":"{long}""#),
+                    r#""digest":"AQ""#.into(),
+                ),
+                (
+                    format!(r#""external_mu":"{mu}","context":null"#),
+                    format!(r#""external_mu":"{mu}""#),
+                    r#""digest":"AQ""#.into(),
+                ),
+            ] {
+                let signed = ask("sign", &format!("{{{sign}}}")).await;
+                assert_eq!(names(&signed), ["kid", "value"]);
+                let value = text(&signed, &["value"]);
+                for (verify, expected) in [(&verify, true), (&other, false)] {
+                    let body = format!(r#"{{{verify},"value":"{value}"}}"#);
+                    assert_eq!(ask("verify", &body).await.to_json(), format!(r#"{{"value":{expected}}}"#), "{body}");
                 }
             }
         }
-        let body = r#"{"alg":"ML-DSA-44","value":"AQ","context":null,"external_mu":null}"#;
-        assert_eq!(scene.post("/keys/k/sign", body).await.status, 200, "the control");
+    });
+}
+
+/// Lengths that are not possible, what cannot stand beside a representative, and keys that are not ML-DSA are 400, for
+/// signing and for verifying.
+#[test]
+fn wrong_contexts_are_refused() {
+    runtime().block_on(async {
+        let scene = Scene::new().await;
+        scene.made("k", r#"{"kty":"AKP","alg":"ML-DSA-44"}"#).await;
+        scene.create("ec").await;
+        let (mu, long) = (b64::encode([5; 64]), b64::encode([6; 256]));
+        let text = |name: &str, verify: bool, body: &str| {
+            let body = body.replace("TEXT", if verify { "digest" } else { "value" });
+            (
+                format!("/keys/{name}/{}", if verify { "verify" } else { "sign" }),
+                if verify { format!(r#"{{{body},"value":"AQ"}}"#) } else { format!("{{{body}}}") },
+            )
+        };
+        for verify in [false, true] {
+            let of = if verify { "verification" } else { "signature" };
+            let beside = if verify { "digest" } else { "value" };
+            for (name, body, message) in [
+                (
+                    "k",
+                    format!(r#""TEXT":"AQ","context":"{long}""#),
+                    format!("{of}: context of 256 octets, at most 255"),
+                ),
+                (
+                    "k",
+                    r#""external_mu":"AQ""#.into(),
+                    format!("{of}: message representative of 1 octets instead of 64"),
+                ),
+                ("k", r#""external_mu":"""#.into(), format!("{of}: message representative of 0 octets instead of 64")),
+                (
+                    "k",
+                    format!(r#""external_mu":"{mu}","alg":"ML-DSA-44""#),
+                    "Property alg is not supported beside external_mu.".into(),
+                ),
+                (
+                    "k",
+                    format!(r#""external_mu":"{mu}","context":"""#),
+                    "Property context is not supported beside external_mu.".into(),
+                ),
+                (
+                    "k",
+                    r#""alg":"ML-DSA-44","TEXT":"AQ","context":5"#.into(),
+                    "Property context has the wrong JSON type.".into(),
+                ),
+                (
+                    "k",
+                    r#""alg":"ML-DSA-65","TEXT":"AQ","context":"AQ""#.into(),
+                    format!("{of}: ML-DSA-65 does not fit"),
+                ),
+                ("ec", r#""TEXT":"AQ""#.into(), "Property alg is missing.".into()),
+                (
+                    "ec",
+                    format!(r#""external_mu":"{mu}""#),
+                    format!("{of}: a context or external mu is for ML-DSA keys"),
+                ),
+                (
+                    "ec",
+                    r#""alg":"ES256","TEXT":"AQ","context":"""#.into(),
+                    format!("{of}: a context or external mu is for ML-DSA keys"),
+                ),
+            ] {
+                let (path, body) = text(name, verify, &body);
+                let response = scene.post(&path, &body).await;
+                assert_eq!((response.status, response.code().as_str()), (400, "BadParameter"), "{body}");
+                assert!(response.message().starts_with(&message), "{body}: {}", response.body);
+            }
+            if !verify {
+                let (path, body) = text("k", verify, &format!(r#""external_mu":"{mu}","TEXT":"AQ""#));
+                let expected = format!("Property {beside} is not supported beside external_mu.");
+                assert_eq!(scene.post(&path, &body).await.message(), expected);
+            }
+        }
+    });
+}
+
+/// RSNULL signs octets as they are, in both services, and too many of them are 400.
+#[test]
+fn rsnull_signs_octets_as_they_are() {
+    runtime().block_on(async {
+        let scene = Scene::new().await;
+        for host in [PREMIUM, HSM] {
+            let made = scene.ask_of(host, "POST", &format!("/keys/r/create?{V}"), r#"{"kty":"RSA-HSM"}"#).await;
+            assert_eq!(made.status, 200, "{}", made.body);
+            let octets = b64::encode([7; 100]);
+            let sign = format!(r#"{{"alg":"RSNULL","value":"{octets}"}}"#);
+            let signed = scene.ask_of(host, "POST", &format!("/keys/r/sign?{V}"), &sign).await.json();
+            let value = text(&signed, &["value"]);
+            assert_eq!(b64::decode(value).unwrap().len(), 256);
+            for (digest, expected) in [(octets.as_str(), true), ("AQ", false)] {
+                let body = format!(r#"{{"alg":"RSNULL","digest":"{digest}","value":"{value}"}}"#);
+                let verified = scene.ask_of(host, "POST", &format!("/keys/r/verify?{V}"), &body).await;
+                assert_eq!(verified.json().to_json(), format!(r#"{{"value":{expected}}}"#));
+            }
+            let long = format!(r#"{{"alg":"RSNULL","value":"{}"}}"#, b64::encode([7; 246]));
+            let refused = scene.ask_of(host, "POST", &format!("/keys/r/sign?{V}"), &long).await;
+            assert_eq!((refused.status, refused.code().as_str()), (400, "BadParameter"));
+            assert!(refused.message().starts_with("signature: message of 246 octets is too long"), "{}", refused.body);
+        }
     });
 }
 

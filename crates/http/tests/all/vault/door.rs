@@ -360,7 +360,6 @@ fn absent_operations_say_so() {
         for (method, path, operation) in [
             ("POST", "/keys/k//securewrapkey", "secureWrapKey"),
             ("POST", "/keys/k/secureunwrapkey", "secureUnwrapKey"),
-            ("GET", "/keys/k/attestation", "get key attestation"),
             ("POST", "/rng", "random bytes"),
         ] {
             let response = scene.ask(method, &format!("{path}?{V}"), "{}").await;

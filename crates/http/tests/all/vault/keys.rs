@@ -284,7 +284,7 @@ fn keys_are_brought_in() {
             assert_eq!(response.message(), reason);
         }
         let wrapped = scene.ask("PUT", &format!("/keys/bad?{V}"), r#"{"key":{"kty":"RSA-HSM","key_hsm":"e30"}}"#).await;
-        assert_eq!((wrapped.status, wrapped.code().as_str()), (400, "NotSupported"));
+        assert_eq!((wrapped.status, wrapped.message().as_str()), (400, "Property schema_version is missing."));
     });
 }
 

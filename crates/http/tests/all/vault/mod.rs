@@ -1,6 +1,7 @@
 //! Vaults on the wire: three kinds behind one listener, callers with tokens, and a TEE.
 
 mod backup;
+mod byok;
 mod cipher;
 mod door;
 mod floor;
@@ -9,4 +10,5 @@ mod numbered;
 mod release;
 mod rotation;
 mod scene;
+mod secure;
 pub(crate) mod sweep;

@@ -12,7 +12,7 @@ use skerry_jose::json::{self, Object, Value};
 use skerry_testkit::seeded;
 use tokio::io::AsyncWriteExt as _;
 
-use super::scene::{HSM, MEASUREMENT, PREMIUM, Scene, V, attested, bearer, exportable, release_policy};
+use super::scene::{AUTHORITY, HSM, MEASUREMENT, PREMIUM, Scene, V, attested, bearer, exportable, release_policy};
 use crate::openapi::{Row, fault, resolved, rows, rows_of};
 use crate::support::{Response, Site, runtime};
 
@@ -428,6 +428,14 @@ fn good(id: &str) -> Vec<Object> {
                 .with("min_iat", 5_u64)
                 .with("token_age_max_secs", 86_400_u64)
                 .with("policy", release_policy(MEASUREMENT, false)),
+        ],
+        "SecureWrapKey" => vec![Object::new().with("alg", "A128KWPAD")],
+        "SecureUnwrapKey" => vec![
+            Object::new()
+                .with("alg", "A128KWPAD")
+                .with("value", octets(40))
+                .with("target", attested(MEASUREMENT))
+                .with("applicationTrustedIssuer", AUTHORITY),
         ],
         "Random" => vec![Object::new().with("count", 32_u64)],
         other => panic!("no good body of {other}: say one"),

@@ -1,0 +1,121 @@
+//! Keys that only TEEs see: made here and given out wrapped, unwrapped to a TEE that attests itself.
+//!
+//! Azure's secure wrap and unwrap, of a Managed HSM. The key that wraps stays and has a release policy, which says here who may
+//! have what is wrapped under it. What is unwrapped leaves as a released key does: wrapped to the TEE's key of the very token
+//! that met the policy, in a release's envelope, after it is on record.
+
+use std::sync::Arc;
+
+use skerry_attestation_result::{IssuerUrl, TrustedResult, unix_secs};
+use skerry_audit::Event;
+use skerry_identity::Permission;
+use skerry_keys::{CipherError, GuardingKey, KeyType, OpenedKey, ReleaseError, WrapAlgorithm};
+use skerry_keywrap::Algorithm;
+use skerry_policy::permit::Permit;
+
+use crate::command::{Context, Named, Operation, SecureUnwrapCommand};
+use crate::decide;
+use crate::entries;
+use crate::record::Key;
+use crate::refusal::Refusal;
+use crate::vault::Vault;
+use crate::wire;
+
+impl Vault {
+    /// Makes a key of 256 bits and gives its wrapped form, to whoever may wrap.
+    pub async fn secure_wrap(
+        &self,
+        context: &Context<'_>,
+        key: Named<'_>,
+        algorithm: WrapAlgorithm,
+    ) -> Result<(Key, Vec<u8>), Refusal> {
+        let found = self.permitted(context, Permission::WrapKey, key, Operation::SecureWrapKey).await?;
+        let mut rng = (context.randomness)();
+        if let KeyType::Oct { .. } = found.key.version.key_type {
+            let wrap = move |key: &OpenedKey| key.secure_wrap(algorithm, &mut *rng).map_err(Refusal::Cipher);
+            return self.with_opened(found, SECURE_KEY_LEN, wrap).await;
+        }
+        let version = Arc::clone(&found.key.version);
+        let wrap = move || skerry_keys::secure_wrap(&version.public, algorithm, &mut *rng);
+        let wrapped = self.work(wrap).await?.map_err(Refusal::Cipher)?;
+        Ok((found.key, wrapped))
+    }
+
+    /// Unwraps a key to the TEE that `command.target` attests, or says why not; the octets are a release's envelope. A denial is
+    /// on record before it is answered, and an unwrapping before the key is touched.
+    pub async fn secure_unwrap(
+        &self,
+        context: &Context<'_>,
+        command: &SecureUnwrapCommand<'_>,
+    ) -> Result<(Key, String), Refusal> {
+        self.check(context, Permission::UnwrapKey)?;
+        let key = self.find(command.key).await?.key;
+        let mut believed = None;
+        match self.may_unwrap(context, command, &key, &mut believed).await {
+            Ok((permit, result)) => self.unwrap_to(context, command, key, permit, &result).await,
+            Err(refusal) if refusal.is_denial() => {
+                let (of, event) = (key.binding(self.id).key, Event::SecureUnwrapDenied);
+                let (head, believed) = (&key.head, believed.as_deref());
+                let entry = entries::denied((context, event), head, of, command.target, believed, &refusal);
+                drop(self.record(entry).await?);
+                Err(refusal)
+            }
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    async fn may_unwrap(
+        &self,
+        context: &Context<'_>,
+        command: &SecureUnwrapCommand<'_>,
+        key: &Key,
+        believed: &mut Option<Arc<TrustedResult>>,
+    ) -> Result<(Permit, Arc<TrustedResult>), Refusal> {
+        decide::usable(key, Operation::SecureUnwrapKey, unix_secs(context.now))?;
+        let (algorithm, key_type) = (command.algorithm, key.version.key_type);
+        if !algorithm.is_secure() || !algorithm.fits(key_type) {
+            let (algorithm, key_type) = (algorithm.as_str(), Some(key_type));
+            return Err(Refusal::Cipher(CipherError::Algorithm { algorithm, key_type }));
+        }
+        let (permit, result) = self.permit(context, command.target, key, believed).await?;
+        match command.issuer {
+            Some(asked) if !is_issuer(asked, &result) => {
+                Err(Refusal::OtherIssuer { asked: asked.to_owned(), issuer: result.issuer().to_string() })
+            }
+            _ => Ok((permit, result)),
+        }
+    }
+
+    async fn unwrap_to(
+        &self,
+        context: &Context<'_>,
+        command: &SecureUnwrapCommand<'_>,
+        key: Key,
+        permit: Permit,
+        result: &TrustedResult,
+    ) -> Result<(Key, String), Refusal> {
+        let recorded = self.record(entries::unwrapping(context, &permit, result, command.wrapped)).await?;
+        let (custody, mut rng) = (Arc::clone(&self.custody), (context.randomness)());
+        let (binding, algorithm, wrapped) = (key.binding(self.id), command.algorithm, command.wrapped.to_vec());
+        let unwrap = move || {
+            let guarding = GuardingKey::new(&key.version.material, &binding).map_err(Refusal::Release)?;
+            let (wrapped, enc) = ((algorithm, wrapped.as_slice()), Algorithm::RsaAesKeyWrap256);
+            let unwrapped = skerry_keys::secure_unwrap(&custody, guarding, wrapped, permit, recorded, enc, &mut *rng);
+            let unwrapped = unwrapped.map_err(|error| match error {
+                ReleaseError::Unwrap(error) => Refusal::Cipher(error),
+                error => Refusal::Release(error),
+            })?;
+            let envelope = wire::unwrapped(&unwrapped);
+            Ok((key, envelope))
+        };
+        self.work(unwrap).await?
+    }
+}
+
+/// Octets of a key that is made to be wrapped.
+const SECURE_KEY_LEN: usize = 32;
+
+/// The policy holds for the token's issuer, which is one of its authorities; so this one is too.
+fn is_issuer(asked: &str, result: &TrustedResult) -> bool {
+    IssuerUrl::parse(asked).is_ok_and(|asked| asked == *result.issuer())
+}
