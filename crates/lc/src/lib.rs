@@ -2,7 +2,7 @@
 //! context or over a message representative that was made elsewhere.
 //!
 //! The library that does everything else here does these too, with the same keys, blinding and wiping; only the door is
-//! missing. All unsafe code of the project is in [`pkey`], each call with the reason why it is sound.
+//! missing. All unsafe code of the project is in the file `pkey.rs`, each call with the reason why it is sound.
 //!
 //! Deliberately not here: anything that aws-lc-rs offers; which keys may do it; limits to what is signed, but those of the
 //! schemes.

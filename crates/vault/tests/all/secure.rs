@@ -10,6 +10,7 @@ use skerry_policy::permit::Denied;
 use skerry_vault::command::{
     AttributesInput, Changes, KeyOp, Named, NewKey, Operation, PolicyInput, SecureUnwrapCommand,
 };
+use skerry_vault::decide;
 use skerry_vault::record::Key;
 use skerry_vault::uses::UsesError;
 use skerry_vault::{Refusal, VaultKind};
@@ -195,6 +196,27 @@ fn keys_that_wrap_securely_do_nothing_else() {
     assert!(scene.secure_unwrap(OAEP, &wrapped, &good_token()).is_ok(), "the control");
     scene.make_new(&NewKey { name: name("plain"), ..plain }).unwrap();
     assert_eq!(scene.update("plain", &uses(&SECURE)), Err(Refusal::Uses(UsesError::NoSecureKey)));
+}
+
+/// Whatever a record says a key may do: one that wraps securely does nothing else, and no other does that.
+#[test]
+fn records_do_not_loosen_it() {
+    let scene = hsm();
+    let key = scene.make_new(&securing(RSA)).unwrap();
+    let plain = NewKey { key_ops: None, policy: None, name: name("plain"), ..securing(RSA) };
+    let plain = scene.make_new(&plain).unwrap();
+    let all = |key: &Key| edited(key, |_, version| version.key_ops = KeyOp::ALL.to_vec());
+    let usable = |key: &Key, operation| decide::usable(key, operation, NOW);
+    let lacks = |name: &str, operation| Err(Refusal::OperationNotPermitted { name: name.into(), operation });
+    for operation in [Operation::SecureWrapKey, Operation::SecureUnwrapKey] {
+        assert_eq!(usable(&all(&key), operation), Ok(()));
+        assert_eq!(usable(&all(&plain), operation), lacks("plain", operation));
+    }
+    for operation in [Operation::UnwrapKey, Operation::Decrypt, Operation::Sign, Operation::Encrypt, Operation::WrapKey]
+    {
+        assert_eq!(usable(&all(&key), operation), lacks(KEY, operation));
+        assert_eq!(usable(&all(&plain), operation), Ok(()));
+    }
 }
 
 /// Such keys are made in a Managed HSM, with a policy, and stay; nowhere else and in no other way.
