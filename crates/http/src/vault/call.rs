@@ -176,6 +176,9 @@ impl Call<'_> {
                 answer.insert(name, b64::encode(octets));
             }
         }
+        if self.vault.rules().kind == VaultKind::ManagedHsm {
+            answer.sort();
+        }
         Ok(ok(&answer))
     }
 

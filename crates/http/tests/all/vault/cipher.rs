@@ -52,6 +52,20 @@ fn gcm_answers_what_decrypting_takes() {
     });
 }
 
+/// A Managed HSM sorts the members of this answer as of all others.
+#[test]
+fn managed_hsms_sort() {
+    runtime().block_on(async {
+        let scene = Scene::new().await;
+        let ask = async |word: &str, body: &str| scene.ask_of(HSM, "POST", &format!("/keys/k/{word}?{V}"), body).await;
+        assert_eq!(ask("create", r#"{"kty":"oct-HSM"}"#).await.status, 200);
+        let encrypted = ask("encrypt", r#"{"alg":"A256GCM","value":"c2VjcmV0","aad":"AQID"}"#).await.json();
+        assert_eq!(names(&encrypted), ["aad", "iv", "kid", "tag", "value"]);
+        let decrypted = ask("decrypt", &encrypted.with("alg", "A256GCM").to_json()).await.json();
+        assert_eq!((names(&decrypted), text(&decrypted, &["value"])), (vec!["kid", "value"], "c2VjcmV0"));
+    });
+}
+
 /// CBC answers the iv that came; RSA answers kid and value alone, and decrypts by every algorithm, whatever form of the
 /// path.
 #[test]
