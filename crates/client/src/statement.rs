@@ -78,7 +78,7 @@ impl VerifiedStatement {
         now: SystemTime,
     ) -> Result<VerifiedStatement, StatementError> {
         let chain = chain(certificates)?;
-        let leaf = trusted_leaf(&chain, asked.host, roots, now)?;
+        let (leaf, _) = trusted_leaf(&chain, asked.host, roots, now)?;
         check_host(asked.host, asked.kid)?;
         // A release of the same key has another type, and so has everything else that this certificate may sign.
         let unverified = Unverified::parse_typed(statement, STATEMENT_TYPE, &limits::jws())?;

@@ -561,6 +561,18 @@ fn rows_that_succeed_do() {
             sealed("encrypt", format!(r#"{{"alg":"A128GCM","value":"{digest}"}}"#)).await.with("alg", "A128GCM");
         let wrapped =
             sealed("wrapkey", format!(r#"{{"alg":"A128KW","value":"{digest}"}}"#)).await.with("alg", "A128KW");
+        let guard = Object::new()
+            .with("kty", "RSA-HSM")
+            .with("key_ops", vec!["secureWrapKey", "secureUnwrapKey"])
+            .with("release_policy", release_policy(MEASUREMENT, false));
+        let made = scene.ask_of(HSM, "POST", &format!("/keys/guard/create?{V}"), &guard.to_json()).await;
+        assert_eq!(made.status, 200, "{}", made.body);
+        let guarded = r#"{"alg":"RSA-OAEP-256"}"#.to_owned();
+        let fresh = scene.ask_of(HSM, "POST", &format!("/keys/guard/securewrapkey?{V}"), &guarded).await.json();
+        let unguarded = Object::new()
+            .with("alg", "RSA-OAEP-256")
+            .with("value", fresh.get("value").unwrap().clone())
+            .with("target", attested(MEASUREMENT));
         let mut sweeper = scene.sweeper(HSM);
         let mut asked = 0;
         // What ends a key comes last.
@@ -572,6 +584,7 @@ fn rows_that_succeed_do() {
             let key = match row.id().trim_end_matches("Version") {
                 "Encrypt" | "Decrypt" | "WrapKey" | "UnwrapKey" => "oct",
                 "Create" | "Import" => "made",
+                "SecureWrapKey" | "SecureUnwrapKey" => "guard",
                 "Sign" | "Verify" | "Delete" | "GetDeleted" | "Recover" | "Purge" => "ec",
                 _ => "rel",
             };
@@ -597,6 +610,8 @@ fn rows_that_succeed_do() {
             let body = match row.id().trim_end_matches("Version") {
                 "Decrypt" => encrypted.to_json(),
                 "UnwrapKey" => wrapped.to_json(),
+                "SecureWrapKey" => guarded.clone(),
+                "SecureUnwrapKey" => unguarded.to_json(),
                 "Restore" => backup.clone(),
                 "Encrypt" => format!(r#"{{"alg":"A128GCM","value":"{digest}","aad":"AQ"}}"#),
                 "WrapKey" => format!(r#"{{"alg":"A128KW","value":"{digest}"}}"#),
