@@ -258,5 +258,5 @@ danger = { software_hsm = true }
 issuer = "TENANT/"
 subjects = ["CALLER"]
 vault = "scale"
-permissions = ["get", "list", "sign"]
+permissions = ["get", "list", "sign", "create"]
 "#;

@@ -65,6 +65,11 @@ impl Program {
         self.ask("POST", &format!("/keys/{}/sign?api-version=7.4", name(number)), &sign_body("ES256")).map(drop)
     }
 
+    pub(crate) fn create(&self, name: &str) -> anyhow::Result<()> {
+        let body = r#"{"kty":"EC-HSM","crv":"P-256"}"#;
+        self.ask("POST", &format!("/keys/{name}/create?api-version=7.4"), body).map(drop)
+    }
+
     /// The first pages of the list, at most so many; the time of each in milliseconds.
     pub(crate) fn pages(&self, count: usize) -> anyhow::Result<Vec<f64>> {
         let (mut path, mut millis) = (Some("/keys?api-version=7.4".to_owned()), Vec::new());

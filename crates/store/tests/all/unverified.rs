@@ -152,8 +152,8 @@ fn altered_rows_end_the_store() {
     begin(settle.as_mut());
     let before = content(&disk);
     drop(go);
-    assert_eq!(calls.recv(), Ok(StoreError::Altered));
     assert_eq!(wait(verified), Err(StoreError::Altered));
+    assert_eq!(calls.recv(), Ok(StoreError::Altered));
     assert_eq!(wait(commit), Err(StoreError::Failed));
     assert_eq!(wait(settle), Err(StoreError::Failed));
     assert_eq!(wait(store.verified()), Err(StoreError::Altered));
