@@ -120,7 +120,7 @@ fn show(remote: &Remote) -> Result<(), Failure> {
 impl SetFloor {
     fn changes(&self) -> Result<FloorChanges, Failure> {
         let min_iat = self.raise_min_iat.as_deref().map(|text| make::moment("--raise-min-iat", text)).transpose()?;
-        let policy = self.policy.as_deref().map(|path| make::policy_text(path)).transpose()?;
+        let policy = self.policy.as_deref().map(make::policy_text).transpose()?;
         Ok(FloorChanges {
             min_iat,
             token_age_max_secs: self.oldest_token.map(Some).or(self.any_age.then_some(None)),

@@ -58,7 +58,8 @@ impl Challenge {
         }
     }
 
-    fn parse(parameters: &str) -> Result<Challenge, ChallengeError> {
+    /// Reads what follows `Bearer`. Nobody vouches for it: whether it may be answered says [`check`](Self::check).
+    pub fn parse(parameters: &str) -> Result<Challenge, ChallengeError> {
         if parameters.len() > CHALLENGE_BYTES_MAX {
             return Err(ChallengeError::Malformed);
         }
@@ -76,9 +77,9 @@ impl Challenge {
         if domain.prefix().is_empty() { Ok(Challenge { authority, tenant, resource, domain }) } else { Err(refused()) }
     }
 
-    /// Accepts iff the resource is the vault's own host or a domain that its name is in; an address is in none. A port in the resource has to be the
-    /// vault's; one that is not there matches any, as in the SDKs for JavaScript and Rust.
-    pub(super) fn check(&self, vault: &Endpoint) -> Result<(), ChallengeError> {
+    /// Accepts iff the resource is the vault's own host or a domain that its name is in; an address is in none. A port in the
+    /// resource has to be the vault's; one that is not there matches any, as in the SDKs for JavaScript and Rust.
+    pub fn check(&self, vault: &Endpoint) -> Result<(), ChallengeError> {
         let (host, domain) = (vault.host().to_ascii_lowercase(), self.domain.host().to_ascii_lowercase());
         let is_name = host.parse::<IpAddr>().is_err();
         let below = host.strip_suffix(&domain).is_some_and(|label| label.ends_with('.'));
