@@ -90,7 +90,7 @@ fn appraisal_policies_are_checked_and_explained() {
     let (_bad_folder, bad) = file("version=1.0;\nauthorizationrules{=> permit()};");
     let refused = skerry(&["policy", "check", "--appraisal", &bad]);
     assert_eq!(refused.status.code(), Some(1));
-    assert!(stdout(&refused).contains(":2:32: mismatched input '}' expecting ';'"), "{}", stdout(&refused));
+    assert!(stdout(&refused).contains(":2:31: mismatched input '}' expecting ';'"), "{}", stdout(&refused));
     for args in [
         &["policy", "explain", "--appraisal", &path][..],
         &["policy", "check", "--appraisal", &path, "--evidence-type", "Vbs"],
