@@ -81,7 +81,7 @@ fn policies_cannot_speak_for_the_verifier() {
     for name in ["x-skerry-simulated", "x-ms-sevsnpvm-is-debuggable", "x-ms-runtime", "x-ms-policy-signer"] {
         let rules = format!(
             "version=1.2;authorizationrules{{=>permit();}};issuancerules{{\
-             => issue(type=AppendString(\"{}\", \"{}\"), value=false);}};",
+             => issue(type=AppendString(\"{}\", \"{}\"), value=\"forged\");}};",
             &name[..3],
             &name[3..]
         );
