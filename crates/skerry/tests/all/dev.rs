@@ -409,6 +409,41 @@ fn tokens_are_for_what_they_say() {
     assert!(challenge.contains(&place) && challenge.contains("resource=\"https://attest.azure.net\""), "{challenge}");
 }
 
+/// An appraisal policy that was set is what evidence is appraised by, after a restart too and under another URL, until it
+/// is reset.
+#[test]
+fn appraisal_policies_outlive_a_restart() {
+    let folder = Folder::new();
+    let data = runtime_data();
+    let change = |env: &HashMap<String, String>, method, path: &str, document: &str| {
+        let (bearer, body) = (Some(env["SKR_ATTEST_TOKEN"].as_str()), Some(document.to_owned()));
+        let ask = Ask { method, path, bearer, body };
+        crate::process::ask(&env["SKR_CA_FILE"], &env["SKR_ATTEST_URL"], ask).unwrap().status
+    };
+    let deny = "version=1.0;authorizationrules{[type==\"x-skerry-simulated\"] => deny(); => permit();};";
+    let payload = serde_json::json!({"AttestationPolicy": skerry_jose::b64::encode(deny)}).to_string();
+    let document = format!("eyJhbGciOiJub25lIn0.{}.", skerry_jose::b64::encode(payload));
+    let (running, env) = folder.start();
+    assert!(simulate(&env, "", data.path()).status.success());
+    assert_eq!(change(&env, Method::PUT, "/policies/SevSnpVm?api-version=2020-10-01", &document), 200);
+    let refused = |env: &HashMap<String, String>| {
+        let output = simulate(env, "", data.path());
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(
+            said.contains("A Deny claim was issued") && said.contains("rule 1 of authorizationrules, line 1"),
+            "{said}"
+        );
+    };
+    refused(&env);
+    running.stop("TERM");
+    let (_running, env) = folder.start();
+    refused(&env);
+    let reset = change(&env, Method::POST, "/policies/SevSnpVm:reset?api-version=2020-10-01", "eyJhbGciOiJub25lIn0..");
+    assert_eq!(reset, 200);
+    assert!(simulate(&env, "", data.path()).status.success());
+}
+
 /// The machine's identity gets a token from metadata, which demands its header.
 #[test]
 fn metadata_gives_a_token() {
