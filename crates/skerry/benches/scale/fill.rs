@@ -20,7 +20,7 @@ use skerry_store::{Op, OpId, Options, Outcome, Store, Txn};
 use skerry_vault::Installation;
 use skerry_vault::ca::Ca;
 use skerry_vault::command::{KeyOp, Tags};
-use skerry_vault::record::{KeyHead, KeyName, KeyVersion, VersionRef};
+use skerry_vault::record::{KeyHead, KeyName, KeyVersion, Origin, VersionRef};
 use skerry_vault::stored::{encode_head, encode_version};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
@@ -158,6 +158,7 @@ impl Maker {
             key_ops: vec![KeyOp::Sign, KeyOp::Verify],
             tags: Tags::default(),
             material,
+            origin: Origin::Generated,
         };
         let under = |kind: &[u8], rest: &[u8]| [b"v/", VAULT.as_bytes().as_slice(), kind, rest].concat();
         let head_at = under(b"/k/", head.name.folded().as_bytes());
