@@ -226,6 +226,8 @@ pub struct ImportCommand {
     pub new: NewKey,
     /// The material.
     pub key: ImportKey,
+    /// Whether its modulus came with a leading zero octet, which answers repeat.
+    pub padded: bool,
 }
 
 /// What creating and importing have in common, while the type of the key is not known.

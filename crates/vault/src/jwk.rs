@@ -1,8 +1,9 @@
 //! Private keys as JWK (RFC 7518, 6), for import: from JSON members to components.
 //!
-//! Strict base64url throughout. Azure takes a modulus with a leading zero octet and echoes it; it is dropped here, since
-//! custody knows one form only. The type's name may carry `-HSM`; every key is kept as one. What the components must
-//! satisfy is custody's to check. The caller's text is not wiped: it was on the wire and in the request's buffer.
+//! Strict base64url throughout. Azure takes a modulus with a leading zero octet and echoes it; custody knows one form only, so
+//! it is dropped here, and noted beside the key by whoever read the request. The type's name may carry `-HSM`; every key is
+//! kept as one. What the components must satisfy is custody's to check. The caller's text is not wiped: it was on the wire and
+//! in the request's buffer.
 
 use skerry_jose::b64;
 use skerry_jose::json::{Object, Value};

@@ -136,6 +136,8 @@ pub enum Origin {
     Generated,
     /// It was made elsewhere and brought in, in the clear or wrapped.
     Imported,
+    /// As [`Imported`](Self::Imported), and its modulus came with a leading zero octet, which is shown again (recorded from Azure).
+    ImportedPadded,
     /// The version was made before this was noted.
     Unknown,
 }

@@ -14,7 +14,8 @@
 //!             [[version 16, material digest 32] ...], [deleted, purge] / null]
 //! version    [1, version 16, hsm, enabled, nbf / null, exp / null, created, updated, type 2,
 //!             public key, [key_op ...], [[name, value] ...], sealed material], of before origins were noted, or
-//!            [2, ... the same ..., origin], origin: 1 generated here, 2 imported
+//!            [2, ... the same ..., origin], origin: 1 generated here, 2 imported, 3 imported with a leading zero octet before the
+//!            modulus
 //! rotation   [1, lifetime / null, [[rotate, after creation, period] ...], created / null, updated / null]
 //! floor      [1, generation, min_iat, oldest token / null, policy / null, updated]
 //! tombstone  [1, key 16, generation, immutable, min_iat, purged]
@@ -244,6 +245,7 @@ fn origin_number(origin: Origin) -> Option<u8> {
     match origin {
         Origin::Generated => Some(1),
         Origin::Imported => Some(2),
+        Origin::ImportedPadded => Some(3),
         Origin::Unknown => None,
     }
 }
@@ -289,6 +291,7 @@ fn read_version(input: &mut Decoder<'_>) -> Result<KeyVersion, Fault> {
             true => match input.u8()? {
                 1 => Origin::Generated,
                 2 => Origin::Imported,
+                3 => Origin::ImportedPadded,
                 _ => return Err(Fault::message("origin")),
             },
         },

@@ -95,7 +95,7 @@ pub fn key_statement(host: &str, vault: Uuid, key: &Key, public: bool, now: u64)
 fn origin(origin: Origin) -> &'static str {
     match origin {
         Origin::Generated => "generated",
-        Origin::Imported => "imported",
+        Origin::Imported | Origin::ImportedPadded => "imported",
         Origin::Unknown => "unknown",
     }
 }
@@ -264,7 +264,7 @@ fn jwk(kind: VaultKind, host: &str, key: &Key) -> Object {
     let mut jwk = Object::new().with("kid", version_url(host, key)).with("kty", kty).with("key_ops", key_ops);
     match &key.version.public {
         PublicKey::Rsa { n, e } => {
-            jwk.insert("n", b64::encode(n));
+            jwk.insert("n", modulus(key.version.origin, n));
             jwk.insert("e", exponent(kind, key.version.hsm, e));
         }
         PublicKey::Ec { curve, x, y } => {
@@ -384,6 +384,14 @@ fn family(key: &PublicKey) -> &'static str {
         PublicKey::Ec { .. } => "EC",
         PublicKey::Oct => "oct",
         PublicKey::Akp { .. } => "AKP",
+    }
+}
+
+/// As it came, which is with a leading zero octet from clients that print integers as ASN.1 does (recorded).
+fn modulus(origin: Origin, n: &[u8]) -> String {
+    match origin {
+        Origin::ImportedPadded => b64::encode([&[0], n].concat()),
+        Origin::Generated | Origin::Imported | Origin::Unknown => b64::encode(n),
     }
 }
 

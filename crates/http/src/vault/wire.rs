@@ -221,10 +221,11 @@ pub(super) fn import(name: KeyName, host: &str, mut body: Members) -> Result<ToI
         return transfer(new, family, host, &jwk).map(ToImport::Wrapped);
     }
     check_oct_size(&jwk)?;
+    let padded = jwk.octets("n")?.is_some_and(|n| n.first() == Some(&0));
     let key = jwk.private_key()?;
     let key_type =
         type_of(&key).map_err(|error| Refused::Vault { refusal: Refusal::Import(error), may_read: false })?;
-    Ok(ToImport::Clear(ImportCommand { new: new.of(key_type), key }))
+    Ok(ToImport::Clear(ImportCommand { new: new.of(key_type), key, padded }))
 }
 
 /// A Managed HSM's sentence for a symmetric key that is longer than any (documented).

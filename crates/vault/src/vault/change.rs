@@ -34,9 +34,9 @@ impl Vault {
     /// Brings in a key that exists elsewhere; else as [`create`](Self::create).
     pub async fn import(&self, context: &Context<'_>, command: ImportCommand) -> Result<Key, Refusal> {
         self.check(context, Permission::Import)?;
-        let ImportCommand { new, key } = command;
+        let ImportCommand { new, key, padded } = command;
         decide::check_imported(new.key_ops.as_deref())?;
-        self.add(context, Event::KeyImported, &new, Some(Arc::new(key))).await
+        self.add(context, Event::KeyImported, &new, Some(Arc::new(Brought { key, padded }))).await
     }
 
     /// Changes what can be changed of a version, and of its key.
@@ -75,7 +75,7 @@ impl Vault {
         context: &Context<'_>,
         event: Event,
         new: &NewKey,
-        import: Option<Arc<ImportKey>>,
+        import: Option<Arc<Brought>>,
     ) -> Result<Key, Refusal> {
         let mut kept = None;
         for _ in 0..ATTEMPTS_MAX {
@@ -126,18 +126,18 @@ impl Vault {
         &self,
         context: &Context<'_>,
         binding: Binding,
-        import: Option<Arc<ImportKey>>,
+        import: Option<Arc<Brought>>,
     ) -> Result<Made, Refusal> {
         let prepared = match (&import, binding.key_type) {
             (None, KeyType::Rsa { bits }) => self.pools.stock.take(bits),
             _ => None,
         };
-        let origin = if import.is_some() { Origin::Imported } else { Origin::Generated };
+        let origin = import.as_ref().map_or(Origin::Generated, |brought| brought.origin());
         let slow = import.is_none() && prepared.is_none() && matches!(binding.key_type, KeyType::Rsa { .. });
         let pool = if slow { &self.pools.generation } else { &self.pools.work };
         let (custody, mut rng) = (Arc::clone(&self.custody), (context.randomness)());
         let make = move || match (import, prepared) {
-            (Some(key), _) => custody.import(binding, &key, &mut *rng).map_err(Refusal::Import),
+            (Some(brought), _) => custody.import(binding, &brought.key, &mut *rng).map_err(Refusal::Import),
             (None, Some(prepared)) => custody.place(binding, prepared, &mut *rng).map_err(Refusal::Custody),
             (None, None) => custody.generate(binding, &mut *rng).map_err(Refusal::Custody),
         };
@@ -230,11 +230,24 @@ impl Change {
     }
 }
 
+/// Material that was made elsewhere.
+pub(super) struct Brought {
+    pub(super) key: ImportKey,
+    /// Whether its modulus came with a leading zero octet.
+    pub(super) padded: bool,
+}
+
+impl Brought {
+    fn origin(&self) -> Origin {
+        if self.padded { Origin::ImportedPadded } else { Origin::Imported }
+    }
+}
+
 /// A version about to be made.
 pub(super) struct Attempt<'a> {
     pub(super) event: Event,
     pub(super) new: &'a NewKey,
-    pub(super) import: Option<&'a Arc<ImportKey>>,
+    pub(super) import: Option<&'a Arc<Brought>>,
     /// What it depends on besides the name.
     pub(super) also: Vec<Check>,
 }

@@ -13,6 +13,7 @@ use crate::record::{Key, KeyName};
 use crate::records::FoundKey;
 use crate::refusal::Refusal;
 use crate::vault::Vault;
+use crate::vault::change::Brought;
 use skerry_policy::permit::Version;
 
 impl Vault {
@@ -32,8 +33,8 @@ impl Vault {
             return Err(Refusal::Transfer(TransferError::Refused));
         }
         let new = new.of(key.key_type());
-        let key = ImportKey::Transferred(Box::new(key));
-        self.add(context, Event::KeyImported, &new, Some(Arc::new(key))).await
+        let brought = Brought { key: ImportKey::Transferred(Box::new(key)), padded: false };
+        self.add(context, Event::KeyImported, &new, Some(Arc::new(brought))).await
     }
 
     async fn transfer_key(&self, context: &Context<'_>, kek: &(KeyName, Version)) -> Result<FoundKey, Refusal> {

@@ -41,7 +41,7 @@ impl Scene {
 
     pub(crate) fn import_key_at(&self, new: NewKey, key: ImportKey, secs: u64) -> Result<Key, Refusal> {
         let grant = grant(Permission::Import);
-        wait(self.vault.import(&context(&grant, "import-1", secs), ImportCommand { new, key }))
+        wait(self.vault.import(&context(&grant, "import-1", secs), ImportCommand { new, key, padded: false }))
     }
 
     pub(crate) fn update_at(

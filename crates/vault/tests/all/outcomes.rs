@@ -393,7 +393,7 @@ fn grants_are_for_one_operation_in_one_vault() {
         }),
         (Permission::Import, |scene, context| {
             Box::pin(async {
-                let command = ImportCommand { new: create(KEY).to_new(), key: generator() };
+                let command = ImportCommand { new: create(KEY).to_new(), key: generator(), padded: false };
                 scene.vault.import(context, command).await.map(drop)
             })
         }),

@@ -308,7 +308,7 @@ impl Ground {
 
     fn brought(&self, key: &str, saying: Saying) -> Result<Key, Refusal> {
         let grant = grant(Permission::Import);
-        let command = ImportCommand { new: saying.new_key(key), key: brought(saying.key_type) };
+        let command = ImportCommand { new: saying.new_key(key), key: brought(saying.key_type), padded: false };
         wait(self.vault.import(&context(&grant, "import-1", NOW), command))
     }
 

@@ -192,7 +192,7 @@ fn origins_are_kept() {
         [&[0x8d, 2], &bytes[2..]].concat(),
         [&[0x8e, 3], &new[2..]].concat(),
         [&new[..new.len() - 1], &[0]].concat(),
-        [&new[..new.len() - 1], &[3]].concat(),
+        [&new[..new.len() - 1], &[4]].concat(),
     ] {
         assert!(decode_version(&odd).is_err());
     }

@@ -84,7 +84,7 @@ fn version() -> impl Strategy<Value = KeyVersion> {
             key_ops: ops.into_iter().map(|index| KeyOp::ALL[index]).collect(),
             tags: Tags::new(tags).unwrap(),
             material,
-            origin: [Origin::Generated, Origin::Imported, Origin::Unknown][which % 3],
+            origin: [Origin::Generated, Origin::Imported, Origin::ImportedPadded, Origin::Unknown][which % 4],
         }
     })
 }

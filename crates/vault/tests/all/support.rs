@@ -215,7 +215,7 @@ impl Scene {
     pub(crate) fn import(&self, command: &CreateCommand<'_>, k: &[u8]) -> Result<Key, Refusal> {
         let key = ImportKey::Oct { k: Zeroizing::new(k.to_vec()) };
         let grant = grant(Permission::Import);
-        let command = ImportCommand { new: command.to_new(), key };
+        let command = ImportCommand { new: command.to_new(), key, padded: false };
         wait(self.vault.import(&context(&grant, "import-1", NOW), command))
     }
 
