@@ -136,6 +136,11 @@ impl Endpoint {
         if uri.scheme_str() != Some("https") || tail {
             return Err(refused());
         }
+        // A port that is none would pass for the usual one, and one with zeros before it for no port.
+        let written = authority.as_str().strip_prefix(authority.host()).ok_or_else(refused)?;
+        if written != authority.port_u16().map(|port| format!(":{port}")).unwrap_or_default() {
+            return Err(refused());
+        }
         let bare = authority.host().trim_start_matches('[').trim_end_matches(']');
         let host = ServerName::try_from(bare.to_owned()).map_err(|_| refused())?;
         let prefix = uri.path().trim_end_matches('/').to_owned();

@@ -124,6 +124,10 @@ fn odd_urls_are_refused() {
         "https://localhost/#x",
         "https://local host",
         "https://-",
+        "https://localhost:",
+        "https://localhost:x",
+        "https://localhost:65536",
+        "https://localhost:0443",
     ] {
         assert_eq!(Endpoint::parse(url), Err(HttpError::Url(url.to_owned())), "{url}");
     }
