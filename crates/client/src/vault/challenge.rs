@@ -84,7 +84,7 @@ impl Challenge {
         let is_name = host.parse::<IpAddr>().is_err();
         let below = host.strip_suffix(&domain).is_some_and(|label| label.ends_with('.'));
         let within = host == domain || (is_name && below);
-        let has_port = self.resource.ends_with(&format!(":{}", self.domain.port()));
+        let has_port = self.domain.authority().ends_with(&format!(":{}", self.domain.port()));
         match within && (!has_port || self.domain.port() == vault.port()) {
             true => Ok(()),
             false => {
@@ -234,6 +234,8 @@ mod tests {
             ("https://kv.vault.localhost:8443", "https://vault.localhost:8443", true),
             ("https://kv.vault.localhost:8443", "https://vault.localhost", true),
             ("https://kv.vault.localhost:8443", "https://vault.localhost:9443", false),
+            ("https://kv.vault.localhost:8443", "https://vault.localhost:9443/", false),
+            ("https://kv.vault.localhost:8443", "https://vault.localhost:8443/", true),
             ("https://localhost:8443", "https://localhost:8443", true),
             ("https://127.0.0.1:8443", "https://127.0.0.1:8443", true),
             ("https://[::1]:8443", "https://[::1]", true),
