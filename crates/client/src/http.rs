@@ -142,7 +142,9 @@ impl Endpoint {
             return Err(refused());
         }
         let bare = authority.host().trim_start_matches('[').trim_end_matches(']');
-        let host = ServerName::try_from(bare.to_owned()).map_err(|_| refused())?;
+        // A name with a dot at its end is the same in DNS and another in certificates, cookies and tokens.
+        let host = Some(bare).filter(|bare| !bare.ends_with('.')).ok_or_else(refused)?;
+        let host = ServerName::try_from(host.to_owned()).map_err(|_| refused())?;
         let prefix = uri.path().trim_end_matches('/').to_owned();
         let port = authority.port_u16().unwrap_or(443);
         Ok(Endpoint { authority: authority.to_string(), host, port, address: None, prefix })

@@ -128,6 +128,7 @@ fn odd_urls_are_refused() {
         "https://localhost:x",
         "https://localhost:65536",
         "https://localhost:0443",
+        "https://localhost.",
     ] {
         assert_eq!(Endpoint::parse(url), Err(HttpError::Url(url.to_owned())), "{url}");
     }
