@@ -74,7 +74,12 @@ impl Challenge {
         let resource = resource.ok_or(ChallengeError::Missing("resource"))?;
         let refused = || ChallengeError::Url { name: "resource", found: resource.clone() };
         let domain = Endpoint::parse(&resource).map_err(|_| refused())?;
-        if domain.prefix().is_empty() { Ok(Challenge { authority, tenant, resource, domain }) } else { Err(refused()) }
+        // Nothing but an origin, with a slash at most: what is not looked at would go to the authority too.
+        let origin = resource.strip_suffix('/').unwrap_or(&resource);
+        if origin.len() != "https://".len().saturating_add(domain.authority().len()) {
+            return Err(refused());
+        }
+        Ok(Challenge { authority, tenant, resource, domain })
     }
 
     /// Accepts iff the resource is the vault's own host or a domain that its name is in; an address is in none. A port in the
@@ -215,6 +220,7 @@ mod tests {
             ("Bearer authorization=\"https://a/..\", resource=\"https://a\"", url("authorization", "https://a/..")),
             ("Bearer authorization=\"https://a/t\", resource=\"a\"", url("resource", "a")),
             ("Bearer authorization=\"https://a/t\", resource=\"https://a/b\"", url("resource", "https://a/b")),
+            ("Bearer authorization=\"https://a/t\", resource=\"https://a//\"", url("resource", "https://a//")),
         ] {
             assert_eq!(challenge(header), Err(expected), "{header}");
         }
