@@ -251,7 +251,8 @@ fn listener(surface: Surface, leaf: &TlsLeaf) -> anyhow::Result<Listener> {
             port: 443,
         },
         surface,
-        limits: Limits::default(),
+        // Connections are kept while other cases have their turn.
+        limits: Limits { idle_time_max: Duration::from_secs(600), ..Limits::default() },
     })
 }
 
