@@ -103,7 +103,7 @@ impl Records {
         }
         let version = stored::decode_version(&self.open(&at, &entry.value)?)?;
         let found = (stored::check_version(of, version)?, entry.modified);
-        keep(&self.versions, at, &found, when);
+        keep(&self.versions, at, &found);
         Ok(found)
     }
 
@@ -154,6 +154,21 @@ impl Records {
         Ok(Arc::new(stored::decode_head(&self.open(&row.key, &row.entry.value)?)?))
     }
 
+    /// As [`head_of`](Self::head_of), for lists, which are asked for again: what was opened once is kept.
+    pub(crate) fn listed(&self, row: &Row) -> Result<Arc<KeyHead>, Refusal> {
+        if let Some((known, _)) = self.heads.get(&row.key).filter(|known| known.1 == row.entry.modified) {
+            return Ok(known);
+        }
+        let head = self.head_of(row)?;
+        // As in open_head: what is kept under a name is of that name.
+        if !row.key.ends_with(head.name.folded().as_bytes()) {
+            let (expected, found) = (String::from_utf8_lossy(&row.key).into_owned(), head.name.to_string());
+            return Err(Corrupted::OtherName { expected, found }.into());
+        }
+        keep(&self.heads, row.key.clone(), &(Arc::clone(&head), row.entry.modified));
+        Ok(head)
+    }
+
     /// Opens a version's row that was read from the store in a range, if the head knows it.
     pub(crate) fn version_of(&self, head: &KeyHead, row: &Row) -> Result<Option<Arc<KeyVersion>>, Refusal> {
         let version = stored::decode_version(&self.open(&row.key, &row.entry.value)?)?;
@@ -169,7 +184,7 @@ impl Records {
             return Ok(Some(known));
         }
         let found = self.open_head(&at, name, &entry)?;
-        keep(&self.heads, at, &found, when);
+        keep(&self.heads, at, &found);
         Ok(Some(found))
     }
 
@@ -188,8 +203,8 @@ impl Records {
 }
 
 /// What is of the past is not kept in the place of what is.
-fn keep<T>(cache: &Cache<Vec<u8>, Read<T>>, at: Vec<u8>, found: &Read<T>, when: At) {
-    if when == At::Linearizable {
+fn keep<T>(cache: &Cache<Vec<u8>, Read<T>>, at: Vec<u8>, found: &Read<T>) {
+    if cache.get(&at).is_none_or(|known| known.1 < found.1) {
         cache.insert(at, found.clone());
     }
 }

@@ -26,6 +26,7 @@ use quick_cache::sync::Cache;
 use skerry_audit::{Entry, Recorded};
 use skerry_identity::Permission;
 use skerry_keys::custody::Software;
+use skerry_keys::{KeyType, RsaBits};
 use skerry_policy::permit::{VaultFloor, Version};
 use skerry_store::seal::Sealer;
 use uuid::Uuid;
@@ -193,6 +194,19 @@ impl Vault {
     async fn work<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
         self.installation.verified().await?;
         self.pools.work.run(job).await.map_err(refuse_pool)
+    }
+
+    /// As [`work`](Self::work), with a public half: where that is RSA-2048 it takes 16 us, less than handing it over.
+    async fn public_work<T: Send + 'static>(
+        &self,
+        of: KeyType,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        if of != (KeyType::Rsa { bits: RsaBits::B2048 }) {
+            return self.work(job).await;
+        }
+        self.installation.verified().await?;
+        Ok(job())
     }
 }
 

@@ -31,7 +31,7 @@ impl Vault {
             let version = Arc::clone(&found.key.version);
             let encrypt =
                 move || skerry_keys::encrypt(&version.public, algorithm, &text, iv.as_deref(), aad.as_deref());
-            let encrypted = self.work(encrypt).await?.map_err(Refusal::Cipher)?;
+            let encrypted = self.public_work(found.key.version.key_type, encrypt).await?.map_err(Refusal::Cipher)?;
             return Ok((found.key, encrypted));
         }
         let (iv, mut rng) = (iv.filter(|_| !algorithm.as_str().ends_with("GCM")), (context.randomness)());
@@ -68,7 +68,7 @@ impl Vault {
         if is_rsa(&found.key) {
             let version = Arc::clone(&found.key.version);
             let wrap = move || skerry_keys::wrap(&version.public, algorithm, &text);
-            let wrapped = self.work(wrap).await?.map_err(Refusal::Cipher)?;
+            let wrapped = self.public_work(found.key.version.key_type, wrap).await?.map_err(Refusal::Cipher)?;
             return Ok((found.key, wrapped));
         }
         self.with_opened(found, command.text.len(), move |key| key.wrap(algorithm, &text).map_err(Refusal::Cipher))

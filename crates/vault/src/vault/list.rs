@@ -116,7 +116,7 @@ impl Vault {
     async fn keys(&self, page: &Page) -> Result<Vec<Key>, Refusal> {
         let mut keys = Vec::with_capacity(page.rows.len());
         for row in &page.rows {
-            let head = self.records.head_of(row)?;
+            let head = self.records.listed(row)?;
             let Some(of) = head.version(None).copied() else { continue };
             let (version, _) = self.records.version_at(&head, &of, At::Snapshot(page.revision)).await?;
             keys.push(Key { head, version });
