@@ -18,8 +18,8 @@ use crate::remote::{Remote, read_text, shown};
 pub(super) struct Create {
     #[arg(value_name = "NAME", value_parser = KeyName::parse)]
     name: KeyName,
-    /// Type of the key
-    #[arg(long, value_enum, default_value_t = Kind::Rsa)]
+    /// Type of the key, with -HSM for an HSM's
+    #[arg(long, value_enum, ignore_case = true, default_value_t = Kind::Rsa)]
     kty: Kind,
     /// Bits of an RSA key (2048, 3072, 4096) or of a symmetric one (128, 192, 256) [default: the vault's]
     #[arg(long, value_name = "BITS")]
@@ -54,7 +54,7 @@ pub(super) struct Import {
 /// What a key is made with.
 #[derive(Args)]
 struct With {
-    /// What it may be used for, again for each: encrypt, decrypt, sign, verify, wrapKey, unwrapKey [default: all that it can]
+    /// What it may be used for, again for each [default: all that it can]
     #[arg(long = "op", value_name = "OPERATION", value_enum)]
     ops: Vec<Op>,
     /// A tag, again for each
@@ -93,11 +93,14 @@ enum Kind {
     Rsa,
     Ec,
     Oct,
-    #[value(name = "ML-DSA-44", alias = "ml-dsa-44")]
+    RsaHsm,
+    EcHsm,
+    OctHsm,
+    #[value(name = "ML-DSA-44")]
     MlDsa44,
-    #[value(name = "ML-DSA-65", alias = "ml-dsa-65")]
+    #[value(name = "ML-DSA-65")]
     MlDsa65,
-    #[value(name = "ML-DSA-87", alias = "ml-dsa-87")]
+    #[value(name = "ML-DSA-87")]
     MlDsa87,
 }
 
@@ -128,10 +131,18 @@ enum Op {
     WrapKey,
     #[value(name = "unwrapKey")]
     UnwrapKey,
+    /// Take in keys that are wrapped to this one, and nothing else
+    #[value(name = "import")]
+    Import,
+    #[value(name = "secureWrapKey")]
+    SecureWrapKey,
+    #[value(name = "secureUnwrapKey")]
+    SecureUnwrapKey,
 }
 
 pub(super) fn create(remote: &Remote, create: &Create) -> Result<(), Failure> {
-    let new = NewKey { kind: create.kind()?, hsm: create.hsm, settings: create.with.settings()? };
+    let new =
+        NewKey { kind: create.kind()?, hsm: create.hsm || create.kty.is_hsm(), settings: create.with.settings()? };
     let session = remote.open()?;
     let key = session.run(session.vault.create(&create.name, &new))?;
     Ok(show::key(session.json, &key, None)?)
@@ -156,15 +167,21 @@ impl Create {
     fn kind(&self) -> anyhow::Result<NewKind> {
         let bits = self.size;
         let kind = match (self.kty, bits, self.curve) {
-            (Kind::Rsa, _, None) => NewKind::Rsa { bits },
-            (Kind::Oct, _, None) => NewKind::Oct { bits },
-            (Kind::Ec, None, curve) => NewKind::Ec { curve: curve.map(Curve::name) },
+            (Kind::Rsa | Kind::RsaHsm, _, None) => NewKind::Rsa { bits },
+            (Kind::Oct | Kind::OctHsm, _, None) => NewKind::Oct { bits },
+            (Kind::Ec | Kind::EcHsm, None, curve) => NewKind::Ec { curve: curve.map(Curve::name) },
             (Kind::MlDsa44, None, None) => NewKind::MlDsa { set: "ML-DSA-44" },
             (Kind::MlDsa65, None, None) => NewKind::MlDsa { set: "ML-DSA-65" },
             (Kind::MlDsa87, None, None) => NewKind::MlDsa { set: "ML-DSA-87" },
             _ => anyhow::bail!("--size is for keys of type rsa and oct, --curve for keys of type ec"),
         };
         Ok(kind)
+    }
+}
+
+impl Kind {
+    fn is_hsm(self) -> bool {
+        matches!(self, Self::RsaHsm | Self::EcHsm | Self::OctHsm)
     }
 }
 
@@ -188,6 +205,9 @@ impl Op {
             Self::Verify => "verify",
             Self::WrapKey => "wrapKey",
             Self::UnwrapKey => "unwrapKey",
+            Self::Import => "import",
+            Self::SecureWrapKey => "secureWrapKey",
+            Self::SecureUnwrapKey => "secureUnwrapKey",
         }
     }
 }
@@ -195,12 +215,14 @@ impl Op {
 impl With {
     fn settings(&self) -> Result<Settings, Failure> {
         let policy = self.policy.as_ref().map(|path| policy(path, self.immutable)).transpose()?;
+        // A key that wraps securely has a policy for what it unwraps, and stays itself.
+        let stays = self.ops.iter().any(|op| matches!(op, Op::SecureWrapKey | Op::SecureUnwrapKey));
         Ok(Settings {
             key_ops: self.ops.iter().map(|op| op.name().to_owned()).collect(),
             enabled: self.disabled.then_some(false),
             not_before: self.not_before,
             expires: self.expires,
-            exportable: policy.is_some(),
+            exportable: policy.is_some() && !stays,
             tags: self.tags.clone(),
             policy,
         })

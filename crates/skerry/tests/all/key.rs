@@ -296,8 +296,19 @@ fn using(shell: &Shell) {
     shell.says("key verify lattice --alg ML-DSA-44 --in text --signature-file signature");
     shell.ends("key verify lattice --alg ML-DSA-44 --in other --signature-file signature", 1, &["did not sign"]);
 
+    // Types by Azure's names too, and keys that do one thing alone.
+    assert_eq!(shell.json("key create typed --kty EC-HSM --curve P-384")["kty"], "EC-HSM");
+    let kek = shell.json("key create kek --kty RSA-HSM --op import");
+    assert_eq!((&kek["kty"], &kek["key_ops"]), (&json!("RSA-HSM"), &json!(["import"])));
+
     // Symmetric keys are a Managed HSM's, which is asked here as its own vault.
     let hsm = shell.with(&[("SKR_VAULT_URL", &shell.env["SKR_HSM_URL"])]);
+    hsm.put("policy.json", shell.policy());
+    let guard = hsm.json("key create guard --kty rsa-hsm --op secureWrapKey --op secureUnwrapKey --policy policy.json");
+    assert_eq!(
+        (&guard["exportable"], &guard["key_ops"]),
+        (&json!(false), &json!(["secureWrapKey", "secureUnwrapKey"]))
+    );
     hsm.put("raw", [0x5a; 32]);
     hsm.put("text", "a text that somebody wrote");
     assert_eq!(hsm.json("key import oct raw --raw --hsm")["kty"], "oct-HSM");
