@@ -66,7 +66,7 @@ fn keys_are_stated_as_they_are() {
             assert_eq!(claims.get("policy_immutable"), Some(&Value::Bool(false)));
             let all = [Some(&stated.private), stated.public.as_ref()].into_iter().flatten();
             for statement in all {
-                let said = part(statement, 1).to_ascii_lowercase();
+                let said = without_octets(&part(statement, 1), &claims_of(statement)).to_ascii_lowercase();
                 assert!(!said.contains("hsm") && !said.contains("hardware"), "{said}");
             }
             check_public(&key, &claims, stated.public.as_deref());
@@ -74,6 +74,14 @@ fn keys_are_stated_as_they_are() {
             assert_eq!(stated.certificates.matches("BEGIN CERTIFICATE").count(), scene.chain.len());
         }
     }
+}
+
+/// A statement's text without octets in base64, in which any word may stand by chance.
+fn without_octets(said: &str, claims: &Object) -> String {
+    let jwk = claims.get("jwk").and_then(Value::as_object);
+    let of_jwk = ["n", "x", "y", "pub"].into_iter().filter_map(|name| jwk?.get(name));
+    let octets = ["jkt", "policy_digest"].into_iter().filter_map(|name| claims.get(name)).chain(of_jwk);
+    octets.filter_map(Value::as_str).fold(said.to_owned(), |said, octets| said.replace(octets, ""))
 }
 
 fn check_public(key: &Key, private: &Object, public: Option<&str>) {
