@@ -283,7 +283,7 @@ fn fresh(rng: &mut dyn CryptoRng) -> Zeroizing<[u8; SECURE_KEY_LEN]> {
 }
 
 /// Octets of a key that is made to be wrapped: AES-256.
-pub(crate) const SECURE_KEY_LEN: usize = 32;
+pub const SECURE_KEY_LEN: usize = 32;
 
 impl OpenedKey {
     /// Makes a key of 256 bits and gives its wrapped form under a symmetric key, as [`secure_wrap()`] under an RSA public

@@ -22,7 +22,9 @@ mod release;
 mod sign;
 mod transfer;
 
-pub use cipher::{CipherError, EncryptAlgorithm, Encrypted, Parameter, WrapAlgorithm, encrypt, secure_wrap, wrap};
+pub use cipher::{
+    CipherError, EncryptAlgorithm, Encrypted, Parameter, SECURE_KEY_LEN, WrapAlgorithm, encrypt, secure_wrap, wrap,
+};
 pub use custody::{Binding, CustodyError, SealedMaterial, Software};
 pub use import::{ImportError, ImportKey, RsaComponents};
 pub use key_type::{Curve, KeyType, MlDsa, OctBits, PublicKey, PublicKeyError, RsaBits};

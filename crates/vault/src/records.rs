@@ -159,14 +159,10 @@ impl Records {
         if let Some((known, _)) = self.heads.get(&row.key).filter(|known| known.1 == row.entry.modified) {
             return Ok(known);
         }
-        let head = self.head_of(row)?;
-        // As in open_head: what is kept under a name is of that name.
-        if !row.key.ends_with(head.name.folded().as_bytes()) {
-            let (expected, found) = (String::from_utf8_lossy(&row.key).into_owned(), head.name.to_string());
-            return Err(Corrupted::OtherName { expected, found }.into());
-        }
-        keep(&self.heads, row.key.clone(), &(Arc::clone(&head), row.entry.modified));
-        Ok(head)
+        let name = self.place.name_in(&row.key).unwrap_or_default();
+        let found = self.open_head(&row.key, name, &row.entry)?;
+        keep(&self.heads, row.key.clone(), &found);
+        Ok(found.0)
     }
 
     /// Opens a version's row that was read from the store in a range, if the head knows it.
@@ -183,15 +179,16 @@ impl Records {
         if let Some(known) = self.heads.get(&at).filter(|known| known.1 == entry.modified) {
             return Ok(Some(known));
         }
-        let found = self.open_head(&at, name, &entry)?;
+        let found = self.open_head(&at, name.as_str(), &entry)?;
         keep(&self.heads, at, &found);
         Ok(Some(found))
     }
 
-    fn open_head(&self, at: &[u8], name: &KeyName, entry: &Entry) -> Result<Read<KeyHead>, Refusal> {
+    /// The head of this name, in any case: what is kept under a name is of that name.
+    fn open_head(&self, at: &[u8], name: &str, entry: &Entry) -> Result<Read<KeyHead>, Refusal> {
         let head = stored::decode_head(&self.open(at, &entry.value)?)?;
-        if head.name.folded() != name.folded() {
-            let (expected, found) = (name.to_string(), head.name.to_string());
+        if !head.name.as_str().eq_ignore_ascii_case(name) {
+            let (expected, found) = (name.to_owned(), head.name.to_string());
             return Err(Corrupted::OtherName { expected, found }.into());
         }
         Ok((Arc::new(head), entry.modified))

@@ -101,6 +101,12 @@ impl Place {
         self.under(b"/d/", name.folded().as_bytes())
     }
 
+    /// The folded name in the place of a head, deleted or not.
+    pub(crate) fn name_in(self, at: &[u8]) -> Option<&str> {
+        let name = [self.heads(), self.deleted_heads()].iter().find_map(|prefix| at.strip_prefix(prefix.as_slice()))?;
+        std::str::from_utf8(name).ok()
+    }
+
     pub(crate) fn versions(self, key: Uuid) -> Vec<u8> {
         self.under(b"/m/", key.as_bytes())
     }

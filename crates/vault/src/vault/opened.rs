@@ -30,7 +30,7 @@ impl Vault {
         let FoundKey { key, head, version: at } = found;
         let (place, state) = ((key.head.id, key.version.version), (head, at));
         let kept = self.opened.get(&place).filter(|kept| kept.state == state).map(|kept| kept.opened);
-        self.installation.verified().await?;
+        // What is kept was opened by `work`, after the store was verified.
         if let Some(opened) = kept.as_ref().filter(|opened| is_short(opened.key_type(), octets)) {
             let done = job(opened)?;
             return Ok((key, done));

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use skerry_attestation_result::{IssuerUrl, TrustedResult, unix_secs};
 use skerry_audit::Event;
 use skerry_identity::Permission;
-use skerry_keys::{CipherError, GuardingKey, KeyType, OpenedKey, ReleaseError, WrapAlgorithm};
+use skerry_keys::{CipherError, GuardingKey, KeyType, OpenedKey, ReleaseError, SECURE_KEY_LEN, WrapAlgorithm};
 use skerry_keywrap::Algorithm;
 use skerry_policy::permit::Permit;
 
@@ -111,9 +111,6 @@ impl Vault {
         self.work(unwrap).await?
     }
 }
-
-/// Octets of a key that is made to be wrapped.
-const SECURE_KEY_LEN: usize = 32;
 
 /// The policy holds for the token's issuer, which is one of its authorities; so this one is too.
 fn is_issuer(asked: &str, result: &TrustedResult) -> bool {

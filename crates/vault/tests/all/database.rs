@@ -12,12 +12,12 @@ use std::thread;
 
 use redb::backends::FileBackend;
 use redb::{Database, ReadableDatabase as _, StorageBackend, TableDefinition};
-use skerry_keys::{CustodyError, OpenError, ReleaseError};
+use skerry_keys::{CustodyError, KeyType, OpenError, ReleaseError, RsaBits, WrapAlgorithm};
 use skerry_policy::permit::Denied;
 use skerry_store::seal::{Root, SealError, Sealer};
 use skerry_store::stamp::{Kind, STAMP_KEY, StampError};
 use skerry_store::{At, Op, OpId, Options, Outcome, Store, StoreError, Txn};
-use skerry_vault::command::{Changes, ListCommand, Operation, PolicyInput};
+use skerry_vault::command::{Changes, KeyOp, ListCommand, Operation, PolicyInput};
 use skerry_vault::record::{Corrupted, Key, KeyPolicy};
 use skerry_vault::stored::{decode_head, encode_head, encode_version};
 use skerry_vault::{Installation, InstallationError, Refusal};
@@ -25,6 +25,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use crate::operations::Text;
 use crate::support::*;
 
 const OTHER_VAULT: Uuid = Uuid::from_bytes([0x52; 16]);
@@ -262,7 +263,12 @@ fn rows_that_contradict_the_head() {
         let before = row(&scene.store, &at);
         put(&scene.store, &at, &renamed);
         let refused = Corrupted::OtherName { expected: KEY.into(), found: "other".into() };
-        assert_eq!(scene.release(&good_token()).err(), Some(refused.into()));
+        assert_eq!(scene.release(&good_token()).err(), Some(refused.clone().into()));
+        assert_eq!(
+            scene.list(&ListCommand::default()).err(),
+            Some(refused.into()),
+            "nor is it listed, or kept from a list"
+        );
         put(&scene.store, &at, &before);
         assert!(scene.release(&good_token()).is_ok(), "the control");
     });
@@ -437,17 +443,23 @@ impl StorageBackend for Held {
 /// Everything that acts on [`KEY`] or its vault; whether it was done.
 type Act = (&'static str, fn(&Scene) -> Result<(), Refusal>);
 
-const ACTS: [Act; 9] = [
+const ACTS: [Act; 10] = [
     ("release", |scene| scene.release(&good_token()).map(drop)),
     ("denied release", |scene| scene.release(&token(&claims().with("x-ms-attestation-type", "tdxvm"))).map(drop)),
     ("sign", |scene| scene.sign(KEY).map(drop)),
     ("verify", |scene| scene.check(KEY, &[0; 64]).map(drop)),
+    ("wrap under a public half", wrap_public),
     ("update", |scene| scene.enable(KEY, true).map(drop)),
     ("create", |scene| scene.make(&create("new")).map(drop)),
     ("delete", |scene| scene.delete("gone").map(drop)),
     ("rotate", |scene| scene.rotate("kept").map(drop)),
     ("backup", |scene| scene.backup("kept").map(drop)),
 ];
+
+/// Needs no private key and no thread, and acts on a row all the same.
+fn wrap_public(scene: &Scene) -> Result<(), Refusal> {
+    scene.wrap_at("public", &Text::new(WrapAlgorithm::RsaOaep256, &[7; 32]), NOW).map(drop)
+}
 
 /// Attack 49: where rows are checked beside reads, a key can be looked up, as it may have been put back; but nothing is
 /// released, denied, signed, verified, changed or copied until the check is through. Then all of it is done, or none.
@@ -459,6 +471,9 @@ fn attack_49_nothing_acts_on_rows_that_are_not_checked() {
         let file = Store::create(&path, &root(), Options::new(|_| {})).unwrap();
         let scene = Setup { store: file, ..Setup::default() }.scene();
         ["gone", "kept"].iter().for_each(|key| drop(scene.create(key, EC)));
+        let rsa = KeyType::Rsa { bits: RsaBits::B2048 };
+        let public = CreateCommand { key_type: rsa, key_ops: vec![KeyOp::WrapKey], ..create("public") };
+        scene.make(&public).unwrap();
         // More rows than redb keeps at hand.
         (0..40).for_each(|number| drop(scene.create(&format!("more-{number}"), OCT)));
         let head = head_at(KEY);
