@@ -1,0 +1,1 @@
+//! The storage model of `skerry-store` on etcd, spoken to over gRPC.

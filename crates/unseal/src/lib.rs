@@ -1,0 +1,1 @@
+//! How the root key of an installation comes out of its seal.
