@@ -12,9 +12,10 @@
 //! A store may come here whose rows are still being checked (docs/decisions/011). It answers who looks a key up; releases,
 //! their denials, private keys and changes wait.
 
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use minicbor::{Decoder, Encoder};
@@ -24,15 +25,18 @@ use skerry_audit::limits::UNSETTLED_MAX;
 use skerry_audit::{
     AuditError, Checkpoint, Entry, Event, Head, History, HistoryError, Limits, Log, Recorded, Report, Verdict,
 };
+use skerry_store::limits::PAGE_ROWS_MAX;
 use skerry_store::seal::{Root, SealError, Sealer};
 use skerry_store::stamp::{Kind, StampError};
-use skerry_store::{At, Op, OpId, Outcome, Settled, Store, StoreError, Txn};
+use skerry_store::{At, Op, OpId, Outcome, Row, Settled, Store, StoreError, Txn};
 use uuid::Uuid;
 
 use crate::command::{Randomizer, Randomness};
 use crate::entries;
+use crate::node::{MEMORY, Node};
 use crate::recorder::Recorder;
 use crate::refusal::Refusal;
+use crate::stored::Corrupted;
 use crate::vault::{Keks, op_id_of, random};
 
 /// Why an installation does not open. Nothing was changed.
@@ -48,6 +52,8 @@ pub enum InstallationError {
     MemoryForm,
     #[error("the store has {records} records on its mind, and there is no log")]
     LogMissing { records: u64 },
+    #[error("the store is shared by nodes, and this server has no log of one of them")]
+    OfNodes,
     #[error("the store does not know the last change that the log has: it is older than the log")]
     StoreBehindLog,
     #[error("audit log")]
@@ -80,13 +86,19 @@ pub struct Installation {
     recorder: Recorder,
     root: Root,
     meta: Sealer,
+    /// Where the store remembers this server.
+    place: Vec<u8>,
+    /// Where it remembered it when it had another name: to be taken away by the next commit.
+    former: Mutex<Option<Vec<u8>>>,
     seen: AtomicU64,
+    /// The last time that any other node has seen.
+    others: AtomicU64,
     remembered: bool,
 }
 
 impl Installation {
-    /// Opens or, where both store and log are new, makes an installation. The caller vouches that `root` is 32 octets of full
-    /// entropy that nobody else holds.
+    /// Opens or, where both store and log are new, makes an installation that has one server. The caller vouches that `root` is
+    /// 32 octets of full entropy that nobody else holds.
     pub async fn open(
         store: Store,
         root: Root,
@@ -96,16 +108,44 @@ impl Installation {
         now: SystemTime,
         randomness: &Randomizer,
     ) -> Result<(Installation, Opened), InstallationError> {
+        Self::open_as(&Node::Only, (store, root, kind), (log_folder, limits), now, randomness).await
+    }
+
+    /// As [`open`](Self::open), for this one of an installation's servers. A node that the store does not know and that has no
+    /// log is a new one; one that has a log goes on under the name that is given, whatever it was called. The caller vouches
+    /// that no other server runs under this name.
+    pub async fn open_as(
+        node: &Node,
+        (store, root, kind): (Store, Root, Kind),
+        (log_folder, limits): (&Path, Limits),
+        now: SystemTime,
+        randomness: &Randomizer,
+    ) -> Result<(Installation, Opened), InstallationError> {
         store.stamp(kind, &root, &mut *randomness()).await.map_err(InstallationError::Stamp)?;
         let meta = root.sealer("skerry installation", &[0; 16]);
-        let memory = Memory::load(&store, &meta).await?;
-        let (log, history) = open_log(log_folder, limits, memory.as_ref(), randomness)?;
-        let opened = settle(&store, &log, &history, memory.as_ref(), now).await?;
-        let remembered = memory.is_some();
-        let seen = AtomicU64::new(memory.map_or(0, |memory| memory.seen));
+        let place = node.memory();
+        let all = Memory::all(&store, &meta).await?;
+        let known = remembered(node, &all, log_folder, limits)?;
+        let memory = known.map(|(_, memory)| memory);
+        let (log, history) = open_log(log_folder, limits, memory, randomness)?;
+        let opened = settle(&store, &log, &history, memory, now).await?;
+        let former = known.map(|(at, _)| at.clone()).filter(|at| *at != place);
+        let of_others = all.iter().filter(|(at, _)| **at != place && Some(*at) != former.as_ref());
+        let others = of_others.map(|(_, memory)| memory.seen).max().unwrap_or(0);
         let log = Arc::new(log);
         let recorder = Recorder::start(Arc::clone(&log)).map_err(|error| InstallationError::Thread(error.kind()))?;
-        let installation = Installation { store, log, recorder, root, meta, seen, remembered };
+        let installation = Installation {
+            store,
+            log,
+            recorder,
+            root,
+            meta,
+            place,
+            former: Mutex::new(former),
+            seen: AtomicU64::new(memory.map_or(0, |memory| memory.seen)),
+            others: AtomicU64::new(others),
+            remembered: memory.is_some(),
+        };
         installation.started(&opened, now).await?;
         Ok((installation, opened))
     }
@@ -114,14 +154,14 @@ impl Installation {
     /// record, and continues the one that the store remembers. Of a store that was opened with [`Store::open`] all is checked
     /// then, but whether it is older than its log, which opening finds out.
     pub async fn verify(
-        store: &Store,
-        root: &Root,
-        kind: Kind,
+        node: &Node,
+        (store, root, kind): (&Store, &Root, Kind),
         log_folder: &Path,
     ) -> Result<Report, InstallationError> {
         store.stamped(kind, root).await.map_err(InstallationError::Stamp)?;
-        let memory = Memory::load(store, &root.sealer("skerry installation", &[0; 16])).await?;
-        let report = match (log_folder.join(LOG_FILE).exists(), &memory) {
+        let all = Memory::all(store, &root.sealer("skerry installation", &[0; 16])).await?;
+        let memory = all.get(node.memory().as_slice());
+        let report = match (log_folder.join(LOG_FILE).exists(), memory) {
             (false, Some(memory)) => return Err(InstallationError::LogMissing { records: memory.head.records }),
             (_, Some(memory)) => skerry_audit::verify_against(log_folder, &memory.head),
             (_, None) => skerry_audit::verify(log_folder),
@@ -149,8 +189,13 @@ impl Installation {
         self.root.sealer(label, id.as_bytes())
     }
 
-    /// Remembers the time, so that a clock that goes back is noticed after a restart too. To be called every minute or so.
+    /// Remembers the time, so that a clock that goes back is noticed after a restart too, and looks what time other nodes
+    /// have. To be called every minute or so.
     pub async fn tick(&self, now: SystemTime, randomness: &Randomizer) -> Result<(), Refusal> {
+        let all = Memory::all(&self.store, &self.meta).await.map_err(refuse)?;
+        let others = all.iter().filter(|(at, _)| **at != self.place).map(|(_, memory)| memory.seen).max();
+        // Not the greatest there ever was: a node whose clock was set right must not keep the others from releasing.
+        self.others.store(others.unwrap_or(0), Ordering::Relaxed);
         let op = OpId(random(&mut randomness()));
         match self.commit(Txn { op, checks: Vec::new(), ops: Vec::new() }, now, randomness()).await? {
             Outcome::Committed(_) => Ok(()),
@@ -164,9 +209,11 @@ impl Installation {
         Keks::new(sealer("vault records"), sealer("vault pages"), self.root.kek("vault material", id))
     }
 
-    /// A release needs a clock that has not gone back.
+    /// A release needs a clock that has not gone back, and is not behind that of another node: which of two is wrong is not
+    /// known, and a token that is over for one of them must not be good for the other.
     pub(crate) fn check_clock(&self, now: SystemTime) -> Result<(), Refusal> {
-        let (now, seen) = (unix_secs(now), self.seen.load(Ordering::Relaxed));
+        let seen = self.seen.load(Ordering::Relaxed).max(self.others.load(Ordering::Relaxed));
+        let now = unix_secs(now);
         match now.saturating_add(SKEW_SECS) < seen {
             true => Err(Refusal::ClockBehind { now, seen }),
             false => Ok(()),
@@ -193,9 +240,19 @@ impl Installation {
         // In this order: what is known of the log's end may not be older than where reading it begins.
         let checkpoint = Some(self.log.checkpoint().map_err(Refusal::Audit)?);
         let head = self.log.head().map_err(Refusal::Audit)?;
-        let sealed = self.meta.seal(MEMORY, &Memory { seen, head, checkpoint }.to_bytes(), &mut *rng);
-        txn.ops.push(Op::Put(MEMORY.to_vec(), sealed.map_err(Refusal::Seal)?));
-        Ok(self.store.commit(&txn).await?)
+        let sealed = self.meta.seal(&self.place, &Memory { seen, head, checkpoint }.to_bytes(), &mut *rng);
+        txn.ops.push(Op::Put(self.place.clone(), sealed.map_err(Refusal::Seal)?));
+        let former = self.former();
+        txn.ops.extend(former.clone().map(Op::Delete));
+        let outcome = self.store.commit(&txn).await?;
+        if former.is_some() && matches!(outcome, Outcome::Committed(_)) {
+            *self.former.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+        Ok(outcome)
+    }
+
+    fn former(&self) -> Option<Vec<u8>> {
+        self.former.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     async fn started(&self, opened: &Opened, now: SystemTime) -> Result<(), InstallationError> {
@@ -216,11 +273,23 @@ struct Memory {
 }
 
 impl Memory {
-    async fn load(store: &Store, meta: &Sealer) -> Result<Option<Memory>, InstallationError> {
-        let entry = store.get(MEMORY, At::Linearizable).await.map_err(InstallationError::Store)?;
-        let Some(entry) = entry else { return Ok(None) };
-        let plain = meta.open(MEMORY, &entry.value).map_err(InstallationError::Memory)?;
-        Memory::from_bytes(&plain).map(Some).ok_or(InstallationError::MemoryForm)
+    /// Of all servers of the installation, by where the store has them.
+    async fn all(store: &Store, meta: &Sealer) -> Result<BTreeMap<Vec<u8>, Memory>, InstallationError> {
+        let (mut all, mut at) = (BTreeMap::new(), At::Linearizable);
+        loop {
+            let after = all.last_key_value().map(|(at, _): (&Vec<u8>, &Memory)| at.clone());
+            let page = store.range(MEMORY, after.as_deref(), PAGE_ROWS_MAX, at).await;
+            let page = page.map_err(InstallationError::Store)?;
+            for Row { key, entry } in page.rows {
+                let plain = meta.open(&key, &entry.value).map_err(InstallationError::Memory)?;
+                let memory = Memory::from_bytes(&plain).ok_or(InstallationError::MemoryForm)?;
+                all.insert(key, memory);
+            }
+            if !page.more {
+                return Ok(all);
+            }
+            at = At::Snapshot(page.revision);
+        }
     }
 
     fn to_bytes(&self) -> Vec<u8> {
@@ -254,6 +323,38 @@ impl Memory {
             false => None,
         };
         (input.position() == bytes.len()).then_some(Memory { seen, head, checkpoint })
+    }
+}
+
+/// What keeps the rows of all nodes from being read.
+fn refuse(error: InstallationError) -> Refusal {
+    match error {
+        InstallationError::Store(error) => Refusal::Store(error),
+        InstallationError::Memory(error) => Corrupted::Seal(error).into(),
+        _ => Corrupted::Form("memory of a node").into(),
+    }
+}
+
+/// What the store remembers of this server, and where: under its name, or under another if that has its log.
+fn remembered<'a>(
+    node: &Node,
+    all: &'a BTreeMap<Vec<u8>, Memory>,
+    log_folder: &Path,
+    limits: Limits,
+) -> Result<Option<(&'a Vec<u8>, &'a Memory)>, InstallationError> {
+    if let Some(own) = all.get_key_value(&node.memory()) {
+        return Ok(Some(own));
+    }
+    if !log_folder.join(LOG_FILE).exists() {
+        return match node {
+            Node::Only if !all.is_empty() => Err(InstallationError::OfNodes),
+            Node::Only | Node::Named(_) => Ok(None),
+        };
+    }
+    let log = Log::open(log_folder, limits).and_then(|log| log.head()).map_err(InstallationError::Audit)?.log;
+    match all.iter().find(|(_, memory)| memory.head.log == log) {
+        None if *node == Node::Only && !all.is_empty() => Err(InstallationError::OfNodes),
+        known => Ok(known),
     }
 }
 
@@ -323,4 +424,3 @@ async fn was_made(store: &Store, subject: &[u8; 32]) -> Result<bool, Installatio
 const LOG_FILE: &str = "audit.log";
 const FORMAT: u8 = 2;
 const WITHOUT_CHECKPOINT: u8 = 1;
-const MEMORY: &[u8] = b"meta/memory";

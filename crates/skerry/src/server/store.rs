@@ -15,7 +15,7 @@ use skerry_http::Machine;
 use skerry_store::seal::Root;
 use skerry_store::stamp::{Kind, StampError};
 use skerry_store::{Options, Store, StoreError};
-use skerry_vault::{Installation, InstallationError};
+use skerry_vault::{Installation, InstallationError, Node};
 use zeroize::Zeroizing;
 
 use crate::edge::{self, Failure};
@@ -55,7 +55,8 @@ pub(crate) async fn verify(
     let (path, log) = (folder.join(STORE), folder.join(AUDIT));
     let root = Root::new(root);
     let store = Store::open(&path, &root, Options::new(give_up)).map_err(|error| unopened(error, &path, folder))?;
-    let report = Installation::verify(&store, &root, kind, &log).await.map_err(|error| refuse(error, folder))?;
+    let report =
+        Installation::verify(&Node::Only, (&store, &root, kind), &log).await.map_err(|error| refuse(error, folder))?;
     let revision = store.fence().await.map_err(|error| unopened(error, &path, folder))?;
     Ok((report, Some(revision.0)))
 }

@@ -21,6 +21,7 @@ mod issuer;
 mod lifecycle;
 mod linear;
 mod model;
+mod nodes;
 mod opening;
 mod operations;
 mod outcomes;

@@ -32,7 +32,7 @@ use skerry_vault::decide::{HsmBacking, Rules};
 use skerry_vault::pool::Pool;
 use skerry_vault::record::{Key, KeyHead, KeyName, KeyVersion};
 use skerry_vault::{
-    Installation, Pools, Refusal, ReleaseAnswer, ReleaseSigner, Stock, Throttling, TrustedAuthority, Vault,
+    Installation, Node, Pools, Refusal, ReleaseAnswer, ReleaseSigner, Stock, Throttling, TrustedAuthority, Vault,
     VaultConfig, VaultConfigError, VaultKind,
 };
 use tempfile::TempDir;
@@ -70,6 +70,7 @@ pub(crate) struct Setup {
     pub(crate) pools: Pools,
     pub(crate) id: Uuid,
     pub(crate) root: [u8; 32],
+    pub(crate) node: Node,
 }
 
 impl Default for Setup {
@@ -88,6 +89,7 @@ impl Default for Setup {
             pools: pools().clone(),
             id: VAULT_ID,
             root: ROOT,
+            node: Node::Only,
         }
     }
 }
@@ -111,7 +113,8 @@ impl Setup {
     pub(crate) fn try_in(self, dir: TempDir) -> Result<Scene, VaultConfigError> {
         let root = Root::new(Zeroizing::new(self.root));
         let store = self.store.clone();
-        let opening = Installation::open(store.clone(), root, Kind::Serve, dir.path(), self.log, at(NOW), &randomness);
+        let (parts, log) = ((store.clone(), root, Kind::Serve), (dir.path(), self.log));
+        let opening = Installation::open_as(&self.node, parts, log, at(NOW), &randomness);
         let (installation, _) = wait(opening).unwrap();
         let started = skerry_audit::read(dir.path()).unwrap().count();
         let installation = Arc::new(installation);
