@@ -39,6 +39,21 @@ pub(crate) struct FoundKey {
     pub(crate) key: Key,
     pub(crate) head: Revision,
     pub(crate) version: Revision,
+    /// The store's newest revision before they were read.
+    pub(crate) seen: Revision,
+}
+
+impl FoundKey {
+    /// A revision at which both were there, as new as any that the key was seen at.
+    pub(crate) fn newest(&self) -> Revision {
+        self.seen.max(self.head).max(self.version)
+    }
+
+    /// Whether another row, read at [`newest`](Self::newest) or later and put at `at`, if ever, was there as it is together with
+    /// the key. One that was put since the key began to be read may have come after a change that the key has not.
+    pub(crate) fn was_together_with(&self, at: Option<Revision>) -> bool {
+        at.is_none_or(|at| at <= self.seen)
+    }
 }
 
 impl Records {
@@ -63,13 +78,23 @@ impl Records {
         self.live_at(name, At::Linearizable).await
     }
 
+    /// A revision that has all that was acknowledged by now. What is read at it or later is as good as what is asked of the
+    /// store each time, and where the store is a round trip away it costs one for all reads of a request.
+    pub(crate) async fn seen(&self) -> Result<Revision, Refusal> {
+        Ok(self.store.fence().await?)
+    }
+
     /// As it is, or as it was.
     pub(crate) async fn live_at(&self, name: &KeyName, when: At) -> Result<Option<Read<KeyHead>>, Refusal> {
         self.head(self.place.head(name), name, when).await
     }
 
     pub(crate) async fn deleted(&self, name: &KeyName) -> Result<Option<Read<KeyHead>>, Refusal> {
-        self.head(self.place.deleted_head(name), name, At::Linearizable).await
+        self.deleted_at(name, At::Linearizable).await
+    }
+
+    pub(crate) async fn deleted_at(&self, name: &KeyName, when: At) -> Result<Option<Read<KeyHead>>, Refusal> {
+        self.head(self.place.deleted_head(name), name, when).await
     }
 
     /// What is under a name.
@@ -81,11 +106,6 @@ impl Records {
             Some((head, revision)) => Found { slot: Slot::Deleted(head), revision: Some(revision) },
             None => Found { slot: Slot::Free, revision: None },
         })
-    }
-
-    /// The version that a head names.
-    pub(crate) async fn version(&self, head: &KeyHead, of: &VersionRef) -> Result<Read<KeyVersion>, Refusal> {
-        self.version_at(head, of, At::Linearizable).await
     }
 
     /// The version that a head names, as it is, or as it was when the head was so.
@@ -107,7 +127,8 @@ impl Records {
         Ok(found)
     }
 
-    /// The key at that version; none if its head was replaced while the version was read.
+    /// The key at that version, of a head that was read at `seen` or later; none if the head was replaced while the version was
+    /// read.
     ///
     /// So what is seen was there at one time: a release must not meet the policy from before a change and the version from
     /// after the next, which were never together. And a purge takes the head first and its versions later; a version that
@@ -116,22 +137,27 @@ impl Records {
         &self,
         head: Read<KeyHead>,
         version: Option<Version>,
+        seen: Revision,
     ) -> Result<Option<FoundKey>, Refusal> {
         let (head, revision) = head;
+        let found = |version, at| {
+            Some(FoundKey { key: Key { head: Arc::clone(&head), version }, head: revision, version: at, seen })
+        };
         let missing = || match version {
             Some(version) => Refusal::VersionNotFound { name: head.name.to_string(), version: version.to_string() },
             None => Refusal::KeyNotFound { name: head.name.to_string() },
         };
         let of = *head.version(version).ok_or_else(missing)?;
-        match self.version(&head, &of).await {
+        // Not as it was before the head was put.
+        match self.version_at(&head, &of, At::Cached(seen.max(revision))).await {
             // Not changed since the head was put, so not since it was read either.
-            Ok((version, at)) if at <= revision => Ok(Some(found(head, revision, version, at))),
-            Ok((version, at)) => match self.stands(&head, revision).await? {
-                true => Ok(Some(found(head, revision, version, at))),
+            Ok((version, at)) if at <= revision => Ok(found(version, at)),
+            Ok((version, at)) => match self.stands(&head, revision, At::Cached(seen.max(at))).await? {
+                true => Ok(found(version, at)),
                 false => Ok(None),
             },
             Err(Refusal::Corrupted(Corrupted::VersionMissing { version })) => {
-                match self.stands(&head, revision).await? {
+                match self.stands(&head, revision, At::Linearizable).await? {
                     true => Err(Corrupted::VersionMissing { version }.into()),
                     false => Ok(None),
                 }
@@ -141,10 +167,10 @@ impl Records {
     }
 
     /// Whether the head is still the one of this revision.
-    async fn stands(&self, head: &KeyHead, revision: Revision) -> Result<bool, Refusal> {
+    async fn stands(&self, head: &KeyHead, revision: Revision, when: At) -> Result<bool, Refusal> {
         let standing = match head.deletion {
-            Some(_) => self.deleted(&head.name).await?,
-            None => self.live(&head.name).await?,
+            Some(_) => self.deleted_at(&head.name, when).await?,
+            None => self.live_at(&head.name, when).await?,
         };
         Ok(standing.is_some_and(|(_, at)| at == revision))
     }
@@ -204,10 +230,6 @@ fn keep<T>(cache: &Cache<Vec<u8>, Read<T>>, at: Vec<u8>, found: &Read<T>) {
     if cache.get(&at).is_none_or(|known| known.1 < found.1) {
         cache.insert(at, found.clone());
     }
-}
-
-fn found(head: Arc<KeyHead>, at: Revision, version: Arc<KeyVersion>, version_at: Revision) -> FoundKey {
-    FoundKey { key: Key { head, version }, head: at, version: version_at }
 }
 
 #[cfg(test)]
@@ -298,7 +320,7 @@ mod tests {
 
         /// Generation and whether it is enabled, as seen with a head that was read before.
         fn seen(&self, head: Read<KeyHead>) -> Result<Option<(u64, bool)>, Refusal> {
-            let found = self.runtime.block_on(self.records.at_version(head, None))?;
+            let found = self.runtime.block_on(self.records.at_version(head, None, Revision(0)))?;
             Ok(found.map(|found| (found.key.head.generation, found.key.version.enabled)))
         }
     }
@@ -321,6 +343,30 @@ mod tests {
         scene.commit(vec![scene.version(true)]);
         assert_eq!(scene.seen(head), Ok(None));
         assert_eq!(scene.seen(scene.read()), Ok(Some((1, true))), "the control");
+    }
+
+    /// A policy that is tightened and then a floor that is loosened, each acknowledged, are never met by a request that read the
+    /// policy of before.
+    #[test]
+    fn key_and_another_row_are_of_one_time() {
+        let scene = Scene::new();
+        let found = |scene: &Scene| {
+            let seen = scene.runtime.block_on(scene.records.seen()).unwrap();
+            scene.runtime.block_on(scene.records.at_version(scene.read(), None, seen)).unwrap().unwrap()
+        };
+        let floor = || {
+            let floor = scene.records.place.floor();
+            scene.runtime.block_on(scene.records.store.get(&floor, At::Linearizable)).unwrap().map(|row| row.modified)
+        };
+        let early = found(&scene);
+        assert!(early.was_together_with(floor()), "there is none");
+        scene.commit(vec![scene.head(1)]);
+        scene.commit(vec![scene.put(scene.records.place.floor(), b"loose")]);
+        assert!(!early.was_together_with(floor()));
+        let late = found(&scene);
+        assert!(late.was_together_with(floor()), "the control");
+        assert_eq!((early.key.head.generation, late.key.head.generation), (0, 1));
+        assert!(late.newest() >= floor().unwrap());
     }
 
     /// A version that changes under a head that stays is seen as it is.

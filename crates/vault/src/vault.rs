@@ -102,7 +102,7 @@ pub struct Pools {
 pub struct Vault {
     id: Uuid,
     rules: Rules,
-    /// What configuration demands; [`Self::floor_in_force`] is what counts.
+    /// What configuration demands; [`Self::find_under_floor`] is what counts.
     configured: VaultFloor,
     set: floor::Kept,
     records: Records,

@@ -42,7 +42,7 @@ impl Vault {
             let found = self.find(Named { name, version: None }).await?;
             let (head, mut versions) = (&found.key.head, Vec::new());
             for of in &head.versions {
-                match self.records.at_version((Arc::clone(head), found.head), Some(of.version)).await? {
+                match self.records.at_version((Arc::clone(head), found.head), Some(of.version), found.seen).await? {
                     Some(version) => versions.push(KeyVersion::clone(&version.key.version)),
                     None => continue 'anew,
                 }

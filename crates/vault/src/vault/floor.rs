@@ -7,10 +7,11 @@ use skerry_identity::Permission;
 use skerry_policy::permit::VaultFloor;
 use skerry_store::{At, Check, Revision};
 
-use crate::command::Context;
+use crate::command::{Context, Named};
 use crate::entries;
 use crate::floor::{FloorChanges, FloorSettings};
 use crate::limits::ATTEMPTS_MAX;
+use crate::records::FoundKey;
 use crate::refusal::Refusal;
 use crate::stored::{self, Corrupted};
 use crate::vault::change::Change;
@@ -24,7 +25,7 @@ impl Vault {
     /// What is set; nothing is by default.
     pub async fn floor(&self, context: &Context<'_>) -> Result<FloorSettings, Refusal> {
         self.check(context, Permission::GetVaultFloor)?;
-        Ok(self.floor_set().await?.0.as_ref().clone())
+        Ok(self.floor_set(At::Linearizable).await?.0.as_ref().clone())
     }
 
     /// What configuration demands beside it.
@@ -36,7 +37,7 @@ impl Vault {
     pub async fn set_floor(&self, context: &Context<'_>, changes: &FloorChanges) -> Result<FloorSettings, Refusal> {
         self.check(context, Permission::SetVaultFloor)?;
         for _ in 0..ATTEMPTS_MAX {
-            let (known, at) = self.floor_set().await?;
+            let (known, at) = self.floor_set(At::Linearizable).await?;
             let floor = known.with(changes, unix_secs(context.now))?;
             let place = self.records.place().floor();
             let check = match at {
@@ -54,14 +55,22 @@ impl Vault {
         Err(Refusal::Contended)
     }
 
-    /// What configuration and what is set demand together, as the store has it now.
-    pub(super) async fn floor_in_force(&self) -> Result<VaultFloor, Refusal> {
-        Ok(self.floor_set().await?.0.over(&self.configured))
+    /// A key, and what configuration and what is set demand together of every release, as both were at one time: a policy from
+    /// before a change and the floor from after the next were never together, and could permit what neither did.
+    pub(super) async fn find_under_floor(&self, key: Named<'_>) -> Result<(FoundKey, VaultFloor), Refusal> {
+        for _ in 0..ATTEMPTS_MAX {
+            let found = self.find(key).await?;
+            let (floor, at) = self.floor_set(At::Cached(found.newest())).await?;
+            if found.was_together_with(at) {
+                return Ok((found, floor.over(&self.configured)));
+            }
+        }
+        Err(Refusal::Contended)
     }
 
-    async fn floor_set(&self) -> Result<(Arc<FloorSettings>, Option<Revision>), Refusal> {
+    async fn floor_set(&self, when: At) -> Result<(Arc<FloorSettings>, Option<Revision>), Refusal> {
         let at = self.records.place().floor();
-        let Some(entry) = self.records.store().get(&at, At::Linearizable).await? else {
+        let Some(entry) = self.records.store().get(&at, when).await? else {
             return Ok((Arc::default(), None));
         };
         let mut kept = self.set.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -127,7 +127,7 @@ impl Vault {
     /// The key at its newest version; none if it went away since its head was read.
     pub(super) async fn newest(&self, head: Arc<KeyHead>) -> Result<Option<Key>, Refusal> {
         let Some(of) = head.version(None).copied() else { return Ok(None) };
-        match self.records.version(&head, &of).await {
+        match self.records.version_at(&head, &of, At::Linearizable).await {
             Ok((version, _)) => Ok(Some(Key { head, version })),
             Err(refusal) => match self.is_standing(&head).await? {
                 true => Err(refusal),

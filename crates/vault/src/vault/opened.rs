@@ -27,7 +27,7 @@ impl Vault {
         octets: usize,
         job: impl FnOnce(&OpenedKey) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<(Key, T), Refusal> {
-        let FoundKey { key, head, version: at } = found;
+        let FoundKey { key, head, version: at, .. } = found;
         let (place, state) = ((key.head.id, key.version.version), (head, at));
         let kept = self.opened.get(&place).filter(|kept| kept.state == state).map(|kept| kept.opened);
         // What is kept was opened by `work`, after the store was verified.

@@ -10,6 +10,7 @@ use crate::records::FoundKey;
 use crate::refusal::Refusal;
 use crate::vault::Vault;
 use skerry_attestation_result::unix_secs;
+use skerry_store::At;
 
 impl Vault {
     /// A version of a key, for who may see it.
@@ -33,8 +34,9 @@ impl Vault {
     pub(super) async fn find(&self, key: Named<'_>) -> Result<FoundKey, Refusal> {
         let missing = || Refusal::KeyNotFound { name: key.name.to_string() };
         for _ in 0..ATTEMPTS_MAX {
-            let head = self.records.live(key.name).await?.ok_or_else(missing)?;
-            if let Some(found) = self.records.at_version(head, key.version).await? {
+            let seen = self.records.seen().await?;
+            let head = self.records.live_at(key.name, At::Cached(seen)).await?.ok_or_else(missing)?;
+            if let Some(found) = self.records.at_version(head, key.version, seen).await? {
                 return Ok(found);
             }
         }
@@ -44,8 +46,9 @@ impl Vault {
     pub(super) async fn find_deleted(&self, name: &KeyName) -> Result<FoundKey, Refusal> {
         let missing = || Refusal::DeletedKeyNotFound { name: name.to_string() };
         for _ in 0..ATTEMPTS_MAX {
-            let head = self.records.deleted(name).await?.ok_or_else(missing)?;
-            if let Some(found) = self.records.at_version(head, None).await? {
+            let seen = self.records.seen().await?;
+            let head = self.records.deleted_at(name, At::Cached(seen)).await?.ok_or_else(missing)?;
+            if let Some(found) = self.records.at_version(head, None, seen).await? {
                 return Ok(found);
             }
         }

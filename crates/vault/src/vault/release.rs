@@ -7,7 +7,7 @@ use skerry_audit::Event;
 use skerry_identity::Permission;
 use skerry_keys::ExportableKey;
 use skerry_keywrap::Algorithm;
-use skerry_policy::permit::Permit;
+use skerry_policy::permit::{Permit, VaultFloor};
 
 use crate::command::{Context, Named, ReleaseCommand};
 use crate::entries;
@@ -32,10 +32,11 @@ impl Vault {
     pub async fn release(&self, context: &Context<'_>, command: &ReleaseCommand<'_>) -> Result<ReleaseAnswer, Refusal> {
         self.check(context, Permission::Release)?;
         release::check_form(command)?;
-        let key = self.find(Named { name: command.name, version: command.version }).await?.key;
+        let (found, floor) = self.find_under_floor(Named { name: command.name, version: command.version }).await?;
+        let key = found.key;
         self.spend(context, Load::Make { hsm: key.version.hsm })?;
         let mut believed = None;
-        match self.decided(context, command, &key, &mut believed).await {
+        match self.decided(context, command, (&key, &floor), &mut believed).await {
             Ok((permit, result)) => self.carry_out(context, command, key, permit, &result).await,
             Err(refusal) if refusal.is_denial() => {
                 let of = key.binding(self.id).key;
@@ -54,11 +55,11 @@ impl Vault {
         &self,
         context: &Context<'_>,
         command: &ReleaseCommand<'_>,
-        key: &Key,
+        (key, floor): (&Key, &VaultFloor),
         believed: &mut Option<Arc<TrustedResult>>,
     ) -> Result<(Permit, Arc<TrustedResult>), Refusal> {
         release::releasable(key)?;
-        self.permit(context, command.target, key, believed).await
+        self.permit(context, command.target, (key, floor), believed).await
     }
 
     /// The permit for a key that may be asked for: the clock is good, the token is believed, the terms of the key hold.
@@ -66,14 +67,13 @@ impl Vault {
         &self,
         context: &Context<'_>,
         token: &str,
-        key: &Key,
+        (key, floor): (&Key, &VaultFloor),
         believed: &mut Option<Arc<TrustedResult>>,
     ) -> Result<(Permit, Arc<TrustedResult>), Refusal> {
         self.installation.check_clock(context.now)?;
         let result = self.trusted(context, token).await?;
         *believed = Some(Arc::clone(&result));
-        let floor = self.floor_in_force().await?;
-        let circumstances = Circumstances { vault: self.id, floor: &floor, result: &result, now: context.now };
+        let circumstances = Circumstances { vault: self.id, floor, result: &result, now: context.now };
         let permit = release::decide(key, &circumstances)?;
         Ok((permit, result))
     }

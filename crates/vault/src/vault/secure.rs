@@ -11,7 +11,7 @@ use skerry_audit::Event;
 use skerry_identity::Permission;
 use skerry_keys::{CipherError, GuardingKey, KeyType, OpenedKey, ReleaseError, SECURE_KEY_LEN, WrapAlgorithm};
 use skerry_keywrap::Algorithm;
-use skerry_policy::permit::Permit;
+use skerry_policy::permit::{Permit, VaultFloor};
 
 use crate::command::{Context, Named, Operation, SecureUnwrapCommand};
 use crate::decide;
@@ -49,9 +49,10 @@ impl Vault {
         command: &SecureUnwrapCommand<'_>,
     ) -> Result<(Key, String), Refusal> {
         self.check(context, Permission::UnwrapKey)?;
-        let key = self.find(command.key).await?.key;
+        let (found, floor) = self.find_under_floor(command.key).await?;
+        let key = found.key;
         let mut believed = None;
-        match self.may_unwrap(context, command, &key, &mut believed).await {
+        match self.may_unwrap(context, command, (&key, &floor), &mut believed).await {
             Ok((permit, result)) => self.unwrap_to(context, command, key, permit, &result).await,
             Err(refusal) if refusal.is_denial() => {
                 let (of, event) = (key.binding(self.id).key, Event::SecureUnwrapDenied);
@@ -68,7 +69,7 @@ impl Vault {
         &self,
         context: &Context<'_>,
         command: &SecureUnwrapCommand<'_>,
-        key: &Key,
+        (key, floor): (&Key, &VaultFloor),
         believed: &mut Option<Arc<TrustedResult>>,
     ) -> Result<(Permit, Arc<TrustedResult>), Refusal> {
         decide::usable(key, Operation::SecureUnwrapKey, unix_secs(context.now))?;
@@ -77,7 +78,7 @@ impl Vault {
             let (algorithm, key_type) = (algorithm.as_str(), Some(key_type));
             return Err(Refusal::Cipher(CipherError::Algorithm { algorithm, key_type }));
         }
-        let (permit, result) = self.permit(context, command.target, key, believed).await?;
+        let (permit, result) = self.permit(context, command.target, (key, floor), believed).await?;
         match command.issuer {
             Some(asked) if !is_issuer(asked, &result) => {
                 Err(Refusal::OtherIssuer { asked: asked.to_owned(), issuer: result.issuer().to_string() })
