@@ -13,6 +13,7 @@
 //! be there and not be found.
 
 use crate::error::{Step, StoreError};
+use crate::export::Export;
 use crate::limits::{CACHE_LEN, QUEUE_MAX};
 use crate::model::{At, Entry, OpId, Outcome, Page, Revision, Row, Settled, Txn};
 use crate::ops::Ops;
@@ -25,7 +26,7 @@ use crate::writer::{self, Request, Writer};
 use redb::backends::FileBackend;
 use redb::{
     Database, ReadOnlyTable, ReadTransaction, ReadableDatabase as _, ReadableTable as _, StorageBackend, TableError,
-    TableHandle as _,
+    TableHandle as _, WriteTransaction,
 };
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -64,14 +65,9 @@ pub(crate) struct Embedded {
 
 impl Embedded {
     pub(crate) fn create(path: &Path, root: &Root, options: Options) -> Result<Self, StoreError> {
-        let failed = StoreError::io(Step::Create);
-        let file =
-            private(&mut OpenOptions::new()).create_new(true).open(path).map_err(|error| match error.kind() {
-                io::ErrorKind::AlreadyExists => StoreError::Exists,
-                _ => failed(error),
-            })?;
+        let file = create_new(path)?;
         let engine = Self::create_on(backend(file, Step::Create)?, root, options)?;
-        sync_dir(path).map_err(failed)?;
+        sync_dir(path).map_err(StoreError::io(Step::Create))?;
         Ok(engine)
     }
 
@@ -189,6 +185,22 @@ impl Embedded {
         let (reply, answer) = oneshot::channel();
         self.ask(Request::Settle(op, reply)).await?;
         answer.await.unwrap_or(Err(StoreError::Failed))
+    }
+
+    /// Everything as of a commit that no later one of those that were acknowledged before the call is missing from. The writer
+    /// gives the state, so it is asked only once the rows were checked.
+    pub(crate) async fn export(&self, root: &Root) -> Result<Export, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Request::Export(reply)).await?;
+        Export::file(answer.await.unwrap_or(Err(StoreError::Failed))?, root)
+    }
+
+    /// A new file of redb without a table, where nothing may be yet.
+    pub(crate) fn new_file(path: &Path) -> Result<Database, StoreError> {
+        let file = create_new(path)?;
+        let database = guarded(|| database(backend(file, Step::Create)?, false, &Options::new(drop)))?;
+        sync_dir(path).map_err(StoreError::io(Step::Create))?;
+        Ok(database)
     }
 
     /// Once all rows are known to be those last committed.
@@ -312,14 +324,19 @@ fn database(backend: impl StorageBackend, check: bool, options: &Options) -> Res
 
 fn make_tables(database: &Database, sum: &Sum) -> Result<(), StoreError> {
     let transaction = database.begin_write().map_err(error(Step::Create))?;
+    fill_tables(&transaction, sum)?;
+    transaction.commit().map_err(error(Step::Create))
+}
+
+/// Makes the tables that are not there, with format and sum.
+pub(crate) fn fill_tables(transaction: &WriteTransaction, sum: &Sum) -> Result<(), StoreError> {
     transaction.open_table(ENTRIES).map_err(error(Step::Create))?;
     transaction.open_table(OPS).map_err(error(Step::Create))?;
     let mut meta = transaction.open_table(META).map_err(error(Step::Create))?;
     meta.insert(FORMAT_NAME, FORMAT).map_err(error(Step::Create))?;
     let mut sums = transaction.open_table(SUM).map_err(error(Step::Create))?;
     sums.insert((), sum.to_row()).map_err(error(Step::Create))?;
-    drop((meta, sums));
-    transaction.commit().map_err(error(Step::Create))
+    Ok(())
 }
 
 fn check_format(read: &ReadTransaction) -> Result<(), StoreError> {
@@ -343,7 +360,7 @@ fn check_tables(read: &ReadTransaction) -> Result<(), StoreError> {
     }
 }
 
-fn stored_sum(read: &ReadTransaction) -> Result<[u8; SUM_LEN], StoreError> {
+pub(crate) fn stored_sum(read: &ReadTransaction) -> Result<[u8; SUM_LEN], StoreError> {
     let table = read.open_table(SUM).map_err(|failure| match failure {
         TableError::TableDoesNotExist(_) => StoreError::SumMissing,
         failure => error(Step::Open)(failure),
@@ -390,7 +407,7 @@ fn add_ops(sum: &mut Sum, read: &ReadTransaction) -> Result<(), StoreError> {
 }
 
 /// The newest revision that the file has.
-fn newest_op(read: &ReadTransaction) -> Result<Revision, StoreError> {
+pub(crate) fn newest_op(read: &ReadTransaction) -> Result<Revision, StoreError> {
     let table = read.open_table(OPS).map_err(error(Step::Open))?;
     let last = table.last().map_err(error(Step::Open))?;
     Ok(last.map_or(Revision::default(), |(revision, _)| Revision(revision.value())))
@@ -406,6 +423,13 @@ fn load_ops(read: &ReadTransaction) -> Result<Ops, StoreError> {
         ops.push(revision, op, settled);
     }
     Ok(ops)
+}
+
+fn create_new(path: &Path) -> Result<File, StoreError> {
+    private(&mut OpenOptions::new()).create_new(true).open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => StoreError::Exists,
+        _ => StoreError::io(Step::Create)(error),
+    })
 }
 
 fn backend(file: File, step: Step) -> Result<FileBackend, StoreError> {

@@ -14,6 +14,7 @@
 mod decide;
 mod embedded;
 mod error;
+mod export;
 mod faults;
 mod history;
 pub mod limits;
@@ -32,6 +33,7 @@ mod writer;
 
 pub use embedded::Options;
 pub use error::{Step, StoreError, WatchError};
+pub use export::{Export, Exported, Import};
 pub use faults::{Fault, Faults};
 pub use model::{At, Check, Entry, Op, OpId, Outcome, Page, Revision, Row, Settled, Txn};
 pub use store::Store;

@@ -2,6 +2,7 @@
 
 use crate::decide::{Decision, decide};
 use crate::error::StoreError;
+use crate::export::{self, Export};
 use crate::faults::{Fault, Faults};
 use crate::history::Commit;
 use crate::model::{At, Entry, OpId, Outcome, Page, Revision, Row, Settled, Txn};
@@ -12,7 +13,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-type Entries = BTreeMap<Arc<[u8]>, Arc<Entry>>;
+pub(crate) type Entries = BTreeMap<Arc<[u8]>, Arc<Entry>>;
 
 pub(crate) struct Memory {
     pub(crate) published: Published<Entries>,
@@ -59,6 +60,13 @@ impl Memory {
                 Ok(Outcome::Unknown)
             }
         }
+    }
+
+    /// Held against the writer for as long as it takes to copy pointers.
+    pub(crate) fn export(&self) -> Result<Export, StoreError> {
+        let ops = self.lock()?;
+        let look = self.published.look(At::Linearizable)?;
+        Ok(Export::memory(export::pointers(look.view()), &ops))
     }
 
     pub(crate) fn settle(&self, op: OpId) -> Result<Settled, StoreError> {

@@ -41,6 +41,16 @@ impl Ops {
         self.by_id.get(&op).copied()
     }
 
+    /// How many are remembered.
+    pub(crate) fn len(&self) -> usize {
+        self.by_age.len()
+    }
+
+    /// All that are remembered, oldest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Revision, OpId, Settled)> {
+        self.by_age.iter().filter_map(|(revision, op)| Some((*revision, *op, self.get(*op)?)))
+    }
+
     /// Records the next commit, a transaction or an abort, and gives the one that is forgotten for it.
     pub(crate) fn push(&mut self, revision: Revision, op: OpId, settled: Settled) -> Option<Forgotten> {
         self.newest = revision;

@@ -54,6 +54,11 @@ impl Root {
         Self(root)
     }
 
+    /// The way to the root itself.
+    pub fn danger(&self) -> Danger<'_> {
+        Danger(self)
+    }
+
     /// The key for one purpose and one thing, and its id. Another label, id or root gives another key and another id.
     pub fn kek(&self, label: &str, id: &[u8; 16]) -> (Zeroizing<[u8; 32]>, [u8; 16]) {
         let (mut kek, mut kek_id) = (Zeroizing::new([0; 32]), [0; 16]);
@@ -68,6 +73,16 @@ impl Root {
     pub fn sealer(&self, label: &str, id: &[u8; 16]) -> Sealer {
         let (kek, kek_id) = self.kek(label, id);
         Sealer::new(kek, kek_id)
+    }
+}
+
+/// What opens everything, for the one who seals it again: a backup, to the certificates it is recovered with.
+pub struct Danger<'a>(&'a Root);
+
+impl Danger<'_> {
+    /// The root. Whoever has these octets has every key of the installation; the caller vouches that no copy stays.
+    pub fn octets(&self) -> &[u8; 32] {
+        &self.0.0
     }
 }
 

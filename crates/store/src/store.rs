@@ -2,6 +2,7 @@
 
 use crate::embedded::{Embedded, Options, Verify};
 use crate::error::StoreError;
+use crate::export::{Export, Import};
 use crate::faults::Faults;
 use crate::memory::Memory;
 use crate::model::{At, Entry, OpId, Outcome, Page, Revision, Settled, Txn, validate_key};
@@ -129,6 +130,21 @@ impl Store {
             Engine::Memory(engine) => engine.settle(op),
             Engine::Embedded(engine) => engine.settle(op).await,
         }
+    }
+
+    /// Everything of the newest revision, as long as it takes to read it, while commits go on: for backups and for moving to
+    /// another engine. The root is the one that the store was opened under.
+    pub async fn export(&self, root: &Root) -> Result<Export, StoreError> {
+        match self.0.as_ref() {
+            Engine::Memory(engine) => engine.export(),
+            Engine::Embedded(engine) => engine.export(root).await,
+        }
+    }
+
+    /// Begins a store in a redb file, where nothing may be yet, of what an export gave: with the same revisions and op ids. It opens
+    /// under this root alone, which the caller vouches for as with [`Store::create`].
+    pub fn import(path: &Path, root: &Root) -> Result<Import, StoreError> {
+        Import::create(path, root)
     }
 
     /// The changes after revision `from` of keys that begin with `prefix`, those that come included.

@@ -19,7 +19,7 @@ use crate::ops::{Forgotten, Ops};
 use crate::published::Published;
 use crate::row::{self, ENTRIES, OP_LEN, OPS, SUM};
 use crate::sum::Sum;
-use redb::{Database, ReadableTable as _, Table, WriteTransaction};
+use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _, Table, WriteTransaction};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
@@ -27,6 +27,8 @@ use tokio::sync::{mpsc, oneshot};
 pub(crate) enum Request {
     Commit(Txn, Reply<Outcome>),
     Settle(OpId, Reply<Settled>),
+    /// The state that the file has now, and keeps for whoever holds this.
+    Export(Reply<ReadTransaction>),
 }
 
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
@@ -46,7 +48,7 @@ impl Writer {
         while let Some(first) = queue.blocking_recv() {
             let group = gather(first, &mut queue);
             match embedded::guarded(|| self.write(&group)) {
-                Ok(answers) => answer(group, answers),
+                Ok(answers) => answer(&self.database, group, answers),
                 Err(failure) => {
                     self.fail(failure, group, queue);
                     return None;
@@ -99,6 +101,7 @@ impl Writer {
             match request {
                 Request::Commit(_, reply) => send(reply, Ok(Outcome::Unknown)),
                 Request::Settle(_, reply) => send(reply, Err(StoreError::Failed)),
+                Request::Export(reply) => send(reply, Err(StoreError::Failed)),
             }
         }
         refuse(queue);
@@ -112,6 +115,7 @@ pub(crate) fn refuse(mut queue: mpsc::Receiver<Request>) {
         match request {
             Request::Commit(_, reply) => send(reply, Err(StoreError::Failed)),
             Request::Settle(_, reply) => send(reply, Err(StoreError::Failed)),
+            Request::Export(reply) => send(reply, Err(StoreError::Failed)),
         }
     }
 }
@@ -119,6 +123,8 @@ pub(crate) fn refuse(mut queue: mpsc::Receiver<Request>) {
 enum Answer {
     Outcome(Outcome),
     Settled(Settled),
+    /// Once the group is in the file.
+    Export,
 }
 
 /// One redb transaction while a group is decided.
@@ -135,6 +141,7 @@ impl Pass<'_> {
         match request {
             Request::Commit(txn, _) => self.commit(txn).map(Answer::Outcome),
             Request::Settle(op, _) => self.settle(*op).map(Answer::Settled),
+            Request::Export(_) => Ok(Answer::Export),
         }
     }
 
@@ -212,17 +219,20 @@ fn gather(first: Request, queue: &mut mpsc::Receiver<Request>) -> Vec<Request> {
 fn request_len(request: &Request) -> usize {
     match request {
         Request::Commit(txn, _) => txn.len(),
-        Request::Settle(..) => 0,
+        Request::Settle(..) | Request::Export(_) => 0,
     }
 }
 
-fn answer(group: Vec<Request>, answers: Vec<Answer>) {
+fn answer(database: &Database, group: Vec<Request>, answers: Vec<Answer>) {
     for (request, answer) in group.into_iter().zip(answers) {
         match (request, answer) {
             (Request::Commit(_, reply), Answer::Outcome(outcome)) => send(reply, Ok(outcome)),
             (Request::Settle(_, reply), Answer::Settled(settled)) => send(reply, Ok(settled)),
+            (Request::Export(reply), Answer::Export) => {
+                send(reply, database.begin_read().map_err(embedded::error(Step::Read)));
+            }
             // Infallible: a pass answers each request in its own kind.
-            (Request::Commit(..), _) | (Request::Settle(..), _) => {}
+            (Request::Commit(..), _) | (Request::Settle(..), _) | (Request::Export(_), _) => {}
         }
     }
 }

@@ -9,6 +9,8 @@ mod damage;
 #[cfg(test)]
 mod disk;
 #[cfg(test)]
+mod export;
+#[cfg(test)]
 mod file;
 #[cfg(test)]
 mod fixtures;
