@@ -37,6 +37,7 @@ const TABLE: &[(&str, May)] = &[
     ("skerry-verifier", May::Use(&["skerry-evidence", "skerry-policy", "skerry-attestation-result", "skerry-sources"])),
     ("skerry-tlog", May::Use(&["skerry-jose"])),
     ("skerry-audit", May::Use(&["skerry-jose", "skerry-tlog"])),
+    ("skerry-backup", May::Use(&["skerry-audit", "skerry-store"])),
     ("skerry-keys", May::Use(&["skerry-keywrap", "skerry-pkcs11", "skerry-lc", "skerry-policy", "skerry-audit"])),
     ("skerry-identity", May::Use(&["skerry-jose", "skerry-sources", "skerry-store"])),
     ("skerry-vault", May::Use(&["skerry-keys", "skerry-identity", "skerry-store"])),

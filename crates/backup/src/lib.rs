@@ -1,0 +1,1 @@
+//! The file that a server is recovered from: written, read, sealed to recovery certificates.
