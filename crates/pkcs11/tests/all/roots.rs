@@ -1,0 +1,111 @@
+use crate::place::{MODULE, alone, rng};
+use cryptoki::mechanism::Mechanism;
+use cryptoki::object::{Attribute, AttributeType};
+use skerry_pkcs11::{Fault, Purpose, RootId, Shape, TokenError, Use};
+
+/// Roots are made once, found again, and newer ones stand beside them; what an older one wrapped opens still.
+#[test]
+#[ignore = "needs softhsm2"]
+fn made_once_and_rotated() {
+    alone("roots::made_once_and_rotated", |place| {
+        place.init("one");
+        let token = place.open("one").unwrap();
+        assert_eq!(token.make_next_roots(&mut rng()), Err(TokenError::NoRoot));
+        let first = token.make_first_roots(&mut rng()).unwrap();
+        assert_eq!(token.make_first_roots(&mut rng()), Err(TokenError::RootThere { id: first.id }));
+        let wrapped = token.run(|session| {
+            let key = session.generate_aes(32, Use { extractable: true, ..Use::default() })?;
+            session.wrap_under_root(first.id, Purpose::Leaves, &key)
+        });
+        let wrapped = wrapped.unwrap();
+        let mut seed = rng();
+        rand_chacha::rand_core::Rng::fill_bytes(&mut seed, &mut [0; 64]);
+        let second = token.make_next_roots(&mut seed).unwrap();
+        assert_eq!((first.generation, second.generation), (1, 2));
+        assert_eq!(token.refresh_roots().unwrap(), [first, second]);
+        let opened = |root, purpose| {
+            let unwrap = |session: &skerry_pkcs11::Session<'_>| {
+                session.unwrap_under_root((root, purpose), &wrapped, Shape::Aes, Use::default()).map(drop)
+            };
+            token.run(unwrap)
+        };
+        assert_eq!(opened(first.id, Purpose::Leaves), Ok(()));
+        for (root, purpose) in [(second.id, Purpose::Leaves), (first.id, Purpose::Stays)] {
+            assert!(matches!(opened(root, purpose), Err(Fault::Invalid { .. })), "{:?}", opened(root, purpose));
+        }
+        let unknown = RootId([9; 16]);
+        assert_eq!(opened(unknown, Purpose::Leaves), Err(Fault::NoRoot(unknown)));
+    });
+}
+
+/// Roots cannot be read, wrapped or used for another purpose, and what stays is not wrapped again.
+#[test]
+#[ignore = "needs softhsm2"]
+fn roots_stay() {
+    alone("roots::roots_stay", |place| {
+        place.init("one");
+        let token = place.open("one").unwrap();
+        let root = token.make_first_roots(&mut rng()).unwrap().id;
+        token
+            .run(|session| {
+                let key = session.generate_aes(32, Use { extractable: true, ..Use::default() })?;
+                let wrapped = session.wrap_under_root(root, Purpose::Stays, &key)?;
+                let stays = session.unwrap_under_root((root, Purpose::Stays), &wrapped, Shape::Aes, Use::default())?;
+                assert!(matches!(session.wrap_under_root(root, Purpose::Stays, &stays), Err(Fault::Refused { .. })));
+                assert_eq!(session.value(&stays).err(), Some(Fault::Malformed("value of a key")));
+                assert!(matches!(session.seal(root, [0; 12], b"", b"text"), Ok(sealed) if sealed.len() == 20));
+                Ok(())
+            })
+            .unwrap();
+        // The same with the module itself, which knows nothing of us.
+        let library = cryptoki::context::Pkcs11::new(MODULE).unwrap();
+        let session = library.open_rw_session(library.get_slots_with_token().unwrap()[0]).unwrap();
+        let roots = session.find_objects(&[Attribute::Token(true), Attribute::Id(root.0.to_vec())]).unwrap();
+        assert_eq!(roots.len(), 3);
+        for one in &roots {
+            assert_eq!(session.get_attributes(*one, &[AttributeType::Value]).unwrap(), []);
+            for other in &roots {
+                for mechanism in [Mechanism::AesKeyWrap, Mechanism::AesKeyWrapPad] {
+                    assert!(session.wrap_key(&mechanism, *other, *one).is_err());
+                }
+            }
+        }
+        let label = |name: &str| session.find_objects(&[Attribute::Label(name.as_bytes().to_vec())]).unwrap()[0];
+        assert!(session.encrypt(&Mechanism::AesCbc([0; 16]), label("skerry leaves 1"), &[0; 16]).is_err());
+        assert!(session.encrypt(&Mechanism::AesCbc([0; 16]), label("skerry seal 1"), &[0; 16]).is_ok(), "the control");
+    });
+}
+
+/// A root that could be read out is refused, whoever made it; a set that a crash left incomplete is none.
+#[test]
+#[ignore = "needs softhsm2"]
+fn roots_of_others_are_refused() {
+    alone("roots::roots_of_others_are_refused", |place| {
+        place.init("one");
+        let token = place.open("one").unwrap();
+        let library = cryptoki::context::Pkcs11::new(MODULE).unwrap();
+        let session = library.open_rw_session(library.get_slots_with_token().unwrap()[0]).unwrap();
+        let make = |label: &str, id: u8, extractable| {
+            let template = [
+                Attribute::Token(true),
+                Attribute::ValueLen(32.into()),
+                Attribute::Label(label.as_bytes().to_vec()),
+                Attribute::Id(vec![id; 16]),
+                Attribute::Sensitive(true),
+                Attribute::Extractable(extractable),
+            ];
+            session.generate_key(&Mechanism::AesKeyGen, &template).unwrap()
+        };
+        for (label, id) in [("skerry seal 1", 1), ("skerry leaves 1", 1), ("skerry stays 01", 1), ("skerry other 1", 1)]
+        {
+            make(label, id, false);
+        }
+        assert_eq!(token.refresh_roots(), Ok(Vec::new()), "one of the three is missing");
+        let whole = make("skerry stays 1", 1, false);
+        assert_eq!(token.refresh_roots().map(|sets| sets.len()), Ok(1), "the control");
+        session.destroy_object(whole).unwrap();
+        make("skerry stays 1", 1, true);
+        assert_eq!(token.refresh_roots(), Err(TokenError::RootExtractable { id: RootId([1; 16]) }));
+        assert_eq!(place.open("one").err(), Some(TokenError::RootExtractable { id: RootId([1; 16]) }));
+    });
+}
