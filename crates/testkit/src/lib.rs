@@ -1,9 +1,11 @@
-//! Development only: a clock that stands still, randomness that repeats, and the runner of evidence vectors.
+//! Development only: a clock that stands still, randomness that repeats, the runner of evidence vectors, and the checker of
+//! histories.
 //!
 //! No production crate may use this one (`cargo xtask layers` sees to it). The runner judges with the functions that the
 //! attestation service uses, through `skerry_verifier::examine`; it has no opinion of its own about evidence.
 
 mod clock;
+pub mod linear;
 pub mod vectors;
 
 pub use clock::Clock;

@@ -19,7 +19,6 @@ mod form;
 mod happy;
 mod issuer;
 mod lifecycle;
-mod linear;
 mod model;
 mod nodes;
 mod opening;

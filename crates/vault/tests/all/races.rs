@@ -11,13 +11,13 @@ use rand_chacha::rand_core::SeedableRng as _;
 use rand_core::Rng as _;
 use skerry_policy::permit::{Denied, Version};
 use skerry_store::{Options, Store};
+use skerry_testkit::linear::{Event, Model, Verdict, check};
 use skerry_vault::Refusal;
 use skerry_vault::command::{Changes, PolicyInput, ReleaseCommand};
 use skerry_vault::record::Key;
 use skerry_vault::rotation::{Period, RotationInput};
 use tempfile::TempDir;
 
-use crate::linear::{Event, Model, Verdict, check};
 use crate::support::*;
 
 /// What is asked of the one key.
