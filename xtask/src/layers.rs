@@ -46,12 +46,14 @@ const TABLE: &[(&str, May)] = &[
     ("skerry-attester", May::Use(&["skerry-client", "skerry-evidence"])),
     ("skerry-simulator", May::Use(&["skerry-evidence"])),
     (TESTKIT, May::UseAny),
+    (FAULTS, May::UseAny),
     ("skerry", May::UseWhatShips),
     ("xtask", May::Use(&[])),
 ];
 
 /// For development only.
 const TESTKIT: &str = "skerry-testkit";
+const FAULTS: &str = "skerry-faults";
 
 /// What the check found.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -156,7 +158,10 @@ fn judge(packages: &[Package], workspace_dependencies: &[String]) -> Report {
 fn forbidden(table: &BTreeMap<&str, May>, from: &str, may: May, uses: &[&str]) -> Vec<Fault> {
     let (bad, allowed): (Vec<&str>, String) = match may {
         May::UseAny => (Vec::new(), String::new()),
-        May::UseWhatShips => (uses.iter().copied().filter(|to| *to == TESTKIT).collect(), format!("any but {TESTKIT}")),
+        May::UseWhatShips => {
+            let bad = uses.iter().copied().filter(|to| [TESTKIT, FAULTS].contains(to)).collect();
+            (bad, format!("any but {TESTKIT} and {FAULTS}"))
+        }
         May::Use(names) => {
             let closure = closure(table, names);
             (uses.iter().copied().filter(|to| !closure.contains(to)).collect(), list(&closure))
@@ -250,7 +255,8 @@ mod tests {
             ("skerry-policy", "skerry-evidence", "skerry-attestation-result, skerry-jose"),
             ("skerry-client", "skerry-vault", "skerry-attestation-result, skerry-jose, skerry-keywrap"),
             ("skerry-audit", TESTKIT, "skerry-jose"),
-            ("skerry", TESTKIT, "any but skerry-testkit"),
+            ("skerry", TESTKIT, "any but skerry-testkit and skerry-faults"),
+            ("skerry", FAULTS, "any but skerry-testkit and skerry-faults"),
         ] {
             assert_eq!(faults(&[package(from, &[to])]), [fault(from, to, allowed)]);
         }
