@@ -19,8 +19,9 @@
 //! A record's hash is the RFC 9162, 2.1.1 leaf hash of (log id, index, previous hash, body). The check in the record's
 //! head is there so that a length that was altered is not taken for a record torn by a crash.
 //!
-//! A file may end inside a record: that record was never acknowledged. A file never ends inside the header, except
-//! when its making failed.
+//! A file may end inside a record: that record was never acknowledged. It may also end in zeros, or have sectors of zeros
+//! between octets of its last records, where a loss of power kept what was written from the disk: neither were those. A
+//! file never ends inside the header, except when its making failed.
 
 use aws_lc_rs::digest::{Context, SHA256};
 

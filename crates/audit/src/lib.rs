@@ -23,6 +23,7 @@ pub mod format;
 mod history;
 pub mod limits;
 mod log;
+mod lost;
 mod open;
 mod reader;
 mod segment;

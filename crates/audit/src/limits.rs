@@ -6,6 +6,10 @@ pub const BODY_LEN_MAX: usize = 64 * 1024;
 /// Largest log in octets unless configured: about ten million releases at 1.5 KiB each.
 pub const LOG_LEN_MAX: u64 = 16 * 1024 * 1024 * 1024;
 
+/// Longest end of a file that is looked at for what a loss of power left: one group, which is what some thousand requests
+/// recorded at once, at 1 KiB each.
+pub const LOST_LEN_MAX: usize = 16 * 1024 * 1024;
+
 /// Changes that may be unsettled when a log is opened: those under way when a process ended, which are as many as requests
 /// are served at once, a few thousand; the rest is room for ends that followed each other before anything was settled.
 pub const UNSETTLED_MAX: usize = 16 * 1024;

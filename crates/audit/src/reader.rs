@@ -5,7 +5,8 @@ use crate::error::{AuditError, EntryError, Step};
 use crate::format::{
     HASH_LEN, HEADER_LEN, Hash, Header, HeaderFault, Id, PREFIX_LEN, Place, RECORD_HEAD_LEN, record_len,
 };
-use crate::limits::{self, BODY_LEN_MAX};
+use crate::limits::{self, BODY_LEN_MAX, LOST_LEN_MAX};
+use crate::lost::Tail;
 use crate::segment;
 use skerry_jose::json::{self, Value};
 use std::fs::File;
@@ -65,7 +66,8 @@ pub struct Checkpoint {
 pub struct Report {
     /// The last complete record.
     pub head: Head,
-    /// Octets of a record after it that a crash left incomplete; none was acknowledged.
+    /// Octets of records after it that a crash left incomplete, or zeros of what did not reach the disk; none was
+    /// acknowledged.
     pub torn_octets: u64,
 }
 
@@ -117,6 +119,8 @@ pub fn verify_against(dir: &Path, known: &Head) -> Result<Report, AuditError> {
 pub struct Reader {
     file: BufReader<File>,
     place: Place,
+    /// Where the next record begins in the file.
+    offset: u64,
     rest: u64,
     torn: u64,
     failed: bool,
@@ -130,6 +134,7 @@ impl Reader {
         Ok(Self {
             file,
             place: Place { log: header.id, index: 0, previous: header.hash },
+            offset: segment::header_len(),
             rest: len.saturating_sub(segment::header_len()),
             torn: 0,
             failed: false,
@@ -151,7 +156,8 @@ impl Reader {
         }
         let place = Place { log: header.id, index: checkpoint.head.records, previous: checkpoint.head.hash };
         let rest = len.saturating_sub(checkpoint.len);
-        Ok(Some(Self { file: BufReader::new(file), place, rest, torn: 0, failed: false }))
+        let (file, offset) = (BufReader::new(file), checkpoint.len);
+        Ok(Some(Self { file, place, offset, rest, torn: 0, failed: false }))
     }
 
     /// The head after what was read so far.
@@ -195,8 +201,29 @@ impl Reader {
         }
     }
 
-    /// The next record; none at the end, whole or torn.
+    /// The next record; none at the end, whole, torn or lost.
     fn record(&mut self) -> Result<Option<Record>, AuditError> {
+        let rest = self.rest;
+        match self.whole_record() {
+            Err(AuditError::Corrupted { .. }) if self.is_lost(rest)? => {
+                self.torn = rest;
+                Ok(None)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Whether a loss of power explains what is here instead of a record, with all that is behind it.
+    fn is_lost(&mut self, rest: u64) -> Result<bool, AuditError> {
+        let len = usize::try_from(rest).ok().filter(|len| *len <= LOST_LEN_MAX);
+        let Some(mut octets) = len.map(|len| vec![0; len]) else { return Ok(false) };
+        self.file.seek(SeekFrom::Start(self.offset)).map_err(AuditError::io(Step::Read))?;
+        self.fill(&mut octets)?;
+        Ok(Tail { place: self.place, offset: self.offset, octets: &octets }.is_lost())
+    }
+
+    /// The next record; none at the end, whole or torn.
+    fn whole_record(&mut self) -> Result<Option<Record>, AuditError> {
         let Some(len) = self.head_of_record()? else {
             return Ok(None);
         };
@@ -237,6 +264,7 @@ impl Reader {
         }
         self.place.previous = leaf.hash;
         self.place.index = leaf.index.saturating_add(1);
+        self.offset = self.offset.saturating_add(octets(record_len(body.len())));
         Ok(Record { leaf, body })
     }
 

@@ -150,10 +150,16 @@ fn moved_or_repeated_record_is_seen() {
 
 #[test]
 fn octets_behind_are_torn_or_corrupted() {
-    // Octets behind the last record are no record: at most four can be the start of one.
+    // Octets behind the last record are no record: at most four can be the start of one. Zeros are what a loss of power
+    // leaves of records that were on their way.
     let (dir, octets) = written();
-    let longer = [octets.as_slice(), &[0; 60]].concat();
-    assert_eq!(verdict(&dir, &longer), Err(AuditError::Corrupted { index: 4 }));
+    for len in [1, 3, 5, 60, 512, 5000] {
+        let longer = [octets.as_slice(), &vec![7; len]].concat();
+        let expected = if len <= 4 { Ok(RECORDS) } else { Err(AuditError::Corrupted { index: 4 }) };
+        assert_eq!(verdict(&dir, &longer), expected, "{len}");
+        let longer = [octets.as_slice(), &vec![0; len]].concat();
+        assert_eq!(verdict(&dir, &longer), Ok(RECORDS), "{len} zeros");
+    }
 }
 
 #[test]

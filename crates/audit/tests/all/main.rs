@@ -12,3 +12,5 @@ mod fixtures;
 mod history;
 #[cfg(test)]
 mod lifecycle;
+#[cfg(test)]
+mod power;
