@@ -112,11 +112,16 @@ impl Disk {
     /// What is left after a loss of power at which some sectors had been written before their sync: each or not, by
     /// the seed. Growth of the file is kept, as file systems journal it.
     pub(crate) fn torn(&self, seed: u64) -> Vec<u8> {
-        let mut rng = ChaCha20Rng::seed_from_u64(seed);
+        self.left(&mut ChaCha20Rng::seed_from_u64(seed), 50)
+    }
+
+    /// What is left after a loss of power at which so many sectors of a hundred had been written before their sync, in any
+    /// order: of one that was written twice, the first may be there.
+    pub(crate) fn left(&self, random: &mut ChaCha20Rng, kept: u32) -> Vec<u8> {
         let state = self.state();
         let mut octets = state.durable.clone();
         for pending in &state.pending {
-            if matches!(pending, Pending::Len(_)) || rng.next_u32() % 2 == 0 {
+            if matches!(pending, Pending::Len(_)) || random.next_u32() % 100 < kept {
                 pending.apply(&mut octets);
             }
         }

@@ -21,6 +21,8 @@ mod model;
 #[cfg(test)]
 mod naive;
 #[cfg(test)]
+mod power;
+#[cfg(test)]
 mod raw;
 #[cfg(test)]
 mod seal;
