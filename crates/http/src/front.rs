@@ -18,12 +18,13 @@ use tokio::time::timeout;
 use crate::activity::InFlight;
 use crate::connection::Peer;
 use crate::gate::{Gate, Pass};
+use crate::gated::Gated;
 use crate::limits::Limits;
 use crate::machine::Machine;
-use crate::names::{HostError, Names, host_of};
+use crate::names::{Host, HostError, Names, as_addressed, host_of};
 use crate::reply::{Reply, Stamp, Taken};
 use crate::request::{Context, Request, Unread, client_request_id};
-use crate::{attestation, identity, metadata, vault};
+use crate::{attestation, identity, metadata, operations, vault};
 
 /// A function of a request, for a listener that is none of the services.
 pub type Function = dyn for<'a> Fn(&'a mut Request) -> Pin<Box<dyn Future<Output = Reply> + Send + 'a>> + Send + Sync;
@@ -39,7 +40,11 @@ pub enum Surface {
     Identity(Arc<identity::Surface>),
     /// The instance metadata of a virtual machine.
     Metadata(Arc<metadata::Surface>),
-    /// Anything else: health, tests, benchmarks.
+    /// Health, and what else operators' tools ask. Every Host is answered.
+    Operations(Arc<operations::Surface>),
+    /// One of the others, once the server is open; health always.
+    Gated(Arc<Gated>),
+    /// Anything else: tests, benchmarks.
     Function(Arc<Function>),
 }
 
@@ -59,6 +64,11 @@ impl Surface {
             Self::Attestation(surface) => surface.answer(request).await,
             Self::Identity(surface) => surface.answer(request).await,
             Self::Metadata(surface) => surface.answer(request).await,
+            Self::Operations(surface) => surface.answer(request),
+            Self::Gated(gated) => match gated.pass(request) {
+                Ok(surface) => Box::pin(surface.answer(request)).await,
+                Err(reply) => reply,
+            },
             Self::Function(function) => function(request).await,
         }
     }
@@ -67,6 +77,7 @@ impl Surface {
     fn headers(&self, peer: SocketAddr) -> Vec<(HeaderName, HeaderValue)> {
         match self {
             Self::Vault(surface) => surface.headers.for_peer(peer),
+            Self::Gated(gated) => gated.surface().map(|surface| surface.headers(peer)).unwrap_or_default(),
             _ => Vec::new(),
         }
     }
@@ -123,7 +134,7 @@ impl Front {
 
     fn admit(&self, parts: Parts, body: Incoming, peer: &Peer, stamp: &Stamp) -> Result<(Request, Pass), Reply> {
         let default_port = if self.tls { 443 } else { 80 };
-        let host = host_of(&parts).and_then(|host| self.names.resolve(host, peer.sni.as_deref(), default_port));
+        let host = host_of(&parts).and_then(|host| self.addressed(host, peer, default_port));
         let host = host.map_err(|error| refuse_host(&error))?;
         if parts.headers.len() > self.limits.headers_max {
             return Err(Reply::empty(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
@@ -135,8 +146,26 @@ impl Front {
         Ok((request.map_err(bad)?, pass))
     }
 
+    fn addressed(&self, host: &str, peer: &Peer, default_port: u16) -> Result<Host, HostError> {
+        match self.surface {
+            Surface::Operations(_) => as_addressed(host, default_port),
+            _ => self.names.resolve(host, peer.sni.as_deref(), default_port),
+        }
+    }
+
     async fn run(&self, mut request: Request, pass: Pass, in_flight: InFlight) -> Reply {
-        let surface = self.surface.clone();
+        let surface = match &self.surface {
+            Surface::Gated(gated) => gated.pass(&request).cloned(),
+            surface => Ok(surface.clone()),
+        };
+        let surface = match surface {
+            Ok(surface) => surface,
+            // What a gate says by itself costs no task, unless a body is on its way.
+            Err(reply) => {
+                forget(request.into_unread(), in_flight);
+                return reply;
+            }
+        };
         let task = tokio::spawn(async move {
             let reply = surface.answer(&mut request).await;
             drop(pass);
@@ -144,14 +173,18 @@ impl Front {
         });
         match timeout(self.limits.request_time_max, task).await {
             Ok(Ok((reply, unread))) => {
-                if let Some(unread) = unread {
-                    tokio::spawn(drain(unread, in_flight));
-                }
+                forget(unread, in_flight);
                 reply
             }
             Ok(Err(_panicked)) => Reply::empty(StatusCode::INTERNAL_SERVER_ERROR),
             Err(_elapsed) => Reply::busy(),
         }
+    }
+}
+
+fn forget(unread: Option<Unread>, in_flight: InFlight) {
+    if let Some(unread) = unread {
+        tokio::spawn(drain(unread, in_flight));
     }
 }
 

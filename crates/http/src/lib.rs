@@ -8,11 +8,14 @@
 //! its program for the clock and randomness ([`Machine`]) and for enough file descriptors.
 
 pub mod attestation;
+pub mod gated;
+pub mod health;
 pub mod identity;
 pub mod limits;
 pub mod metadata;
 pub mod names;
 pub mod openapi;
+pub mod operations;
 pub mod reply;
 pub mod target;
 pub mod tls;

@@ -133,6 +133,12 @@ impl Names {
     }
 }
 
+/// The name addressed, whatever it is: of a listener that answers to every name.
+pub(crate) fn as_addressed(host: &str, default_port: u16) -> Result<Host, HostError> {
+    let (name, port) = parse(host)?;
+    Ok(Host { name, port: port.filter(|port| *port != default_port), resource: None })
+}
+
 /// The one host that a request names, as its client wrote it.
 pub(crate) fn host_of(parts: &Parts) -> Result<&str, HostError> {
     let mut headers = parts.headers.get_all(HOST).iter();

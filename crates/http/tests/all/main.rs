@@ -5,6 +5,7 @@ mod attestation;
 mod drain;
 mod garbage;
 mod h2;
+mod health;
 mod identity;
 mod limits;
 mod metadata;
