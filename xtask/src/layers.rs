@@ -24,7 +24,8 @@ enum May {
 /// docs/design.md, "Crates", in the order of that table. Names are those of packages.
 const TABLE: &[(&str, May)] = &[
     ("skerry-jose", May::Use(&[])),
-    ("skerry-store", May::Use(&[])),
+    ("skerry-meter", May::Use(&[])),
+    ("skerry-store", May::Use(&["skerry-meter"])),
     ("skerry-store-etcd", May::Use(&["skerry-store"])),
     ("skerry-pkcs11", May::Use(&[])),
     ("skerry-unseal", May::Use(&["skerry-store", "skerry-pkcs11"])),
