@@ -28,6 +28,7 @@ use skerry_verifier::wire::Asked;
 use skerry_verifier::{AttestError, Verifier};
 
 use crate::machine::Machine;
+use crate::operation::{self, Operation};
 use crate::pool::Pool;
 use crate::reply::Reply;
 use crate::request::Request;
@@ -127,6 +128,7 @@ impl Surface {
 
     async fn respond(&self, request: &mut Request) -> Result<Reply, Reply> {
         let route = Route::of(request.segments()).ok_or_else(not_found)?;
+        request.is_for(route.counted(request.method()));
         let caller = match route.is_of_policies() {
             true => Some(self.authorize(request).await?),
             false => None,
@@ -286,6 +288,19 @@ impl Route {
             Route::Attest(_) | Route::PolicyReset(_) | Route::PolicyCertificatesChange => &[Method::POST],
             Route::Policy(_) => &[Method::GET, Method::HEAD, Method::PUT],
             Route::Certs | Route::Metadata | Route::PolicyCertificates => route::READ,
+        }
+    }
+
+    fn counted(self, method: &Method) -> Operation {
+        match self {
+            Route::Attest(_) => operation::ATTEST,
+            Route::Certs => operation::CERTS,
+            Route::Metadata => operation::ATTESTATION_METADATA,
+            Route::Policy(_) if method == Method::PUT => operation::SET_POLICY,
+            Route::Policy(_) => operation::GET_POLICY,
+            Route::PolicyReset(_) => operation::RESET_POLICY,
+            Route::PolicyCertificates => operation::POLICY_CERTIFICATES,
+            Route::PolicyCertificatesChange => operation::CHANGE_POLICY_CERTIFICATES,
         }
     }
 

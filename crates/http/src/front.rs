@@ -6,7 +6,8 @@
 
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::{Instant, SystemTime};
 
 use http::header::{HeaderName, HeaderValue};
 use http::request::Parts;
@@ -17,11 +18,14 @@ use tokio::time::timeout;
 
 use crate::activity::InFlight;
 use crate::connection::Peer;
+use crate::finished::{Finished, Observer};
 use crate::gate::{Gate, Pass};
 use crate::gated::Gated;
 use crate::limits::Limits;
 use crate::machine::Machine;
+use crate::meter::Counts;
 use crate::names::{Host, HostError, Names, as_addressed, host_of};
+use crate::operation::{self, Operation};
 use crate::reply::{Reply, Stamp, Taken};
 use crate::request::{Context, Request, Unread, client_request_id};
 use crate::{attestation, identity, metadata, operations, vault};
@@ -73,6 +77,19 @@ impl Surface {
         }
     }
 
+    /// Its name in what is counted; none of a gate with nothing behind it yet.
+    fn name(&self) -> Option<&'static str> {
+        match self {
+            Self::Vault(_) => Some("vault"),
+            Self::Attestation(_) => Some("attestation"),
+            Self::Identity(_) => Some("identity"),
+            Self::Metadata(_) => Some("metadata"),
+            Self::Operations(_) => Some("operations"),
+            Self::Gated(gated) => gated.surface().and_then(Surface::name),
+            Self::Function(_) => Some("other"),
+        }
+    }
+
     /// Headers of every answer to this peer, also of those that are given before the surface is asked.
     fn headers(&self, peer: SocketAddr) -> Vec<(HeaderName, HeaderValue)> {
         match self {
@@ -92,13 +109,43 @@ pub(crate) struct Front {
     tls: bool,
     in_flight: Arc<Gate>,
     bodies: Arc<Semaphore>,
+    counts: Arc<Counts>,
+    /// What a request is counted as until its surface says more.
+    unknown: OnceLock<Operation>,
+    observer: Option<Observer>,
 }
 
 impl Front {
-    pub(crate) fn new(surface: Surface, names: Names, limits: Limits, machine: Machine, tls: bool) -> Front {
+    pub(crate) fn new(
+        (surface, names): (Surface, Names),
+        limits: Limits,
+        machine: Machine,
+        tls: bool,
+        counts: Arc<Counts>,
+    ) -> Front {
         let in_flight = Gate::new(limits.in_flight_max, limits.in_flight_per_peer_max);
         let bodies = Arc::new(Semaphore::new(limits.bodies_bytes_max.min(Semaphore::MAX_PERMITS)));
-        Front { surface, names, limits, machine, tls, in_flight, bodies }
+        let (unknown, observer) = (OnceLock::new(), None);
+        Front { surface, names, limits, machine, tls, in_flight, bodies, counts, unknown, observer }
+    }
+
+    fn unknown(&self) -> Operation {
+        match self.surface.name() {
+            Some(name) => *self.unknown.get_or_init(|| Operation::none_of(name)),
+            None => operation::OTHER,
+        }
+    }
+
+    pub(crate) fn observed(&mut self, observer: Observer) {
+        self.observer = Some(observer);
+    }
+
+    pub(crate) fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    pub(crate) fn in_flight(&self) -> &Arc<Gate> {
+        &self.in_flight
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -117,17 +164,24 @@ impl Front {
         peer: &Peer,
         in_flight: InFlight,
     ) -> Response<Taken> {
+        let begun = Instant::now();
         let (parts, body) = request.into_parts();
+        let trace = self.observer.as_ref().and_then(|observer| observer.begun.as_ref());
         let stamp = Stamp {
             id: self.machine.uuid(),
             client_request_id: client_request_id(&parts.headers).cloned(),
             tls: self.tls,
             head: Stamp::is_head(&parts.method),
             of_surface: self.surface.headers(peer.address),
+            trace: trace.and_then(|trace| trace(&parts.headers)),
         };
+        let method = parts.method.clone();
         let reply = match self.admit(parts, body, peer, &stamp) {
-            Ok((request, pass)) => self.run(request, pass, in_flight.clone()).await,
-            Err(reply) => reply,
+            Ok((request, pass)) => self.run(self.work(request, begun), pass, in_flight.clone()).await,
+            Err(reply) => {
+                self.counts.answered(self.unknown(), &method, reply.status(), begun.elapsed());
+                reply
+            }
         };
         reply.into_response(&stamp, in_flight)
     }
@@ -143,7 +197,18 @@ impl Front {
         let context = Context { id: stamp.id, peer: peer.address, host, tls: self.tls, limits: self.limits };
         let request = Request::incoming(parts, body, Arc::clone(&self.bodies), context);
         let bad = |error| Reply::error(StatusCode::BAD_REQUEST, "BadRequest", &format!("{error}"));
-        Ok((request.map_err(bad)?, pass))
+        let mut request = request.map_err(bad)?;
+        request.is_for(self.unknown());
+        if let Some(trace) = &stamp.trace {
+            request.is_traced(trace.clone());
+        }
+        Ok((request, pass))
+    }
+
+    fn work(&self, request: Request, begun: Instant) -> Work {
+        let (counts, observer) = (Arc::clone(&self.counts), self.observer.clone());
+        let at = observer.is_some().then(|| self.machine.now());
+        Work { request: Some(request), counts, observer, begun, at }
     }
 
     fn addressed(&self, host: &str, peer: &Peer, default_port: u16) -> Result<Host, HostError> {
@@ -153,23 +218,28 @@ impl Front {
         }
     }
 
-    async fn run(&self, mut request: Request, pass: Pass, in_flight: InFlight) -> Reply {
-        let surface = match &self.surface {
-            Surface::Gated(gated) => gated.pass(&request).cloned(),
-            surface => Ok(surface.clone()),
+    async fn run(&self, mut work: Work, pass: Pass, in_flight: InFlight) -> Reply {
+        let surface = match (&self.surface, &work.request) {
+            (Surface::Gated(gated), Some(request)) => gated.pass(request).cloned(),
+            (surface, _) => Ok(surface.clone()),
         };
         let surface = match surface {
             Ok(surface) => surface,
             // What a gate says by itself costs no task, unless a body is on its way.
             Err(reply) => {
-                forget(request.into_unread(), in_flight);
+                forget(work.done(&reply).and_then(Request::into_unread), in_flight);
                 return reply;
             }
         };
         let task = tokio::spawn(async move {
-            let reply = surface.answer(&mut request).await;
+            let reply = match &mut work.request {
+                Some(request) => surface.answer(request).await,
+                // Infallible: it is taken below.
+                None => Reply::empty(StatusCode::INTERNAL_SERVER_ERROR),
+            };
             drop(pass);
-            (reply, request.into_unread())
+            let unread = work.done(&reply).and_then(Request::into_unread);
+            (reply, unread)
         });
         match timeout(self.limits.request_time_max, task).await {
             Ok(Ok((reply, unread))) => {
@@ -177,7 +247,48 @@ impl Front {
                 reply
             }
             Ok(Err(_panicked)) => Reply::empty(StatusCode::INTERNAL_SERVER_ERROR),
-            Err(_elapsed) => Reply::busy(),
+            Err(_elapsed) => {
+                self.counts.overdue.count();
+                Reply::busy()
+            }
+        }
+    }
+}
+
+/// A request while a surface works on it. Dropped before it is done it is one that panicked.
+struct Work {
+    request: Option<Request>,
+    counts: Arc<Counts>,
+    observer: Option<Observer>,
+    begun: Instant,
+    /// Known if there is somebody to be told.
+    at: Option<SystemTime>,
+}
+
+impl Work {
+    fn done(mut self, reply: &Reply) -> Option<Request> {
+        let request = self.request.take();
+        self.tell(request.as_ref(), Some(reply));
+        request
+    }
+
+    fn tell(&self, request: Option<&Request>, reply: Option<&Reply>) {
+        let Some(request) = request else { return };
+        let took = self.begun.elapsed();
+        let status = reply.map_or(StatusCode::INTERNAL_SERVER_ERROR, Reply::status);
+        self.counts.answered(request.operation(), request.method(), status, took);
+        if let (Some(observer), Some(begun)) = (&self.observer, self.at) {
+            (observer.finished)(&Finished { request, operation: request.operation(), begun, took, reply });
+        }
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        if let Some(request) = self.request.take() {
+            // A runtime that ends drops work that did not panic; nobody counts then.
+            self.counts.panics.count();
+            self.tell(Some(&request), None);
         }
     }
 }

@@ -41,6 +41,11 @@ impl Gate {
         Some(Pass { gate: Arc::clone(self), peer })
     }
 
+    /// How many are within.
+    pub(crate) fn within(&self) -> usize {
+        self.lock().all
+    }
+
     /// Waits until nobody is within.
     pub(crate) async fn emptied(&self) {
         let mut emptied = pin!(self.emptied.notified());

@@ -17,6 +17,7 @@ use crate::limits::{FORM_BYTES_MAX, FORM_FIELDS_MAX};
 use crate::machine::Machine;
 use crate::oauth::{self, invalid_request};
 use crate::openapi;
+use crate::operation::{self, Operation};
 use crate::pool::Pool;
 use crate::reply::Reply;
 use crate::request::Request;
@@ -70,10 +71,12 @@ impl Surface {
 
     async fn respond(&self, request: &mut Request) -> Result<Reply, Reply> {
         if request.segments() == [DESCRIPTION] {
+            request.is_for(operation::DESCRIPTION);
             route::allow(request.method(), route::READ).map_err(route::NotAllowed::into_reply)?;
             return Ok(Reply::json(StatusCode::OK, &openapi::document()));
         }
         let (tenant, route) = split(request.segments()).ok_or_else(oauth::not_found)?;
+        request.is_for(route.counted());
         route::allow(request.method(), route.methods()).map_err(route::NotAllowed::into_reply)?;
         if !self.config.tenants.iter().any(|own| own.eq_ignore_ascii_case(tenant)) {
             return Err(oauth::refuse(StatusCode::BAD_REQUEST, "invalid_tenant", "the tenant is not known here"));
@@ -117,6 +120,14 @@ enum Route {
 }
 
 impl Route {
+    fn counted(self) -> Operation {
+        match self {
+            Route::Discovery(_) => operation::DISCOVERY,
+            Route::Keys => operation::IDENTITY_KEYS,
+            Route::Token(_) => operation::TOKEN,
+        }
+    }
+
     fn methods(self) -> &'static [Method] {
         match self {
             Route::Discovery(_) | Route::Keys => route::READ,

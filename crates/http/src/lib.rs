@@ -23,18 +23,24 @@ pub mod vault;
 
 mod activity;
 mod connection;
+mod finished;
 mod front;
 mod gate;
 mod machine;
+mod meter;
 mod oauth;
+mod operation;
 mod request;
 mod route;
 mod server;
 
+pub use finished::{Begun, Finished, Observer, Told};
 pub use front::{Function, Surface};
 pub use limits::Limits;
 pub use machine::{Machine, Randomness};
+pub use meter::{Meter, Snapshot};
 pub use names::{Host, HostError, Names};
+pub use operation::Operation;
 pub use reply::Reply;
 pub use request::{BodyError, Context, Request};
 pub use server::{BindError, BindErrorKind, Drained, Listener, Server};

@@ -16,6 +16,7 @@ use skerry_jose::json::Object;
 
 use crate::machine::Machine;
 use crate::oauth::{self, invalid_request};
+use crate::operation;
 use crate::pool::Pool;
 use crate::reply::Reply;
 use crate::request::Request;
@@ -61,6 +62,7 @@ impl Surface {
             ["metadata", "instance"] => false,
             _ => return Err(oauth::not_found()),
         };
+        request.is_for(if is_token { operation::MANAGED_TOKEN } else { operation::INSTANCE });
         route::allow(request.method(), route::READ).map_err(route::NotAllowed::into_reply)?;
         check_api_version(request)?;
         if is_token { self.token(request).await } else { Ok(Reply::json(StatusCode::OK, &self.config.instance)) }

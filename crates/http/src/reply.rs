@@ -133,6 +133,8 @@ pub(crate) struct Stamp {
     pub(crate) tls: bool,
     pub(crate) head: bool,
     pub(crate) of_surface: Vec<(HeaderName, HeaderValue)>,
+    /// The answer to a `traceparent`.
+    pub(crate) trace: Option<HeaderValue>,
 }
 
 impl Stamp {
@@ -156,6 +158,9 @@ impl Stamp {
         if let Some(id) = &self.client_request_id {
             headers.insert(CLIENT_REQUEST_ID, id.clone());
         }
+        if let Some(trace) = &self.trace {
+            headers.insert(TRACE_RESPONSE, trace.clone());
+        }
     }
 }
 
@@ -163,6 +168,8 @@ impl Stamp {
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
 /// The client's id of its request.
 pub const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-client-request-id");
+/// W3C Trace Context, level 2: the span that a request became.
+pub const TRACE_RESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 /// The code of an error, as the attestation service repeats it.
 pub const ERROR_CODE: HeaderName = HeaderName::from_static("x-ms-error-code");
 

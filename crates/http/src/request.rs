@@ -3,7 +3,8 @@
 //! The body waits because a challenge goes out before it is read: a stranger without a token costs no more than a head.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -12,12 +13,14 @@ use http::request::Parts;
 use http::{Method, StatusCode};
 use http_body_util::{BodyExt as _, Either, Full};
 use hyper::body::{Body as _, Incoming};
+use skerry_identity::Principal;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::limits::{CLIENT_REQUEST_ID_CHARS_MAX, Limits};
 use crate::names::Host;
+use crate::operation::Operation;
 use crate::reply::CLIENT_REQUEST_ID;
 use crate::target::{self, Duplicate, TargetError};
 
@@ -86,6 +89,10 @@ pub struct Request {
     query: Vec<(String, String)>,
     headers: HeaderMap,
     body: Body,
+    /// Told by the surface while it has the request borrowed.
+    operation: AtomicUsize,
+    caller: OnceLock<Principal>,
+    trace: Option<HeaderValue>,
 }
 
 impl Request {
@@ -111,7 +118,40 @@ impl Request {
         let limits = &context.limits;
         let segments = target::segments(parts.uri.path(), limits.segments_max)?;
         let query = target::parameters(parts.uri.query().unwrap_or_default(), limits.parameters_max)?;
-        Ok(Request { context, method: parts.method, segments, query, headers: parts.headers, body })
+        let (method, headers) = (parts.method, parts.headers);
+        let (operation, caller, trace) = (AtomicUsize::default(), OnceLock::new(), None);
+        Ok(Request { context, method, segments, query, headers, body, operation, caller, trace })
+    }
+
+    /// Says what it asks for, as it is counted.
+    pub(crate) fn is_for(&self, operation: Operation) {
+        self.operation.store(operation.index(), Ordering::Relaxed);
+    }
+
+    /// Says who asks, once that is known.
+    pub(crate) fn is_of(&self, caller: &Principal) {
+        // There is one.
+        let _ = self.caller.set(caller.clone());
+    }
+
+    /// Says what goes out as `traceresponse`.
+    pub(crate) fn is_traced(&mut self, answer: HeaderValue) {
+        self.trace = Some(answer);
+    }
+
+    /// What it asks for, as far as its surface has said.
+    pub fn operation(&self) -> Operation {
+        Operation::at(self.operation.load(Ordering::Relaxed))
+    }
+
+    /// Who asks, as far as that is known: a vault's caller whose token was believed.
+    pub fn caller(&self) -> Option<&Principal> {
+        self.caller.get()
+    }
+
+    /// What goes out as `traceresponse`.
+    pub fn trace(&self) -> Option<&HeaderValue> {
+        self.trace.as_ref()
     }
 
     /// The server's id for the request, which the answer carries as `x-ms-request-id`.

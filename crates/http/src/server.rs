@@ -17,10 +17,12 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 
 use crate::connection::{self, Peer, Protocol, stopped};
+use crate::finished::Observer;
 use crate::front::{Front, Surface};
 use crate::gate::Gate;
 use crate::limits::Limits;
 use crate::machine::Machine;
+use crate::meter::{Gates, Meter};
 use crate::names::Names;
 
 /// What to listen on, and for whom.
@@ -68,6 +70,7 @@ pub enum BindErrorKind {
 /// Listeners that are bound and not yet served: connections wait in the backlog.
 pub struct Server {
     listeners: Vec<BoundListener>,
+    meter: Meter,
 }
 
 /// How the end of serving went.
@@ -82,21 +85,35 @@ pub struct Drained {
 impl Server {
     /// Binds all listeners, or none.
     pub async fn bind(listeners: Vec<Listener>, machine: &Machine) -> Result<Server, BindError> {
-        let mut bound = Vec::new();
+        let (mut bound, mut meter) = (Vec::new(), Meter::default());
         for listener in listeners {
             let address = listener.address;
             let refuse = |error: io::Error| BindError { address, kind: BindErrorKind::of(error.kind()) };
-            bound.push(BoundListener::bind(listener, machine).await.map_err(refuse)?);
+            bound.push(BoundListener::bind(listener, machine, &mut meter).await.map_err(refuse)?);
         }
-        Ok(Server { listeners: bound })
+        Ok(Server { listeners: bound, meter })
     }
 
     /// Serves on sockets that the program bound before, each with its listener, whose own address does not count.
     ///
     /// Some of what is served depends on the ports: the names in tokens and certificates where a free port was taken.
     pub fn on(listeners: Vec<(TcpListener, Listener)>, machine: &Machine) -> io::Result<Server> {
-        let on = |(socket, listener)| BoundListener::on(socket, listener, machine);
-        Ok(Server { listeners: listeners.into_iter().map(on).collect::<io::Result<_>>()? })
+        let mut meter = Meter::default();
+        let on = |(socket, listener)| BoundListener::on(socket, listener, machine, &mut meter);
+        let listeners = listeners.into_iter().map(on).collect::<io::Result<_>>()?;
+        Ok(Server { listeners, meter })
+    }
+
+    /// What the server counts.
+    pub fn meter(&self) -> Meter {
+        self.meter.clone()
+    }
+
+    /// The server, and somebody who is told of every request.
+    #[must_use]
+    pub fn observed(mut self, observer: &Observer) -> Server {
+        self.listeners.iter_mut().for_each(|listener| listener.front.observed(observer.clone()));
+        self
     }
 
     /// The addresses bound, in the order of the listeners.
@@ -141,50 +158,53 @@ struct BoundListener {
     socket: TcpListener,
     address: SocketAddr,
     tls: Option<TlsAcceptor>,
-    front: Arc<Front>,
+    front: Front,
     gate: Arc<Gate>,
 }
 
 impl BoundListener {
-    async fn bind(listener: Listener, machine: &Machine) -> io::Result<BoundListener> {
-        Self::on(TcpListener::bind(listener.address).await?, listener, machine)
+    async fn bind(listener: Listener, machine: &Machine, meter: &mut Meter) -> io::Result<BoundListener> {
+        Self::on(TcpListener::bind(listener.address).await?, listener, machine, meter)
     }
 
-    fn on(socket: TcpListener, listener: Listener, machine: &Machine) -> io::Result<BoundListener> {
+    fn on(socket: TcpListener, listener: Listener, machine: &Machine, meter: &mut Meter) -> io::Result<BoundListener> {
         let Listener { tls, names, surface, limits, .. } = listener;
         let address = socket.local_addr()?;
-        let front = Front::new(surface, names.bound_to(address.port()), limits, machine.clone(), tls.is_some());
+        let (names, counts) = (names.bound_to(address.port()), Arc::clone(meter.counts()));
+        let front = Front::new((surface, names), limits, machine.clone(), tls.is_some(), counts);
         let gate = Gate::new(limits.connections_max, limits.connections_per_peer_max);
-        Ok(BoundListener { socket, address, tls: tls.map(TlsAcceptor::from), front: Arc::new(front), gate })
+        meter.watch(Gates { connections: Arc::clone(&gate), in_flight: Arc::clone(front.in_flight()) });
+        Ok(BoundListener { socket, address, tls: tls.map(TlsAcceptor::from), front, gate })
     }
 
     async fn serve(self, stop: watch::Receiver<bool>) -> Drained {
-        let mut connections = JoinSet::new();
-        let mut stopping = stop.clone();
+        let BoundListener { socket, tls, front, gate, .. } = self;
+        let (front, mut connections, mut stopping) = (Arc::new(front), JoinSet::new(), stop.clone());
         loop {
             tokio::select! {
                 biased;
                 () = stopped(&mut stopping) => break,
                 Some(_) = connections.join_next() => {}
-                accepted = self.socket.accept() => match accepted {
-                    Ok((stream, address)) => self.admit(stream, address, &stop, &mut connections),
+                accepted = socket.accept() => match accepted {
+                    Ok((stream, address)) => {
+                        front.counts().accepted.count();
+                        let Some(pass) = gate.enter(address.ip()) else {
+                            // Dropping the stream closes it.
+                            front.counts().turned_away.count();
+                            continue;
+                        };
+                        let (front, tls, stop) = (Arc::clone(&front), tls.clone(), stop.clone());
+                        connections.spawn(async move {
+                            let _pass = pass;
+                            converse(stream, address, tls, front, stop).await;
+                        });
+                    }
                     Err(error) => pause_after(&error).await,
                 },
             }
         }
-        let BoundListener { front, socket, .. } = self;
         drop(socket);
         drain(&front, connections).await
-    }
-
-    fn admit(&self, stream: TcpStream, address: SocketAddr, stop: &watch::Receiver<bool>, tasks: &mut JoinSet<()>) {
-        // Refused: dropping the stream closes it.
-        let Some(pass) = self.gate.enter(address.ip()) else { return };
-        let (front, tls, stop) = (Arc::clone(&self.front), self.tls.clone(), stop.clone());
-        tasks.spawn(async move {
-            let _pass = pass;
-            converse(stream, address, tls, front, stop).await;
-        });
     }
 }
 
@@ -203,13 +223,20 @@ async fn converse(
         let peer = Peer { address, sni: None, protocol: Protocol::Either };
         return connection::serve(stream, peer, front, stop).await;
     };
+    let begun = Instant::now();
     let accepted = tokio::select! {
         biased;
         accepted = timeout(front.limits().handshake_time_max, tls.accept(stream)) => accepted,
         // Nothing was asked yet, so there is nothing to finish.
         () = stopped(&mut stop) => return,
     };
-    let Ok(Ok(stream)) = accepted else { return };
+    let counts = front.counts();
+    let stream = match accepted {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(_)) => return counts.handshakes_failed.count(),
+        Err(_elapsed) => return counts.handshakes_late.count(),
+    };
+    counts.handshakes.observe(begun.elapsed());
     let (_, session) = stream.get_ref();
     let protocol = if session.alpn_protocol() == Some(b"h2") { Protocol::Http2 } else { Protocol::Http1 };
     let peer = Peer { address, sni: session.server_name().map(Arc::from), protocol };

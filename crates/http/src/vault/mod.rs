@@ -52,6 +52,14 @@ pub struct Config {
     pub machine: Machine,
 }
 
+/// How many operations vaults have.
+pub(crate) const OPERATIONS: usize = route::Operation::ALL.len();
+
+/// The name of the operation at this place.
+pub(crate) fn operation_name(at: usize) -> &'static str {
+    route::Operation::ALL.get(at).map_or("None", |operation| operation.name())
+}
+
 /// Vaults on the wire.
 pub struct Surface {
     pub(crate) headers: ServiceHeaders,
@@ -89,9 +97,15 @@ impl Surface {
 
     async fn respond(&self, request: &mut Request, vault: Option<&Vault>, resource: &str) -> Result<Reply, Refused> {
         let now = self.machine.now();
+        // Found out first for those who count, and told to nobody before the caller is known.
+        let asked = Asked::of(request.method(), request.segments()).map_err(no_route);
+        if let Ok(asked) = &asked {
+            request.is_for(asked.operation.counted());
+        }
         let caller = caller::authenticate(&self.issuers, request, resource, &self.audiences, now).await?;
+        request.is_of(&caller);
         let vault = vault.ok_or(Refused::NoVault)?;
-        let asked = Asked::of(request.method(), request.segments()).map_err(no_route)?;
+        let asked = asked?;
         let api_version = api_version::of(request)?;
         let name = asked.name.map(name).transpose()?;
         let version = asked.version.map(|found| version(found, asked.name)).transpose()?;

@@ -45,6 +45,83 @@ pub(super) enum Operation {
 }
 
 impl Operation {
+    /// All of them.
+    pub(super) const ALL: [Operation; 29] = {
+        use Operation::*;
+        [
+            Create,
+            Import,
+            Get,
+            Update,
+            Delete,
+            List,
+            ListVersions,
+            GetDeleted,
+            ListDeleted,
+            Recover,
+            Purge,
+            Encrypt,
+            Decrypt,
+            WrapKey,
+            UnwrapKey,
+            Sign,
+            Verify,
+            Release,
+            Rotate,
+            GetRotationPolicy,
+            SetRotationPolicy,
+            Backup,
+            Restore,
+            Random,
+            SecureWrapKey,
+            SecureUnwrapKey,
+            Attestation,
+            GetFloor,
+            SetFloor,
+        ]
+    };
+
+    /// As it is counted.
+    pub(super) fn counted(self) -> crate::operation::Operation {
+        let at = Self::ALL.iter().position(|one| *one == self);
+        crate::operation::Operation::of_vault(at.unwrap_or(usize::MAX))
+    }
+
+    /// Its name, which descriptions, metrics and tests share.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Create => "Create",
+            Self::Import => "Import",
+            Self::Get => "Get",
+            Self::Update => "Update",
+            Self::Delete => "Delete",
+            Self::List => "List",
+            Self::ListVersions => "ListVersions",
+            Self::GetDeleted => "GetDeleted",
+            Self::ListDeleted => "ListDeleted",
+            Self::Recover => "Recover",
+            Self::Purge => "Purge",
+            Self::Encrypt => "Encrypt",
+            Self::Decrypt => "Decrypt",
+            Self::WrapKey => "WrapKey",
+            Self::UnwrapKey => "UnwrapKey",
+            Self::Sign => "Sign",
+            Self::Verify => "Verify",
+            Self::Release => "Release",
+            Self::Rotate => "Rotate",
+            Self::GetRotationPolicy => "GetRotationPolicy",
+            Self::SetRotationPolicy => "SetRotationPolicy",
+            Self::Backup => "Backup",
+            Self::Restore => "Restore",
+            Self::Random => "Random",
+            Self::SecureWrapKey => "SecureWrapKey",
+            Self::SecureUnwrapKey => "SecureUnwrapKey",
+            Self::Attestation => "Attestation",
+            Self::GetFloor => "GetFloor",
+            Self::SetFloor => "SetFloor",
+        }
+    }
+
     pub(super) fn permission(self) -> Permission {
         match self {
             Self::Create => Permission::Create,
@@ -328,6 +405,17 @@ mod tests {
                         }
                     }
                 }
+            }
+        }
+    }
+
+    /// Every operation at any path is counted, under the name that the description has.
+    #[test]
+    fn all_operations_are_counted() {
+        for (_, operations) in all() {
+            for (_, operation) in operations {
+                let counted = operation.counted();
+                assert_eq!((counted.surface(), counted.name()), ("vault", format!("{operation:?}").as_str()));
             }
         }
     }

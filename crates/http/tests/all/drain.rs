@@ -78,6 +78,72 @@ fn what_is_in_flight_is_answered() {
     });
 }
 
+/// A client in the middle of its body when the server stops gets its answer, and is told that there will be no other; nobody
+/// new is accepted meanwhile.
+#[test]
+fn client_that_is_sending_is_answered_and_told_to_go() {
+    runtime().block_on(async {
+        let mut site = Site::plain(Limits::default()).await;
+        let mut wire = site.connect().await;
+        let head = format!("POST /body HTTP/1.1\r\nHost: {}\r\nContent-Length: 8\r\n\r\nhalf", site.host());
+        wire.send(head).await;
+        while site.meter.snapshot().in_flight == 0 {
+            tokio::task::yield_now().await;
+        }
+        site.stop();
+        while TcpStream::connect(site.address).await.is_ok() {}
+        wire.send("half").await;
+        let response = wire.response().await.unwrap();
+        assert_eq!((response.body.as_str(), response.header("connection")), ("8", Some("close")));
+        assert!(wire.is_closed().await);
+        drop(wire);
+        assert_eq!(site.stopped().await, NOTHING_CUT);
+    });
+}
+
+/// Under load no request whose work was begun goes without its answer when the server stops: as many answers as there was work.
+#[test]
+fn nothing_that_was_begun_is_lost_under_load() {
+    runtime().block_on(async {
+        let mut site = Site::plain(Limits::default()).await;
+        let (address, host) = (site.address, site.host());
+        let client = |number: usize| {
+            let host = host.clone();
+            tokio::spawn(async move {
+                let mut answered = 0;
+                // Every other client has a connection for each request.
+                'connections: while let Ok(stream) = TcpStream::connect(address).await {
+                    let mut wire = Wire::new(stream);
+                    loop {
+                        use tokio::io::AsyncWriteExt as _;
+                        let sent = wire.stream.write_all(request("POST", "/body", &host, "", "body").as_bytes()).await;
+                        let Some(response) = (if sent.is_ok() { wire.response().await } else { None }) else { break };
+                        assert_eq!((response.status, response.body.as_str()), (200, "4"));
+                        answered += 1;
+                        if number.is_multiple_of(2) {
+                            continue 'connections;
+                        }
+                    }
+                }
+                answered
+            })
+        };
+        let clients: Vec<_> = (0..16).map(client).collect();
+        let answers = |meter: &skerry_http::Meter| meter.snapshot().answers.iter().map(|(.., seen)| seen).sum::<u64>();
+        while answers(&site.meter) < 500 {
+            tokio::task::yield_now().await;
+        }
+        let meter = site.meter.clone();
+        site.stop();
+        assert_eq!(site.stopped().await, NOTHING_CUT);
+        let mut answered = 0;
+        for client in clients {
+            answered += in_time(client).await.unwrap();
+        }
+        assert_eq!(answered, answers(&meter));
+    });
+}
+
 /// Connections that outlast the time for draining are cut and counted, and so is what their requests are at.
 #[test]
 fn what_outlasts_the_drain_is_cut() {

@@ -9,6 +9,7 @@ mod health;
 mod identity;
 mod limits;
 mod metadata;
+mod meter;
 mod names;
 mod openapi;
 mod pool;

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderValue, StatusCode};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
-use skerry_http::{Limits, Listener, Machine, Names, Reply, Request, Server, Surface, tls};
+use skerry_http::{Limits, Listener, Machine, Meter, Names, Observer, Reply, Request, Server, Surface, tls};
 use skerry_jose::json::{self, Object};
 use skerry_testkit::seeded;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -126,6 +126,7 @@ pub(crate) fn names() -> Names {
 pub(crate) struct Site {
     pub(crate) address: SocketAddr,
     pub(crate) gate: Gate,
+    pub(crate) meter: Meter,
     stop: Option<oneshot::Sender<()>>,
     served: JoinHandle<skerry_http::Drained>,
 }
@@ -144,17 +145,31 @@ impl Site {
     }
 
     pub(crate) async fn with(limits: Limits, tls: Option<Arc<ServerConfig>>, own: Option<(Surface, Names)>) -> Site {
+        Self::observed(limits, tls, own, None).await
+    }
+
+    pub(crate) async fn observed(
+        limits: Limits,
+        tls: Option<Arc<ServerConfig>>,
+        own: Option<(Surface, Names)>,
+        observer: Option<Observer>,
+    ) -> Site {
         let gate = Gate::new();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let (surface, names) = own.unwrap_or_else(|| (surface(&gate), names()));
         let listener = Listener { address, tls, names, surface, limits };
         let server = Server::bind(vec![listener], &machine()).await.unwrap();
         let address = server.addresses()[0];
+        let meter = server.meter();
+        let server = match observer {
+            Some(observer) => server.observed(&observer),
+            None => server,
+        };
         let (stop, stopped) = oneshot::channel::<()>();
         let served = tokio::spawn(server.serve(async {
             stopped.await.ok();
         }));
-        Site { address, gate, stop: Some(stop), served }
+        Site { address, gate, meter, stop: Some(stop), served }
     }
 
     /// Asks the server to stop.

@@ -3,6 +3,7 @@
 mod backup;
 mod byok;
 mod cipher;
+mod counted;
 mod door;
 mod floor;
 mod keys;
