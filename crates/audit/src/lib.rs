@@ -32,5 +32,5 @@ pub use entry::{Entry, Event, Verdict};
 pub use error::{AuditError, EntryError, HistoryError, Step};
 pub use history::{Change, History, history};
 pub use limits::Limits;
-pub use log::{Log, Recorded};
+pub use log::{Log, LogSeen, Recorded};
 pub use reader::{Checkpoint, Head, Leaf, Reader, Record, Report, read, verify, verify_against};

@@ -17,6 +17,7 @@ use std::fs::File;
 use std::io::Seek as _;
 use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard};
+use std::time::Instant;
 
 /// An audit log, open for writing and held against other writers. Shared between threads by reference.
 pub struct Log {
@@ -24,6 +25,23 @@ pub struct Log {
     changed: Condvar,
     limits: Limits,
     torn_octets: u64,
+}
+
+/// What a log counts, at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogSeen {
+    /// Records that are durable.
+    pub records: u64,
+    /// Octets of the file.
+    pub len: u64,
+    /// Octets that the file may have.
+    pub len_max: u64,
+    /// Syncs since it was opened: records over syncs is how many share one.
+    pub syncs: u64,
+    /// Records that shared the last sync.
+    pub last_group: u64,
+    /// When that was; none before the first.
+    pub synced: Option<Instant>,
 }
 
 /// Proof that one entry is durably in the log.
@@ -161,6 +179,8 @@ impl Log {
                 floor: None,
                 failure: None,
                 syncs: 0,
+                synced: None,
+                group: 0,
             }),
             changed: Condvar::new(),
             limits,
@@ -221,6 +241,14 @@ impl Log {
         Ok(self.lock()?.syncs)
     }
 
+    /// How much there is in it, and how much may be.
+    pub fn seen(&self) -> Result<LogSeen, AuditError> {
+        let state = self.lock()?;
+        let State { durable, syncs, synced, group, .. } = &*state;
+        let (records, len, len_max) = (durable.head.records, durable.len, self.limits.log_len_max);
+        Ok(LogSeen { records, len, len_max, syncs: *syncs, last_group: *group, synced: *synced })
+    }
+
     /// Returns once a record that is queued is durable.
     fn finish<'a>(&'a self, mut state: MutexGuard<'a, State>, index: u64) -> Result<(), AuditError> {
         while !state.is_durable(index) {
@@ -266,6 +294,9 @@ struct State {
     floor: Option<Checkpoint>,
     failure: Option<AuditError>,
     syncs: u64,
+    /// When the last group was durable, and how many records it had.
+    synced: Option<Instant>,
+    group: u64,
 }
 
 /// What opening found.
@@ -341,6 +372,8 @@ impl State {
         match outcome {
             Ok((segment, end)) => {
                 self.segment = Some(segment);
+                self.group = end.head.records.saturating_sub(self.durable.head.records);
+                self.synced = Some(Instant::now());
                 self.durable = end;
                 self.open.durable(end.head.records);
                 self.syncs = self.syncs.saturating_add(1);
@@ -484,6 +517,8 @@ mod tests {
         assert_eq!(leaves, (0..32).collect());
         assert_eq!(log.syncs().unwrap(), 2);
         assert_eq!(log.head().unwrap().records, 32);
+        let seen = log.seen().unwrap();
+        assert_eq!((seen.records, seen.syncs, seen.last_group, seen.synced.is_some()), (32, 2, 31, true));
     }
 
     #[test]

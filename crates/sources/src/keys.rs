@@ -5,6 +5,7 @@
 //! callers whose clocks differ by less than an interval share what one of them fetched.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -46,7 +47,8 @@ impl KeySet {
     /// Keys that are fetched when first asked for, and again as `terms` say. Configuration vouches for the source.
     pub fn fetched(fetcher: Fetcher, source: KeySource, terms: Terms) -> KeySet {
         let (state, turn) = (ArcSwap::default(), Arc::default());
-        KeySet(Kind::Fetched(Arc::new(Fetched { fetcher, source, terms, state, turn })))
+        let (attempts, failures) = (AtomicU64::new(0), AtomicU64::new(0));
+        KeySet(Kind::Fetched(Arc::new(Fetched { fetcher, source, terms, state, turn, attempts, failures })))
     }
 
     /// The issuer's keys, renewed before if a caller who looks for the key `kid` needs it. They need not have that key.
@@ -62,12 +64,20 @@ impl KeySet {
     /// What an operator may want to know.
     pub fn state(&self) -> KeySetState {
         match &self.0 {
-            Kind::Fixed(keys) => KeySetState { keys: keys.len(), fetched: None, failure: None },
+            Kind::Fixed(keys) => {
+                KeySetState { keys: keys.len(), fetched: None, failure: None, attempts: 0, failures: 0 }
+            }
             Kind::Fetched(fetched) => {
                 let state = fetched.state.load();
                 let kept = state.kept.as_ref();
                 let keys = kept.map_or(0, |kept| kept.keys.len());
-                KeySetState { keys, fetched: kept.map(|kept| kept.fetched), failure: state.failure.clone() }
+                KeySetState {
+                    keys,
+                    fetched: kept.map(|kept| kept.fetched),
+                    failure: state.failure.clone(),
+                    attempts: fetched.attempts.load(Ordering::Relaxed),
+                    failures: fetched.failures.load(Ordering::Relaxed),
+                }
             }
         }
     }
@@ -82,6 +92,10 @@ pub struct KeySetState {
     pub fetched: Option<SystemTime>,
     /// Why the last attempt to renew them failed, if it did.
     pub failure: Option<SourceError>,
+    /// How often they were fetched or tried to be.
+    pub attempts: u64,
+    /// How often that failed.
+    pub failures: u64,
 }
 
 /// Why there are no keys. No `Eq`, since rustls' error has none.
@@ -108,6 +122,8 @@ struct Fetched {
     state: ArcSwap<State>,
     /// Held by whoever fetches.
     turn: Arc<Mutex<()>>,
+    attempts: AtomicU64,
+    failures: AtomicU64,
 }
 
 #[derive(Default, Clone)]
@@ -165,6 +181,8 @@ impl Fetched {
         let document = self.document().await;
         let before = self.state.load_full();
         let kept = document.and_then(|document| Kept::parse(document, now, before.kept.as_ref()));
+        self.attempts.fetch_add(1, Ordering::Relaxed);
+        self.failures.fetch_add(u64::from(kept.is_err()), Ordering::Relaxed);
         let state = match kept {
             Ok(kept) => State { kept: Some(kept), attempted: Some(now), failure: None },
             Err(error) => State { kept: before.kept.clone(), attempted: Some(now), failure: Some(error) },

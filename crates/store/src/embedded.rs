@@ -208,6 +208,10 @@ impl Embedded {
         self.published.until_verified().await
     }
 
+    pub(crate) fn is_verified(&self) -> bool {
+        self.published.is_verified()
+    }
+
     async fn ask(&self, request: Request) -> Result<(), StoreError> {
         self.published.check()?;
         let queue = self.queue.as_ref().ok_or(StoreError::Failed)?;

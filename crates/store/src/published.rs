@@ -58,6 +58,11 @@ impl<V> Published<V> {
         self.verdict.send_replace(Some(Err(why)));
     }
 
+    /// Whether what is shown was checked and is good.
+    pub(crate) fn is_verified(&self) -> bool {
+        self.verified.load(Ordering::Acquire)
+    }
+
     /// Waits until what is shown was checked, and refuses if it is not good.
     pub(crate) async fn until_verified(&self) -> Result<(), StoreError> {
         if self.verified.load(Ordering::Acquire) {

@@ -5,16 +5,18 @@ use crate::error::StoreError;
 use crate::export::{Export, Import};
 use crate::faults::Faults;
 use crate::memory::Memory;
+use crate::meter::{Meter, StoreSeen};
 use crate::model::{At, Entry, OpId, Outcome, Page, Revision, Settled, Txn, validate_key};
 use crate::seal::Root;
 use crate::watch::Watch;
 use redb::StorageBackend;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// A handle on a store. Clones share it; the last one dropped closes it.
 #[derive(Clone)]
-pub struct Store(Arc<Engine>);
+pub struct Store(Arc<Engine>, Arc<Meter>);
 
 enum Engine {
     Memory(Memory),
@@ -29,7 +31,7 @@ impl Store {
 
     /// An empty store in memory whose commits meet these faults. For tests.
     pub fn memory_with(faults: Faults) -> Self {
-        Self(Arc::new(Engine::Memory(Memory::new(faults))))
+        Self::of(Engine::Memory(Memory::new(faults)))
     }
 
     /// Makes an empty store in a redb file, where nothing may be yet, and holds it against other openers. It opens under
@@ -75,7 +77,11 @@ impl Store {
     }
 
     fn embedded(engine: Embedded) -> Self {
-        Self(Arc::new(Engine::Embedded(engine)))
+        Self::of(Engine::Embedded(engine))
+    }
+
+    fn of(engine: Engine) -> Self {
+        Self(Arc::new(engine), Arc::default())
     }
 
     /// Returns once the rows that were there at the opening are known to be those last committed; at once where they were
@@ -114,10 +120,13 @@ impl Store {
     /// before it is ready leaves the outcome unknown, as [`Outcome::Unknown`] does. It is never retried here.
     pub async fn commit(&self, txn: &Txn) -> Result<Outcome, StoreError> {
         txn.validate()?;
-        match self.0.as_ref() {
+        let begun = Instant::now();
+        let outcome = match self.0.as_ref() {
             Engine::Memory(engine) => engine.commit(txn),
             Engine::Embedded(engine) => engine.commit(txn).await,
-        }
+        };
+        self.1.commit(begun.elapsed(), &outcome);
+        outcome
     }
 
     /// Finds out what became of a commit: it had happened, or it is aborted now and will conflict if it comes yet.
@@ -164,10 +173,21 @@ impl Store {
     /// A cache that has seen it ([`Watch::seen`]) may answer as if it read linearizably. On an embedded engine it costs
     /// nothing; on a distributed one a round trip, which all calls that wait share.
     pub async fn fence(&self) -> Result<Revision, StoreError> {
-        let at = At::Linearizable;
-        match self.0.as_ref() {
+        let (at, begun) = (At::Linearizable, Instant::now());
+        let fenced = match self.0.as_ref() {
             Engine::Memory(engine) => engine.published.look(at).map(|look| look.revision()),
             Engine::Embedded(engine) => engine.published.look(at).map(|look| look.revision()),
-        }
+        };
+        self.1.fence(begun.elapsed(), &fenced);
+        fenced
+    }
+
+    /// What this store counted since it was opened.
+    pub fn seen(&self) -> StoreSeen {
+        let verified = match self.0.as_ref() {
+            Engine::Memory(_) => true,
+            Engine::Embedded(engine) => engine.is_verified(),
+        };
+        self.1.seen(verified)
     }
 }

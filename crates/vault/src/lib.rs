@@ -15,6 +15,7 @@ pub mod decide;
 pub mod floor;
 pub mod jwk;
 pub mod limits;
+pub mod meter;
 pub mod pool;
 pub mod record;
 pub mod refusal;

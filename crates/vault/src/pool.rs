@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::{io, thread};
 
+use skerry_meter::Counter;
 use tokio::sync::oneshot;
 
 /// Why a job gave no result.
@@ -33,6 +34,19 @@ struct Shared {
     state: Mutex<State>,
     changed: Condvar,
     queue_max: usize,
+    taken: Counter,
+    busy: Counter,
+}
+
+/// What a pool counts, at a time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PoolSeen {
+    /// Jobs that wait for a thread.
+    pub queued: usize,
+    /// Jobs that were taken.
+    pub taken: u64,
+    /// Jobs that were refused because the queue was full.
+    pub busy: u64,
 }
 
 struct State {
@@ -45,12 +59,18 @@ impl Pool {
     pub fn new(threads: NonZeroUsize, queue_max: usize) -> io::Result<Pool> {
         let state = Mutex::new(State { queue: VecDeque::new(), closed: false });
         // Made first: if a thread cannot be started, dropping the pool ends those that were.
-        let pool = Pool { shared: Arc::new(Shared { state, changed: Condvar::new(), queue_max }) };
+        let pool = Pool { shared: Arc::new(Shared::new(state, queue_max)) };
         for number in 0..threads.get() {
             let shared = Arc::clone(&pool.shared);
             thread::Builder::new().name(format!("pool-{number}")).spawn(move || shared.work())?;
         }
         Ok(pool)
+    }
+
+    /// What was counted since it was started.
+    pub fn seen(&self) -> PoolSeen {
+        let shared = &*self.shared;
+        PoolSeen { queued: shared.lock().queue.len(), taken: shared.taken.value(), busy: shared.busy.value() }
     }
 
     /// Runs a job on one of the threads. A job whose caller has gone away before its turn is not run.
@@ -75,12 +95,18 @@ impl Drop for Pool {
 }
 
 impl Shared {
+    fn new(state: Mutex<State>, queue_max: usize) -> Shared {
+        Shared { state, changed: Condvar::new(), queue_max, taken: Counter::default(), busy: Counter::default() }
+    }
+
     fn push(&self, job: Job) -> Result<(), PoolError> {
         let mut state = self.lock();
         if state.queue.len() >= self.queue_max {
+            self.busy.count();
             return Err(PoolError::Busy);
         }
         state.queue.push_back(job);
+        self.taken.count();
         self.changed.notify_one();
         Ok(())
     }

@@ -6,12 +6,14 @@
 use std::sync::Arc;
 
 use quick_cache::sync::Cache;
+use skerry_meter::Counter;
 use skerry_policy::permit::Version;
 use skerry_store::seal::Sealer;
 use skerry_store::{At, Entry, Revision, Row, Store};
 use uuid::Uuid;
 
 use crate::limits::RECORDS_CACHED_MAX;
+use crate::meter::VaultSeen;
 use crate::record::{Key, KeyHead, KeyName, KeyVersion, Slot, VersionRef};
 use crate::refusal::Refusal;
 use crate::stored::{self, Corrupted, Place};
@@ -26,6 +28,8 @@ pub(crate) struct Records {
     place: Place,
     heads: Cache<Vec<u8>, Read<KeyHead>>,
     versions: Cache<Vec<u8>, Read<KeyVersion>>,
+    hits: Counter,
+    misses: Counter,
 }
 
 /// What is under a name, and the revisions on which a change of it depends.
@@ -59,7 +63,23 @@ impl FoundKey {
 impl Records {
     pub(crate) fn new(store: Store, sealer: Sealer, vault: Uuid) -> Records {
         let (heads, versions) = (Cache::new(RECORDS_CACHED_MAX), Cache::new(RECORDS_CACHED_MAX));
-        Records { store, sealer, place: Place::of(vault), heads, versions }
+        let (hits, misses) = (Counter::default(), Counter::default());
+        Records { store, sealer, place: Place::of(vault), heads, versions, hits, misses }
+    }
+
+    /// What was at hand and what was not, and how much is at hand now.
+    pub(crate) fn seen(&self) -> VaultSeen {
+        VaultSeen {
+            record_hits: self.hits.value(),
+            record_misses: self.misses.value(),
+            records: self.heads.len().saturating_add(self.versions.len()),
+            ..VaultSeen::default()
+        }
+    }
+
+    fn hit<T>(&self, known: T) -> T {
+        self.hits.count();
+        known
     }
 
     pub(crate) fn place(&self) -> Place {
@@ -119,7 +139,7 @@ impl Records {
         let entry = self.store.get(&at, when).await?;
         let entry = entry.ok_or_else(|| Corrupted::VersionMissing { version: of.version.to_string() })?;
         if let Some(known) = self.versions.get(&at).filter(|known| known.1 == entry.modified) {
-            return Ok(known);
+            return Ok(self.hit(known));
         }
         let version = stored::decode_version(&self.open(&at, &entry.value)?)?;
         let found = (stored::check_version(of, version)?, entry.modified);
@@ -183,7 +203,7 @@ impl Records {
     /// As [`head_of`](Self::head_of), for lists, which are asked for again: what was opened once is kept.
     pub(crate) fn listed(&self, row: &Row) -> Result<Arc<KeyHead>, Refusal> {
         if let Some((known, _)) = self.heads.get(&row.key).filter(|known| known.1 == row.entry.modified) {
-            return Ok(known);
+            return Ok(self.hit(known));
         }
         let name = self.place.name_in(&row.key).unwrap_or_default();
         let found = self.open_head(&row.key, name, &row.entry)?;
@@ -203,7 +223,7 @@ impl Records {
     async fn head(&self, at: Vec<u8>, name: &KeyName, when: At) -> Result<Option<Read<KeyHead>>, Refusal> {
         let Some(entry) = self.store.get(&at, when).await? else { return Ok(None) };
         if let Some(known) = self.heads.get(&at).filter(|known| known.1 == entry.modified) {
-            return Ok(Some(known));
+            return Ok(Some(self.hit(known)));
         }
         let found = self.open_head(&at, name.as_str(), &entry)?;
         keep(&self.heads, at, &found);
@@ -221,6 +241,7 @@ impl Records {
     }
 
     fn open(&self, at: &[u8], sealed: &[u8]) -> Result<zeroize::Zeroizing<Vec<u8>>, Corrupted> {
+        self.misses.count();
         self.sealer.open(at, sealed).map_err(Corrupted::Seal)
     }
 }

@@ -37,6 +37,7 @@ use crate::command::{Context, Randomness};
 use crate::decide::Rules;
 use crate::installation::Installation;
 use crate::limits::{AUTHORITIES_MAX, OPENED_CACHED_MAX, RETENTION_DAYS};
+use crate::meter::{Meter, VaultSeen};
 use crate::pool::{Pool, PoolError};
 use crate::record::Key;
 use crate::records::Records;
@@ -116,6 +117,7 @@ pub struct Vault {
     restoring: backup::Restoring,
     throttle: Throttle,
     pools: Pools,
+    meter: Arc<Meter>,
 }
 
 impl Vault {
@@ -150,6 +152,7 @@ impl Vault {
             restoring: backup::Restoring::default(),
             throttle: Throttle::new(throttling),
             pools,
+            meter: Arc::default(),
         })
     }
 
@@ -161,6 +164,11 @@ impl Vault {
     /// What decides about its keys.
     pub fn rules(&self) -> &Rules {
         &self.rules
+    }
+
+    /// What it counted since it was made.
+    pub fn seen(&self) -> VaultSeen {
+        VaultSeen { opened: self.opened.len(), ..self.meter.seen() }.and(&self.records.seen())
     }
 
     fn check(&self, context: &Context<'_>, needed: Permission) -> Result<(), Refusal> {

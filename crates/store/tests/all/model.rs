@@ -275,3 +275,21 @@ fn futures_move_between_threads() {
     drop(sent(store.fence()));
     drop(sent(sent(store.watch(b"", Revision(0)).unwrap()).next()));
 }
+
+/// A store counts how its commits ended, and shows the newest revision.
+#[test]
+fn commits_are_counted_by_their_end() {
+    use skerry_store::{Check, OpId, Outcome, Revision, Store, Txn};
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let store = Store::memory();
+        let txn = |op: u8, checks| Txn { op: OpId([op; 16]), checks, ops: Vec::new() };
+        assert_eq!(store.commit(&txn(1, Vec::new())).await, Ok(Outcome::Committed(Revision(1))));
+        let unmet = vec![Check::Unchanged(b"key".to_vec(), Revision(1))];
+        assert!(matches!(store.commit(&txn(2, unmet)).await, Ok(Outcome::Conflict(_))));
+        assert_eq!(store.fence().await, Ok(Revision(1)));
+        let seen = store.clone().seen();
+        assert_eq!((seen.committed, seen.conflicts, seen.unknown, seen.errors, seen.revision), (1, 1, 0, 0, 1));
+        assert_eq!((seen.commits.count(), seen.fences.count(), seen.verified), (2, 1, true));
+    });
+}

@@ -15,6 +15,7 @@ use crate::command::{Context, Named};
 use crate::decide;
 use crate::entries;
 use crate::limits::ATTEMPTS_MAX;
+use crate::meter::Custody;
 use crate::record::{Key, KeyHead, KeyName, KeyVersion, VersionRef};
 use crate::refusal::Refusal;
 use crate::stored::{self, Corrupted, Tombstone};
@@ -135,7 +136,9 @@ impl Vault {
             let head = KeyHead { versions: versions.iter().map(of).collect(), deletion: None, ..backup.head.clone() };
             Ok((head, versions))
         };
-        self.work(reseal).await?
+        let resealed = self.work(reseal).await?;
+        self.meter.custody(Custody::Reseal, &resealed);
+        resealed
     }
 
     /// Puts versions whose key is not there yet, under a mark that keeps others from doing the same and that has a start-up

@@ -17,6 +17,7 @@ use crate::decide::{self, Admitted, Made};
 use crate::entries;
 use crate::installation::Installation;
 use crate::limits::ATTEMPTS_MAX;
+use crate::meter::Custody;
 use crate::record::{Key, KeyHead, KeyVersion, Origin};
 use crate::records::Found;
 use crate::refusal::Refusal;
@@ -141,7 +142,10 @@ impl Vault {
             (None, Some(prepared)) => custody.place(binding, prepared, &mut *rng).map_err(Refusal::Custody),
             (None, None) => custody.generate(binding, &mut *rng).map_err(Refusal::Custody),
         };
-        let (public, material) = pool.run(make).await.map_err(refuse_pool)??;
+        let what = if matches!(origin, Origin::Generated) { Custody::Generate } else { Custody::Import };
+        let made = pool.run(make).await.map_err(refuse_pool)?;
+        self.meter.custody(what, &made);
+        let (public, material) = made?;
         Ok(Made { id: binding.key.key, version: binding.key.version, public, material, origin })
     }
 

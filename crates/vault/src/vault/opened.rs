@@ -5,6 +5,7 @@ use std::sync::Arc;
 use skerry_keys::{Curve, KeyType, OpenedKey};
 use skerry_store::Revision;
 
+use crate::meter::Custody;
 use crate::record::{Key, KeyHead};
 use crate::records::FoundKey;
 use crate::refusal::Refusal;
@@ -32,16 +33,24 @@ impl Vault {
         let kept = self.opened.get(&place).filter(|kept| kept.state == state).map(|kept| kept.opened);
         // What is kept was opened by `work`, after the store was verified.
         if let Some(opened) = kept.as_ref().filter(|opened| is_short(opened.key_type(), octets)) {
-            let done = job(opened)?;
+            let done = job(opened);
+            self.meter.custody(Custody::Use, &done);
+            let done = done?;
             return Ok((key, done));
         }
         let (custody, binding, version) = (Arc::clone(&self.custody), key.binding(self.id), Arc::clone(&key.version));
+        let meter = Arc::clone(&self.meter);
         let work = move || -> Result<(Arc<OpenedKey>, Result<T, Refusal>), Refusal> {
             let opened = match kept {
                 Some(opened) => opened,
-                None => Arc::new(custody.open_for_use(&version.material, &binding).map_err(Refusal::Open)?),
+                None => {
+                    let opened = custody.open_for_use(&version.material, &binding).map_err(Refusal::Open);
+                    meter.custody(Custody::Open, &opened);
+                    Arc::new(opened?)
+                }
             };
             let done = job(&opened);
+            meter.custody(Custody::Use, &done);
             Ok((opened, done))
         };
         let (opened, done) = self.work(work).await??;

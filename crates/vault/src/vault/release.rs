@@ -11,6 +11,7 @@ use skerry_policy::permit::{Permit, VaultFloor};
 
 use crate::command::{Context, Named, ReleaseCommand};
 use crate::entries;
+use crate::meter::Custody;
 use crate::record::Key;
 use crate::refusal::Refusal;
 use crate::release::{self, Circumstances};
@@ -39,6 +40,7 @@ impl Vault {
         match self.decided(context, command, (&key, &floor), &mut believed).await {
             Ok((permit, result)) => self.carry_out(context, command, key, permit, &result).await,
             Err(refusal) if refusal.is_denial() => {
+                self.meter.denied(&refusal);
                 let of = key.binding(self.id).key;
                 let (head, believed) = (&key.head, believed.as_deref());
                 let event = Event::ReleaseDenied;
@@ -120,6 +122,11 @@ impl Vault {
             let value = signer.sign(rules.kind, &payload.to_json()).map_err(|_| Refusal::Signing)?;
             Ok(ReleaseAnswer { value })
         };
-        self.work(carry_out).await?
+        let released = self.work(carry_out).await?;
+        self.meter.custody(Custody::Release, &released);
+        if released.is_ok() {
+            self.meter.released();
+        }
+        released
     }
 }

@@ -16,6 +16,7 @@ use skerry_policy::permit::{Permit, VaultFloor};
 use crate::command::{Context, Named, Operation, SecureUnwrapCommand};
 use crate::decide;
 use crate::entries;
+use crate::meter::Custody;
 use crate::record::Key;
 use crate::refusal::Refusal;
 use crate::vault::Vault;
@@ -55,6 +56,7 @@ impl Vault {
         match self.may_unwrap(context, command, (&key, &floor), &mut believed).await {
             Ok((permit, result)) => self.unwrap_to(context, command, key, permit, &result).await,
             Err(refusal) if refusal.is_denial() => {
+                self.meter.denied(&refusal);
                 let (of, event) = (key.binding(self.id).key, Event::SecureUnwrapDenied);
                 let (head, believed) = (&key.head, believed.as_deref());
                 let entry = entries::denied((context, event), head, of, command.target, believed, &refusal);
@@ -109,7 +111,12 @@ impl Vault {
             let envelope = wire::unwrapped(&unwrapped);
             Ok((key, envelope))
         };
-        self.work(unwrap).await?
+        let unwrapped = self.work(unwrap).await?;
+        self.meter.custody(Custody::Unwrap, &unwrapped);
+        if unwrapped.is_ok() {
+            self.meter.released();
+        }
+        unwrapped
     }
 }
 
