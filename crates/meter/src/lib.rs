@@ -74,7 +74,7 @@ impl Seen {
 
     /// Upper bounds in seconds, and how many took longer than the one before and no longer than this; the last is infinite.
     pub fn steps(&self) -> Vec<(f64, u64)> {
-        let bounds = BOUNDS.iter().map(|(_, seconds)| *seconds).chain([f64::MAX]);
+        let bounds = BOUNDS.iter().map(|(_, seconds)| *seconds).chain([f64::INFINITY]);
         bounds.zip(self.steps).collect()
     }
 }
@@ -119,7 +119,7 @@ mod tests {
         let seen = durations.snapshot();
         assert_eq!(seen.count(), 4);
         assert_eq!(seen.steps()[..3], [(0.000_1, 2), (0.000_25, 1), (0.000_5, 0)]);
-        assert_eq!(seen.steps().last(), Some(&(f64::MAX, 1)));
+        assert_eq!(seen.steps().last(), Some(&(f64::INFINITY, 1)));
         assert!((seen.seconds() - 60.000_200_001).abs() < 1e-9);
     }
 
