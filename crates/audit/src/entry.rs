@@ -44,13 +44,17 @@ pub enum Event {
     AuthorityChanged,
     /// Denials past a principal's budget, counted.
     DenialsCounted,
+    /// All of the server is about to leave in a backup; its subject is the backup.
+    ServerBackedUp,
+    /// The server was restored from a backup, and this is its log from then on.
+    ServerRestored,
     /// The service starts, or found and cut a torn record.
     Started,
 }
 
 impl Event {
     /// Every event.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::Release,
         Self::ReleaseDenied,
         Self::SecureUnwrap,
@@ -68,6 +72,8 @@ impl Event {
         Self::RoleChanged,
         Self::AuthorityChanged,
         Self::DenialsCounted,
+        Self::ServerBackedUp,
+        Self::ServerRestored,
         Self::Started,
     ];
 
@@ -96,6 +102,8 @@ impl Event {
             Self::RoleChanged => "role-changed",
             Self::AuthorityChanged => "authority-changed",
             Self::DenialsCounted => "denials-counted",
+            Self::ServerBackedUp => "server-backed-up",
+            Self::ServerRestored => "server-restored",
             Self::Started => "started",
         }
     }

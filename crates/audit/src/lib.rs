@@ -33,4 +33,4 @@ pub use error::{AuditError, EntryError, HistoryError, Step};
 pub use history::{Change, History, history};
 pub use limits::Limits;
 pub use log::{Log, LogSeen, Recorded};
-pub use reader::{Checkpoint, Head, Leaf, Reader, Record, Report, read, verify, verify_against};
+pub use reader::{Checkpoint, Head, Leaf, Reader, Record, Report, octets_to, read, verify, verify_against};

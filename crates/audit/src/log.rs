@@ -223,6 +223,11 @@ impl Log {
         Ok(self.lock()?.durable.head)
     }
 
+    /// The last durable record, and where in the file it ends.
+    pub fn end(&self) -> Result<Checkpoint, AuditError> {
+        Ok(self.lock()?.durable)
+    }
+
     /// The last place below which every record is durable and no change is open: [`Log::open_after`] it misses nothing that
     /// a start asks for. Of a log that was opened without its history that is its beginning.
     pub fn checkpoint(&self) -> Result<Checkpoint, AuditError> {

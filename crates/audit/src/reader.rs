@@ -105,6 +105,11 @@ pub fn read(dir: &Path) -> Result<Reader, AuditError> {
     Reader::new(segment::open_to_read(dir)?)
 }
 
+/// The octets of the log in `dir` up to an end that [`crate::Log::end`] told: a log of their own, which is not checked here.
+pub fn octets_to(dir: &Path, end: &Checkpoint) -> Result<impl Read + use<>, AuditError> {
+    Ok(segment::open_to_read(dir)?.take(end.len))
+}
+
 /// Checks every record of the log in `dir`, beside its writer if there is one.
 pub fn verify(dir: &Path) -> Result<Report, AuditError> {
     read(dir)?.finish(None)
