@@ -42,6 +42,13 @@ pub struct Stamp {
     pub installation: [u8; 16],
 }
 
+impl Stamp {
+    /// The stamp of a row of [`STAMP_KEY`], whatever its kind, iff it was sealed under this root.
+    pub fn read(root: &Root, entry: &Entry) -> Result<Self, StampError> {
+        open(&root.sealer(INSTALLATION, &[0; 16]), entry)
+    }
+}
+
 impl Store {
     /// The store's stamp, iff it is of this kind, of a format that is known, and under this root. An empty store is
     /// stamped, with an installation from `rng`.
