@@ -192,4 +192,4 @@ fn decode(kind: EvidenceType, bytes: &[u8]) -> Option<String> {
 }
 
 const FORMAT: u8 = 1;
-const LABEL: &str = "attestation policies";
+pub(crate) const LABEL: &str = "attestation policies";

@@ -27,7 +27,7 @@ use skerry_audit::{
 };
 use skerry_store::limits::PAGE_ROWS_MAX;
 use skerry_store::seal::{Root, SealError, Sealer};
-use skerry_store::stamp::{Kind, StampError};
+use skerry_store::stamp::{Kind, Stamp, StampError};
 use skerry_store::{At, Op, OpId, Outcome, Row, Settled, Store, StoreError, Txn};
 use uuid::Uuid;
 
@@ -86,6 +86,7 @@ pub struct Installation {
     recorder: Recorder,
     root: Root,
     meta: Sealer,
+    stamp: Stamp,
     /// Where the store remembers this server.
     place: Vec<u8>,
     /// Where it remembered it when it had another name: to be taken away by the next commit.
@@ -121,8 +122,8 @@ impl Installation {
         now: SystemTime,
         randomness: &Randomizer,
     ) -> Result<(Installation, Opened), InstallationError> {
-        store.stamp(kind, &root, &mut *randomness()).await.map_err(InstallationError::Stamp)?;
-        let meta = root.sealer("skerry installation", &[0; 16]);
+        let stamp = store.stamp(kind, &root, &mut *randomness()).await.map_err(InstallationError::Stamp)?;
+        let meta = root.sealer(META, &[0; 16]);
         let place = node.memory();
         let all = Memory::all(&store, &meta).await?;
         let known = remembered(node, &all, log_folder, limits)?;
@@ -140,6 +141,7 @@ impl Installation {
             recorder,
             root,
             meta,
+            stamp,
             place,
             former: Mutex::new(former),
             seen: AtomicU64::new(memory.map_or(0, |memory| memory.seen)),
@@ -159,7 +161,7 @@ impl Installation {
         log_folder: &Path,
     ) -> Result<Report, InstallationError> {
         store.stamped(kind, root).await.map_err(InstallationError::Stamp)?;
-        let all = Memory::all(store, &root.sealer("skerry installation", &[0; 16])).await?;
+        let all = Memory::all(store, &root.sealer(META, &[0; 16])).await?;
         let memory = all.get(node.memory().as_slice());
         let report = match (log_folder.join(LOG_FILE).exists(), memory) {
             (false, Some(memory)) => return Err(InstallationError::LogMissing { records: memory.head.records }),
@@ -167,6 +169,15 @@ impl Installation {
             (_, None) => skerry_audit::verify(log_folder),
         };
         report.map_err(InstallationError::Audit)
+    }
+
+    /// Whose store it is.
+    pub fn stamp(&self) -> &Stamp {
+        &self.stamp
+    }
+
+    pub(crate) fn root(&self) -> &Root {
+        &self.root
     }
 
     /// The store.
@@ -265,16 +276,16 @@ impl Installation {
 
 /// What the store remembers: the last time seen, in seconds since the epoch, how long the log was, and from where a start
 /// has to read it.
-struct Memory {
-    seen: u64,
-    head: Head,
+pub(crate) struct Memory {
+    pub(crate) seen: u64,
+    pub(crate) head: Head,
     /// None in what an earlier version wrote: then a start reads all.
-    checkpoint: Option<Checkpoint>,
+    pub(crate) checkpoint: Option<Checkpoint>,
 }
 
 impl Memory {
     /// Of all servers of the installation, by where the store has them.
-    async fn all(store: &Store, meta: &Sealer) -> Result<BTreeMap<Vec<u8>, Memory>, InstallationError> {
+    pub(crate) async fn all(store: &Store, meta: &Sealer) -> Result<BTreeMap<Vec<u8>, Memory>, InstallationError> {
         let (mut all, mut at) = (BTreeMap::new(), At::Linearizable);
         loop {
             let after = all.last_key_value().map(|(at, _): (&Vec<u8>, &Memory)| at.clone());
@@ -292,7 +303,7 @@ impl Memory {
         }
     }
 
-    fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut out = Encoder::new(Vec::new());
         let mut write = || -> Result<(), minicbor::encode::Error<std::convert::Infallible>> {
             let (fields, format) = if self.checkpoint.is_some() { (8, FORMAT) } else { (5, WITHOUT_CHECKPOINT) };
@@ -412,7 +423,7 @@ async fn settle(
 }
 
 /// Whether the store made the change of this digest. If it did not, it never will.
-async fn was_made(store: &Store, subject: &[u8; 32]) -> Result<bool, InstallationError> {
+pub(crate) async fn was_made(store: &Store, subject: &[u8; 32]) -> Result<bool, InstallationError> {
     match store.settle(op_id_of(subject)).await {
         Ok(Settled::Committed(_)) => Ok(true),
         Ok(Settled::Aborted) => Ok(false),
@@ -420,6 +431,8 @@ async fn was_made(store: &Store, subject: &[u8; 32]) -> Result<bool, Installatio
     }
 }
 
+/// Label of the KEK of what is remembered.
+pub(crate) const META: &str = "skerry installation";
 /// The name of the log's file in its folder.
 const LOG_FILE: &str = "audit.log";
 const FORMAT: u8 = 2;

@@ -100,7 +100,7 @@ impl Records {
 
     /// A revision that has all that was acknowledged by now. What is read at it or later is as good as what is asked of the
     /// store each time, and where the store is a round trip away it costs one for all reads of a request.
-    pub(crate) async fn seen(&self) -> Result<Revision, Refusal> {
+    pub(crate) async fn fence(&self) -> Result<Revision, Refusal> {
         Ok(self.store.fence().await?)
     }
 
@@ -372,7 +372,7 @@ mod tests {
     fn key_and_another_row_are_of_one_time() {
         let scene = Scene::new();
         let found = |scene: &Scene| {
-            let seen = scene.runtime.block_on(scene.records.seen()).unwrap();
+            let seen = scene.runtime.block_on(scene.records.fence()).unwrap();
             scene.runtime.block_on(scene.records.at_version(scene.read(), None, seen)).unwrap().unwrap()
         };
         let floor = || {

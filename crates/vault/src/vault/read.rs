@@ -34,7 +34,7 @@ impl Vault {
     pub(super) async fn find(&self, key: Named<'_>) -> Result<FoundKey, Refusal> {
         let missing = || Refusal::KeyNotFound { name: key.name.to_string() };
         for _ in 0..ATTEMPTS_MAX {
-            let seen = self.records.seen().await?;
+            let seen = self.records.fence().await?;
             let head = self.records.live_at(key.name, At::Cached(seen)).await?.ok_or_else(missing)?;
             if let Some(found) = self.records.at_version(head, key.version, seen).await? {
                 return Ok(found);
@@ -46,7 +46,7 @@ impl Vault {
     pub(super) async fn find_deleted(&self, name: &KeyName) -> Result<FoundKey, Refusal> {
         let missing = || Refusal::DeletedKeyNotFound { name: name.to_string() };
         for _ in 0..ATTEMPTS_MAX {
-            let seen = self.records.seen().await?;
+            let seen = self.records.fence().await?;
             let head = self.records.deleted_at(name, At::Cached(seen)).await?.ok_or_else(missing)?;
             if let Some(found) = self.records.at_version(head, None, seen).await? {
                 return Ok(found);

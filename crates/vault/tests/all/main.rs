@@ -28,6 +28,7 @@ mod paging;
 mod paths;
 mod policies;
 mod races;
+mod recovery;
 mod refusals;
 mod rotation;
 mod rules;
