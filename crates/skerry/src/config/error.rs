@@ -78,6 +78,26 @@ pub(crate) enum Refusal {
     #[error("{path} is the folder of `skerry dev`: its keys protect nothing, take another", path = .path.display())]
     DataOfDev { path: PathBuf },
 
+    // [store]
+    #[error("only engine = \"etcd\" has this")]
+    EtcdOnly,
+    #[error("there is none: each server on one etcd has a name of its own, say node = \"a\"")]
+    NoNode,
+    #[error("{0:?} is not 1 to 32 lower-case letters, digits and hyphens, a letter first")]
+    NodeName(String),
+    #[error(
+        "etcd is reached by TLS and knows its servers by their certificates: say roots = FILE and client = {{ certificates = FILE, key = FILE }}"
+    )]
+    EtcdTls,
+    #[error("there are roots or a client certificate, and danger.plain says to do without TLS: take one of them out")]
+    EtcdPlainAndTls,
+    #[error("{0} is another machine's, which is not reached without TLS")]
+    EtcdPlainElsewhere(String),
+    #[error("{seen:?} is not {scheme}://HOST:PORT")]
+    Endpoint { seen: String, scheme: &'static str },
+    #[error("{0:?} is not a prefix of keys: ASCII, 1 to 64 characters, ending in a slash")]
+    Prefix(String),
+
     // [[listener]]
     #[error("there is none, so nobody could be served: add [[listener]]")]
     NoListener,

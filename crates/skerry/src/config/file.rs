@@ -10,6 +10,8 @@ use serde::Deserialize;
 pub(super) struct File {
     pub(super) server: Server,
     #[serde(default)]
+    pub(super) store: Option<Store>,
+    #[serde(default)]
     pub(super) listener: Vec<Listener>,
     #[serde(default)]
     pub(super) issuer: Vec<Issuer>,
@@ -30,6 +32,37 @@ pub(super) struct Server {
     pub(super) root_key: PathBuf,
     #[serde(default)]
     pub(super) ready_rsa_keys: ReadyRsaKeys,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Engine {
+    Redb,
+    Etcd,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Store {
+    pub(super) engine: Engine,
+    #[serde(default)]
+    pub(super) node: Option<String>,
+    #[serde(default)]
+    pub(super) endpoints: Vec<String>,
+    #[serde(default)]
+    pub(super) prefix: Option<String>,
+    #[serde(default)]
+    pub(super) roots: Option<PathBuf>,
+    #[serde(default)]
+    pub(super) client: Option<KeyPair>,
+    #[serde(default)]
+    pub(super) danger: StoreDanger,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct StoreDanger {
+    pub(super) plain: bool,
 }
 
 /// By bits of the modulus.

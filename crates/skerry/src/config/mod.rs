@@ -11,6 +11,7 @@ mod listeners;
 mod people;
 mod services;
 mod settings;
+mod store;
 mod vaults;
 
 use std::path::{Path, PathBuf};
@@ -18,8 +19,8 @@ use std::time::SystemTime;
 
 pub(crate) use error::{ConfigError, Refusal};
 pub(crate) use settings::{
-    Anchors, Attestation, Authority, Fetch, Identity, Issuer, Keys, Listener, ReleaseKey, Serves, Settings, Vault,
-    VaultKind, VaultListener,
+    Anchors, Attestation, Authority, Fetch, Identity, Issuer, Keys, Listener, ReleaseKey, Serves, Settings,
+    StoreSettings, Vault, VaultKind, VaultListener,
 };
 
 use file::File;
@@ -57,6 +58,7 @@ impl Check<'_> {
         self.sections_are_there(file)?;
         let data = self.data(&file.server)?;
         let root_key = self.root_key(&file.server)?;
+        let store = self.store(file.store.as_ref())?;
         let ready_rsa_keys = self.ready_rsa_keys(&file.server)?;
         let attestation = file.attestation.as_ref().map(|section| self.attestation(section)).transpose()?;
         let identity = file.identity.as_ref().map(|section| self.identity(section)).transpose()?;
@@ -76,6 +78,7 @@ impl Check<'_> {
         Ok(Settings {
             data,
             root_key,
+            store,
             ready_rsa_keys,
             listeners,
             issuers,

@@ -12,7 +12,7 @@ use skerry_evidence::snp::Generation;
 use skerry_identity::{Assignment, Client, Principal};
 use skerry_jose::JwkSet;
 use skerry_sources::{Allowed, Oidc, Roots};
-use skerry_vault::{Throttling, Wanted};
+use skerry_vault::{NodeName, Throttling, Wanted};
 use skerry_verifier::Floor;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -21,6 +21,7 @@ use zeroize::Zeroizing;
 pub(crate) struct Settings {
     pub(crate) data: PathBuf,
     pub(crate) root_key: Zeroizing<[u8; 32]>,
+    pub(crate) store: StoreSettings,
     /// RSA keys that are made before anybody asks for them.
     pub(crate) ready_rsa_keys: Wanted,
     pub(crate) listeners: Vec<Listener>,
@@ -32,6 +33,31 @@ pub(crate) struct Settings {
     pub(crate) access: Vec<Assignment>,
     /// What is allowed and likely a mistake.
     pub(crate) warnings: Vec<String>,
+}
+
+/// Where everything is stored.
+pub(crate) enum StoreSettings {
+    /// In one file of the data folder, which this server has to itself.
+    Embedded,
+    /// In etcd, which it shares with other nodes; its log is in the data folder.
+    Etcd(Etcd),
+}
+
+/// An etcd cluster, and which of the nodes beside it this server is.
+pub(crate) struct Etcd {
+    pub(crate) node: NodeName,
+    /// `https://HOST:PORT`, or `http` without TLS.
+    pub(crate) endpoints: Vec<String>,
+    pub(crate) prefix: String,
+    /// None on loopback only.
+    pub(crate) tls: Option<EtcdTls>,
+}
+
+/// What etcd's certificates are judged by, and what this server shows it. DER.
+pub(crate) struct EtcdTls {
+    pub(crate) roots: Vec<Vec<u8>>,
+    pub(crate) chain: Vec<Vec<u8>>,
+    pub(crate) key: Zeroizing<Vec<u8>>,
 }
 
 /// Where to listen, by which names, and for what.

@@ -720,6 +720,64 @@ fn hsm_key_types_need_an_hsm() {
     edited("kind = \"standard\"\n", "kind = \"managed-hsm\"\n", "vault[1].kind", Refusal::SoftwareHsm("managed-hsm"));
 }
 
+/// The example with a store said, and what is made of it.
+fn stored(section: &str) -> Result<StoreSettings, ConfigError> {
+    let site = Site::new();
+    site.put("etcd.pem", &files()[1].1);
+    site.put("etcd.key", &files()[2].1);
+    site.edit("# [store]\n", &format!("[store]\n{section}\n"));
+    site.load().map(|settings| settings.store)
+}
+
+/// Where things are stored is said once, and how etcd is reached wholly.
+#[test]
+fn stores_are_refused() {
+    let refused = |section: &str, key: &str, refusal: Refusal| {
+        let error = stored(section).map(drop).unwrap_err();
+        assert_eq!((error.key.as_str(), error.refusal), (key, refusal), "{section}");
+    };
+    assert!(matches!(stored("engine = \"redb\""), Ok(StoreSettings::Embedded)));
+    for (line, key) in [
+        ("node = \"a\"", "store.node"),
+        ("endpoints = [\"https://a:1\"]", "store.endpoints"),
+        ("prefix = \"a/\"", "store.prefix"),
+        ("roots = \"roots.pem\"", "store.roots"),
+        ("client = { certificates = \"etcd.pem\", key = \"etcd.key\" }", "store.client"),
+        ("danger = { plain = true }", "store.danger.plain"),
+    ] {
+        refused(&format!("engine = \"redb\"\n{line}"), key, Refusal::EtcdOnly);
+    }
+    const TLS: &str = "roots = \"roots.pem\"\nclient = { certificates = \"etcd.pem\", key = \"etcd.key\" }\n";
+    let with = |node: &str, endpoint: &str, rest: &str| {
+        format!("engine = \"etcd\"\nnode = {node:?}\nendpoints = [{endpoint:?}]\n{rest}")
+    };
+    let good = "https://etcd-1.example.org:2379";
+    let Ok(StoreSettings::Etcd(etcd)) = stored(&with("a", good, TLS)) else { panic!() };
+    assert_eq!(
+        (etcd.node.as_str(), etcd.prefix.as_str(), etcd.tls.map(|tls| tls.roots.len())),
+        ("a", "skerry/", Some(1))
+    );
+    refused("engine = \"etcd\"\nendpoints = []", "store.node", Refusal::NoNode);
+    refused(&with("A", good, TLS), "store.node", Refusal::NodeName("A".into()));
+    refused(&with("a", good, ""), "store.roots", Refusal::EtcdTls);
+    refused(&with("a", good, "roots = \"roots.pem\""), "store.client", Refusal::EtcdTls);
+    let other = stored(&with("a", good, &TLS.replace("etcd.key", "ci-keys.json"))).map(drop).unwrap_err();
+    assert!(matches!(&other.refusal, Refusal::PrivateKey { path } if path.ends_with("ci-keys.json")), "{other}");
+    let plain = "danger = { plain = true }";
+    refused(&with("a", good, &format!("{TLS}{plain}")), "store.danger.plain", Refusal::EtcdPlainAndTls);
+    assert!(stored(&with("a", "http://[::1]:2379", plain)).is_ok());
+    let elsewhere = "http://192.0.2.1:2379";
+    refused(&with("a", elsewhere, plain), "store.endpoints[0]", Refusal::EtcdPlainElsewhere(elsewhere.into()));
+    for seen in ["http://a:1", "https://a", "https://a:1/b", "https://u@a:1", "https://a:1?b", "a:1", ""] {
+        let refusal = Refusal::Endpoint { seen: seen.into(), scheme: "https" };
+        refused(&with("a", seen, TLS), "store.endpoints[0]", refusal);
+    }
+    for prefix in ["", "a", "ä/", &("a".repeat(64) + "/")] {
+        let section = with("a", good, &format!("prefix = {prefix:?}\n{TLS}"));
+        refused(&section, "store.prefix", Refusal::Prefix(prefix.to_owned()));
+    }
+}
+
 /// Who may do what names an issuer, a vault and permissions that exist.
 #[test]
 fn access_is_refused() {
@@ -750,6 +808,8 @@ fn every_refusal_is_documented() {
         .collect();
     assert!(variants.len() > 60, "{variants:?}");
     let docs = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operate.md")).unwrap();
+    let (_, docs) = docs.split_once("\n## What serve refuses to start with\n").unwrap();
+    let docs = docs.split("\n## ").next().unwrap();
     for variant in &variants {
         assert!(docs.contains(&format!("| `{variant}` |")), "{variant} is not in docs/operate.md");
     }

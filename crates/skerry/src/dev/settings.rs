@@ -15,8 +15,8 @@ use super::folder::Folder;
 use super::keys::{Certificates, Keys};
 use super::ports::{Ports, Service};
 use crate::config::{
-    self, Anchors, Attestation, Authority, Identity, Issuer, Listener, ReleaseKey, Serves, Settings, Vault, VaultKind,
-    VaultListener,
+    self, Anchors, Attestation, Authority, Identity, Issuer, Listener, ReleaseKey, Serves, Settings, StoreSettings,
+    Vault, VaultKind, VaultListener,
 };
 
 /// Settings for these ports. The simulated root, and no other, is believed; the vaults take what it vouches for.
@@ -41,6 +41,7 @@ pub(super) fn settings(
     Ok(Settings {
         data: folder.path().to_owned(),
         root_key: keys.root.clone(),
+        store: StoreSettings::Embedded,
         ready_rsa_keys: Wanted { b2048: 2, ..Wanted::default() },
         listeners: listeners.collect::<anyhow::Result<_>>()?,
         issuers: vec![issuer],
