@@ -4,12 +4,15 @@ use crate::error::StoreError;
 use crate::model::{Entry, Op, Revision, Txn};
 use std::sync::Arc;
 
-/// One key before and after a commit. Absent on both sides does not occur.
+/// One key before and after a commit. A key that was absent and is so still is not one.
 #[derive(Clone, Debug)]
-pub(crate) struct Change {
-    pub(crate) key: Arc<[u8]>,
-    pub(crate) before: Option<Arc<Entry>>,
-    pub(crate) after: Option<Arc<Entry>>,
+pub struct Change {
+    /// The key.
+    pub key: Arc<[u8]>,
+    /// What it held, for snapshots of the past; an engine that shows none leaves it out.
+    pub before: Option<Arc<Entry>>,
+    /// What it holds.
+    pub after: Option<Arc<Entry>>,
 }
 
 /// What becomes of a transaction.

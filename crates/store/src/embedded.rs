@@ -14,6 +14,7 @@
 
 use crate::error::{Step, StoreError};
 use crate::export::Export;
+use crate::lease::Local;
 use crate::limits::{CACHE_LEN, QUEUE_MAX};
 use crate::model::{At, Entry, OpId, Outcome, Page, Revision, Row, Settled, Txn};
 use crate::ops::Ops;
@@ -58,6 +59,7 @@ impl Options {
 
 pub(crate) struct Embedded {
     pub(crate) published: Arc<Published<Arc<EntryTable>>>,
+    pub(crate) leases: Local,
     /// Both are there until the engine is dropped.
     queue: Option<mpsc::Sender<Request>>,
     thread: Option<JoinHandle<()>>,
@@ -137,7 +139,7 @@ impl Embedded {
         };
         let thread = thread::Builder::new().name("store".to_owned());
         let thread = thread.spawn(work).map_err(StoreError::io(step))?;
-        Ok(Self { published, queue: Some(queue), thread: Some(thread) })
+        Ok(Self { published, leases: Local::default(), queue: Some(queue), thread: Some(thread) })
     }
 
     pub(crate) fn get(&self, key: &[u8], at: At) -> Result<Option<Entry>, StoreError> {

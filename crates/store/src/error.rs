@@ -61,6 +61,37 @@ pub enum StoreError {
         /// What was found to be wrong, for whoever repairs it.
         detail: String,
     },
+    /// There is something where the store should be, and it is not a store's.
+    #[error("there is something else where the store should be")]
+    Foreign,
+    /// No server of the store answers in time. Of a commit: nothing happened.
+    #[error("no server of the store answers")]
+    Unreachable,
+    /// Servers of the store answer, but too few of them see each other, so nothing is read or written. Of a commit: nothing
+    /// happened.
+    #[error("servers of the store have no quorum")]
+    NoQuorum,
+    /// A server of the store does not take our certificate, or we do not take its.
+    #[error("server of the store and this client do not trust each other: {detail}")]
+    Denied {
+        /// What was said, for whoever sets up certificates.
+        detail: String,
+    },
+    /// A server of the store has a version that this one does not work with.
+    #[error("version {version} of the store's server is too old, or is known to lose data")]
+    ServerVersion {
+        /// The version found.
+        version: String,
+    },
+    /// Servers of the store are out of space. Of a commit: nothing happened.
+    #[error("servers of the store are out of space")]
+    Full,
+    /// A server of the store refused for a reason that is none of the others. Of a commit: nothing happened.
+    #[error("server of the store refused: {detail}")]
+    Refused {
+        /// What it said.
+        detail: String,
+    },
     /// The operating system refused.
     #[error("{step:?} failed: {kind}")]
     Io {
@@ -69,6 +100,9 @@ pub enum StoreError {
         /// How it failed.
         kind: io::ErrorKind,
     },
+    /// Everything of one revision is taken out of a store that one process holds; a shared one has servers that do that.
+    #[error("a store on servers is not taken out as a whole: they have snapshots of their own")]
+    NoExport,
     /// An earlier commit failed, so nothing is read or written until the store is opened anew.
     #[error("store is closed since an earlier failure")]
     Failed,

@@ -22,9 +22,11 @@ pub(crate) struct History {
 }
 
 /// One commit. An abort, or a transaction of checks alone, changes nothing.
-pub(crate) struct Commit {
-    pub(crate) revision: Revision,
-    pub(crate) changes: Vec<Change>,
+pub struct Commit {
+    /// Its revision.
+    pub revision: Revision,
+    /// What it changed, in the order of its transaction.
+    pub changes: Vec<Change>,
 }
 
 /// What a key held, if anything.

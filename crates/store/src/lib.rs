@@ -1,8 +1,9 @@
 //! Ordered bytes to bytes: transactions with checks, revisions, snapshots, watches; sealing of values.
 //!
-//! One model on several engines, an enum inside of [`Store`]: in memory, and redb in one file. Every commit has a
-//! revision of its own, and every read says of which revision it is. What is written is decided by one function
-//! (`decide`), and what is seen of the past comes from one bounded history (`history`), so engines can hardly differ.
+//! One model on several engines, an enum inside of [`Store`]: in memory, redb in one file, and one elsewhere ([`engine`]).
+//! Every commit has a revision of its own, and every read says of which revision it is. What is written here is decided by
+//! one function (`decide`), and what is seen of the past comes from one bounded history (`history`), so engines can hardly
+//! differ.
 //!
 //! Values are bytes. [`seal`] makes them ciphertext before they come here; [`stamp`] says whose store it is.
 //! docs/store-format.md draws the file. A file carries one authenticated sum over its rows (`sum`), so that a row that was
@@ -13,10 +14,12 @@
 
 mod decide;
 mod embedded;
+pub mod engine;
 mod error;
 mod export;
 mod faults;
 mod history;
+mod lease;
 pub mod limits;
 mod memory;
 mod meter;
@@ -36,6 +39,7 @@ pub use embedded::Options;
 pub use error::{Step, StoreError, WatchError};
 pub use export::{Export, Exported, Import};
 pub use faults::{Fault, Faults};
+pub use lease::Lease;
 pub use meter::StoreSeen;
 pub use model::{At, Check, Entry, Op, OpId, Outcome, Page, Revision, Row, Settled, Txn};
 pub use store::Store;

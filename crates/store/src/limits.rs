@@ -7,11 +7,11 @@ pub const KEY_LEN_MAX: usize = 512;
 /// Longest value in octets: with its key and the overhead of a request it stays below etcd's 1.5 MiB.
 pub const VALUE_LEN_MAX: usize = 1024 * 1024;
 
-/// Operations in one transaction: etcd's `--max-txn-ops` is 128 by default, and the op id takes one.
-pub const TXN_OPS_MAX: usize = 127;
+/// Operations in one transaction: etcd's `--max-txn-ops` is 128 by default, and the op id and the head take one each.
+pub const TXN_OPS_MAX: usize = 126;
 
-/// Checks in one transaction: etcd counts comparisons against the same 128, and the op id takes one.
-pub const TXN_CHECKS_MAX: usize = 127;
+/// Checks in one transaction: etcd counts comparisons against the same 128, and the op id and the head take one each.
+pub const TXN_CHECKS_MAX: usize = 126;
 
 /// Octets of one transaction: etcd's `--max-request-bytes` is 1.5 MiB by default; 64 KiB are left to framing. Keys of
 /// checks count twice, since on etcd a failed transaction asks for them again to name the one that failed.

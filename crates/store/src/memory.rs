@@ -5,6 +5,7 @@ use crate::error::StoreError;
 use crate::export::{self, Export};
 use crate::faults::{Fault, Faults};
 use crate::history::Commit;
+use crate::lease::Local;
 use crate::model::{At, Entry, OpId, Outcome, Page, Revision, Row, Settled, Txn};
 use crate::ops::Ops;
 use crate::page;
@@ -20,12 +21,13 @@ pub(crate) struct Memory {
     /// Held by the one that writes.
     ops: Mutex<Ops>,
     faults: Faults,
+    pub(crate) leases: Local,
 }
 
 impl Memory {
     pub(crate) fn new(faults: Faults) -> Self {
         let published = Published::new(Revision::default(), Entries::new());
-        Self { published, ops: Mutex::default(), faults }
+        Self { published, ops: Mutex::default(), faults, leases: Local::default() }
     }
 
     pub(crate) fn get(&self, key: &[u8], at: At) -> Result<Option<Entry>, StoreError> {

@@ -7,13 +7,14 @@ use crate::error::{StoreError, WatchError};
 use crate::history::{Commit, Held, History, Overlay};
 use crate::limits::OVERLAY_MAX;
 use crate::model::{At, Revision};
+use crate::watch::Watch;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard};
 use tokio::sync::watch;
 
 /// The state that reads are answered from; `V` is how an engine shows its newest entries.
-pub(crate) struct Published<V> {
+pub struct Published<V> {
     state: RwLock<State<V>>,
     feed: Arc<Feed>,
     /// Here and not in the feed, which watches hold: when the store goes, watches learn it.
@@ -36,7 +37,8 @@ pub(crate) struct Feed {
 }
 
 impl<V> Published<V> {
-    pub(crate) fn new(revision: Revision, view: V) -> Self {
+    /// Shows `view`, which is of this revision, with no history before.
+    pub fn new(revision: Revision, view: V) -> Self {
         Self {
             state: RwLock::new(State { revision, view }),
             feed: Arc::new(Feed { history: RwLock::new(History::after(revision)), failed: AtomicBool::new(false) }),
@@ -74,7 +76,7 @@ impl<V> Published<V> {
     }
 
     /// The state that a read at `at` sees.
-    pub(crate) fn look(&self, at: At) -> Result<Look<'_, V>, StoreError> {
+    pub fn look(&self, at: At) -> Result<Look<'_, V>, StoreError> {
         self.check()?;
         let state = self.state.read().map_err(|_| StoreError::Failed)?;
         let history = self.feed.history()?;
@@ -83,11 +85,7 @@ impl<V> Published<V> {
     }
 
     /// Shows these commits, oldest first, to all that read from now on.
-    pub(crate) fn publish(
-        &self,
-        commits: Vec<Commit>,
-        update: impl FnOnce(&mut V, &[Commit]),
-    ) -> Result<(), StoreError> {
+    pub fn publish(&self, commits: Vec<Commit>, update: impl FnOnce(&mut V, &[Commit])) -> Result<(), StoreError> {
         let mut state = self.state.write().map_err(|_| StoreError::Failed)?;
         let mut history = self.feed.history.write().map_err(|_| StoreError::Failed)?;
         update(&mut state.view, &commits);
@@ -99,19 +97,49 @@ impl<V> Published<V> {
     }
 
     /// Refuses everything from now on.
-    pub(crate) fn fail(&self) {
+    pub fn fail(&self) {
         self.feed.failed.store(true, Ordering::Release);
         self.news.send_replace(());
     }
 
     /// Refuses iff [`Published::fail`] was called.
-    pub(crate) fn check(&self) -> Result<(), StoreError> {
+    pub fn check(&self) -> Result<(), StoreError> {
         if self.feed.failed.load(Ordering::Acquire) { Err(StoreError::Failed) } else { Ok(()) }
     }
 
-    /// What a watch is made of.
-    pub(crate) fn subscribe(&self) -> (Arc<Feed>, watch::Receiver<()>) {
-        (Arc::clone(&self.feed), self.news.subscribe())
+    /// Begins anew after a gap: what is known is of `revision` and later. Watches that have not come so far learn of it.
+    pub fn restart(&self, revision: Revision, update: impl FnOnce(&mut V)) -> Result<(), StoreError> {
+        let mut state = self.state.write().map_err(|_| StoreError::Failed)?;
+        let mut history = self.feed.history.write().map_err(|_| StoreError::Failed)?;
+        update(&mut state.view);
+        *history = History::after(revision);
+        state.revision = revision;
+        drop((state, history));
+        self.news.send_replace(());
+        Ok(())
+    }
+
+    /// A watch from `from` on, of which the changes are held or will come: `known` is the newest revision that there is, if
+    /// that is more than what is shown yet.
+    pub fn watch(&self, prefix: &[u8], from: Revision, known: Revision) -> Result<Watch, StoreError> {
+        self.check()?;
+        let state = self.state.read().map_err(|_| StoreError::Failed)?;
+        let history = self.feed.history()?;
+        resolve(At::Snapshot(from), state.revision.max(known), history.floor())?;
+        Ok(Watch::new(prefix, from, (Arc::clone(&self.feed), self.news.subscribe())))
+    }
+
+    /// Waits until `revision` is shown. May be dropped while it waits.
+    pub async fn reached(&self, revision: Revision) -> Result<(), StoreError> {
+        let mut news = self.news.subscribe();
+        loop {
+            // Before looking, so that what is published after the look wakes.
+            news.mark_unchanged();
+            if self.look(At::Linearizable)?.revision() >= revision {
+                return Ok(());
+            }
+            news.changed().await.map_err(|_| StoreError::Failed)?;
+        }
     }
 }
 
@@ -126,7 +154,7 @@ impl Feed {
 }
 
 /// One state, held still while it is looked at.
-pub(crate) struct Look<'a, V> {
+pub struct Look<'a, V> {
     state: RwLockReadGuard<'a, State<V>>,
     history: RwLockReadGuard<'a, History>,
     at: Revision,
@@ -134,12 +162,12 @@ pub(crate) struct Look<'a, V> {
 
 impl<V> Look<'_, V> {
     /// The revision that is looked at.
-    pub(crate) fn revision(&self) -> Revision {
+    pub fn revision(&self) -> Revision {
         self.at
     }
 
-    /// The newest entries, to which [`Look::before`] and [`Look::overlay`] are the way back.
-    pub(crate) fn view(&self) -> &V {
+    /// The newest entries, to which `before` and `overlay` are the way back.
+    pub fn view(&self) -> &V {
         &self.state.view
     }
 
@@ -151,6 +179,11 @@ impl<V> Look<'_, V> {
     /// What the next keys with this prefix held, in order, as far as they changed since.
     pub(crate) fn overlay(&self, from: Bound<&[u8]>, prefix: &[u8]) -> Overlay {
         if self.is_newest() { Overlay::default() } else { self.history.overlay(from, prefix, self.at, OVERLAY_MAX) }
+    }
+
+    /// Whether the key is known not to have changed after `since`, up to what is shown.
+    pub fn is_unchanged(&self, key: &[u8], since: Revision) -> bool {
+        since >= self.history.floor() && self.history.before(key, since).is_none()
     }
 
     fn is_newest(&self) -> bool {

@@ -1,9 +1,11 @@
 //! The store: one model, an enum of engines.
 
 use crate::embedded::{Embedded, Options, Verify};
+use crate::engine::Remote;
 use crate::error::StoreError;
 use crate::export::{Export, Import};
 use crate::faults::Faults;
+use crate::lease::Lease;
 use crate::memory::Memory;
 use crate::meter::{Meter, StoreSeen};
 use crate::model::{At, Entry, OpId, Outcome, Page, Revision, Settled, Txn, validate_key};
@@ -12,7 +14,7 @@ use crate::watch::Watch;
 use redb::StorageBackend;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A handle on a store. Clones share it; the last one dropped closes it.
 #[derive(Clone)]
@@ -21,6 +23,7 @@ pub struct Store(Arc<Engine>, Arc<Meter>);
 enum Engine {
     Memory(Memory),
     Embedded(Embedded),
+    Remote(Box<dyn Remote>),
 }
 
 impl Store {
@@ -76,6 +79,11 @@ impl Store {
         Embedded::open_on(backend, root, options, Verify::First).map(Self::embedded)
     }
 
+    /// A store on an engine of another crate, which vouches for what it opened.
+    pub fn on(engine: impl Remote + 'static) -> Self {
+        Self::of(Engine::Remote(Box::new(engine)))
+    }
+
     fn embedded(engine: Embedded) -> Self {
         Self::of(Engine::Embedded(engine))
     }
@@ -89,7 +97,8 @@ impl Store {
     pub async fn verified(&self) -> Result<(), StoreError> {
         match self.0.as_ref() {
             // What is in memory was never anywhere else.
-            Engine::Memory(_) => Ok(()),
+            // Of what servers hold there is no sum: whoever may write there can put a row back (docs/threats.md).
+            Engine::Memory(_) | Engine::Remote(_) => Ok(()),
             Engine::Embedded(engine) => engine.verified().await,
         }
     }
@@ -100,6 +109,7 @@ impl Store {
         match self.0.as_ref() {
             Engine::Memory(engine) => engine.get(key, at),
             Engine::Embedded(engine) => engine.get(key, at),
+            Engine::Remote(engine) => engine.get(key, at).await,
         }
     }
 
@@ -111,6 +121,7 @@ impl Store {
         match self.0.as_ref() {
             Engine::Memory(engine) => engine.range(prefix, after, limit, at),
             Engine::Embedded(engine) => engine.range(prefix, after, limit, at),
+            Engine::Remote(engine) => engine.range(prefix, after, limit, at).await,
         }
     }
 
@@ -124,6 +135,7 @@ impl Store {
         let outcome = match self.0.as_ref() {
             Engine::Memory(engine) => engine.commit(txn),
             Engine::Embedded(engine) => engine.commit(txn).await,
+            Engine::Remote(engine) => engine.commit(txn).await,
         };
         self.1.commit(begun.elapsed(), &outcome);
         outcome
@@ -138,6 +150,7 @@ impl Store {
         match self.0.as_ref() {
             Engine::Memory(engine) => engine.settle(op),
             Engine::Embedded(engine) => engine.settle(op).await,
+            Engine::Remote(engine) => engine.settle(op).await,
         }
     }
 
@@ -147,6 +160,7 @@ impl Store {
         match self.0.as_ref() {
             Engine::Memory(engine) => engine.export(),
             Engine::Embedded(engine) => engine.export(root).await,
+            Engine::Remote(_) => Err(StoreError::NoExport),
         }
     }
 
@@ -160,12 +174,11 @@ impl Store {
     ///
     /// Listing at a revision and watching from it misses nothing and repeats nothing.
     pub fn watch(&self, prefix: &[u8], from: Revision) -> Result<Watch, StoreError> {
-        let at = At::Snapshot(from);
-        let feed = match self.0.as_ref() {
-            Engine::Memory(engine) => engine.published.look(at).map(|_| engine.published.subscribe()),
-            Engine::Embedded(engine) => engine.published.look(at).map(|_| engine.published.subscribe()),
-        }?;
-        Ok(Watch::new(prefix, from, feed))
+        match self.0.as_ref() {
+            Engine::Memory(engine) => engine.published.watch(prefix, from, Revision::default()),
+            Engine::Embedded(engine) => engine.published.watch(prefix, from, Revision::default()),
+            Engine::Remote(engine) => engine.watch(prefix, from),
+        }
     }
 
     /// A revision that has every commit which was acknowledged, to anyone, before the call.
@@ -177,6 +190,7 @@ impl Store {
         let fenced = match self.0.as_ref() {
             Engine::Memory(engine) => engine.published.look(at).map(|look| look.revision()),
             Engine::Embedded(engine) => engine.published.look(at).map(|look| look.revision()),
+            Engine::Remote(engine) => engine.fence().await,
         };
         self.1.fence(begun.elapsed(), &fenced);
         fenced
@@ -185,9 +199,21 @@ impl Store {
     /// What this store counted since it was opened.
     pub fn seen(&self) -> StoreSeen {
         let verified = match self.0.as_ref() {
-            Engine::Memory(_) => true,
+            Engine::Memory(_) | Engine::Remote(_) => true,
             Engine::Embedded(engine) => engine.is_verified(),
         };
         self.1.seen(verified)
+    }
+
+    /// The lease of this name, iff nobody holds it: among all that use the store, on all nodes. `holder` is who is told to
+    /// others that look. It is kept until it is dropped; a node that does not come to keep it loses it after `ttl`.
+    ///
+    /// It saves work and protects nothing: see [`Lease`].
+    pub async fn lease(&self, name: &str, holder: &str, ttl: Duration) -> Result<Option<Lease>, StoreError> {
+        match self.0.as_ref() {
+            Engine::Memory(engine) => Ok(engine.leases.lease(name)),
+            Engine::Embedded(engine) => Ok(engine.leases.lease(name)),
+            Engine::Remote(engine) => engine.lease(name, holder, ttl).await,
+        }
     }
 }

@@ -80,7 +80,8 @@ impl Watch {
                 return Ok(Some(Batch { revision: commit.revision, events }));
             }
         }
-        self.seen = history.newest();
+        // It may have begun ahead of what is known here.
+        self.seen = self.seen.max(history.newest());
         Ok(None)
     }
 

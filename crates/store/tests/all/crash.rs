@@ -1,7 +1,8 @@
 //! Crashes and failures of the disk: what was acknowledged is there, what was not is whole or absent.
 
 use crate::disk::{Disk, Fault};
-use crate::fixtures::*;
+use crate::engines::*;
+use crate::suite::fixtures::*;
 use skerry_store::{At, OpId, Options, Outcome, Revision, Settled, Step, Store, StoreError, Txn, WatchError};
 use std::collections::BTreeMap;
 use std::io::ErrorKind;

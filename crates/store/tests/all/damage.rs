@@ -1,7 +1,8 @@
 //! Files that something else altered: an error, never a panic, never another content.
 
 use crate::disk::Disk;
-use crate::fixtures::*;
+use crate::engines::*;
+use crate::suite::fixtures::*;
 use skerry_store::{At, Options, Outcome, Store, StoreError};
 
 const ROWS: usize = 100;

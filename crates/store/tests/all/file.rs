@@ -1,7 +1,8 @@
 //! A store in a file: made, opened, held, closed.
 
-use crate::fixtures::*;
+use crate::engines::*;
 use crate::raw::Content;
+use crate::suite::fixtures::*;
 use redb::{Database, TableDefinition};
 use skerry_store::{At, Outcome, Revision, Settled, Store, StoreError};
 use std::fs::{self, OpenOptions};

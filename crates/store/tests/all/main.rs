@@ -1,7 +1,5 @@
-//! Tests of the store: one suite over every engine, a naive model, crashes, damage, sums, sealing, stamps.
+//! Tests of the store: one suite over every engine, crashes, damage, sums, sealing, stamps.
 
-#[cfg(test)]
-mod concurrency;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
@@ -9,15 +7,15 @@ mod damage;
 #[cfg(test)]
 mod disk;
 #[cfg(test)]
+mod engines;
+#[cfg(test)]
 mod export;
 #[cfg(test)]
 mod file;
 #[cfg(test)]
-mod fixtures;
+mod leases;
 #[cfg(test)]
 mod limits;
-#[cfg(test)]
-mod model;
 #[cfg(test)]
 mod naive;
 #[cfg(test)]
@@ -29,10 +27,28 @@ mod seal;
 #[cfg(test)]
 mod stamp;
 #[cfg(test)]
+#[path = "../suite/mod.rs"]
+mod suite;
+#[cfg(test)]
 mod sum;
 #[cfg(test)]
 mod unknown;
 #[cfg(test)]
 mod unverified;
+
+/// Each of the suite is a test.
 #[cfg(test)]
-mod watch;
+macro_rules! tests {
+    ($($module:ident { $($name:ident)* })*) => {
+        mod every_engine {
+            $(mod $module {
+                $(#[test]
+                fn $name() {
+                    crate::suite::$module::$name();
+                })*
+            })*
+        }
+    };
+}
+#[cfg(test)]
+suite::suite!(tests);

@@ -4,7 +4,7 @@
 //! This proves the protocol, on a disk that keeps what it said it has. Disks that do not are not tried here.
 
 use crate::disk::{Disk, Fault};
-use crate::fixtures::*;
+use crate::suite::fixtures::*;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 use skerry_store::{At, OpId, Options, Outcome, Settled, Store, StoreError, Txn};

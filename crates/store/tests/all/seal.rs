@@ -1,6 +1,6 @@
 //! Sealing: what opens is what was sealed, there, under that key.
 
-use crate::fixtures::rng;
+use crate::engines::rng;
 use skerry_store::limits::VALUE_LEN_MAX;
 use skerry_store::seal::{OVERHEAD, Root, SealError, Sealer};
 use std::collections::BTreeSet;

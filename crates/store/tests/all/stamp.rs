@@ -1,6 +1,7 @@
 //! Stamps: each program opens its own stores and no others.
 
-use crate::fixtures::*;
+use crate::engines::*;
+use crate::suite::fixtures::*;
 use skerry_store::seal::{SealError, Sealer};
 use skerry_store::stamp::{FORMAT, Kind, STAMP_KEY, Stamp, StampError};
 use skerry_store::{Fault, Faults, Op, Outcome, Store, StoreError};

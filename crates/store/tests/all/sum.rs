@@ -1,8 +1,9 @@
 //! The sum over all rows: whatever is done to a closed file by redb itself, but for the whole of it, is noticed.
 
 use crate::disk::Disk;
-use crate::fixtures::*;
+use crate::engines::*;
 use crate::raw::{Content, ENTRIES, SUM};
+use crate::suite::fixtures::*;
 use redb::{Database, Key, ReadableTable as _, TableDefinition, TypeName, Value};
 use skerry_store::{At, Options, Outcome, Revision, Settled, Store, StoreError};
 use std::cell::RefCell;

@@ -1,6 +1,7 @@
-//! Outcomes that are unknown, and how they are settled.
+//! Outcomes that are unknown by a fault, and how they are settled, on engines that can be told to fail.
 
-use crate::fixtures::*;
+use crate::engines::*;
+use crate::suite::fixtures::*;
 use skerry_store::{At, Fault, Faults, Outcome, Revision, Settled, Store, StoreError, WatchError};
 
 #[test]
@@ -54,40 +55,6 @@ fn unanswered_conflict_is_settled_as_aborted() {
     assert_eq!(wait(store.settle(txn.op)), Ok(Settled::Aborted));
     write(&store, &[put("a", "0")]);
     assert_eq!(wait(store.commit(&txn)), Ok(Outcome::Conflict(txn.op.key())));
-}
-
-#[test]
-fn settling_twice_answers_alike() {
-    // An abort is a commit of its own, once.
-    for (engine, store, _guard) in engines() {
-        let (lost, done) = (op(), txn(&[], &[]));
-        assert_eq!(wait(store.settle(lost)), Ok(Settled::Aborted), "{engine}");
-        assert_eq!(wait(store.settle(lost)), Ok(Settled::Aborted), "{engine}");
-        assert_eq!(wait(store.fence()), Ok(Revision(1)), "{engine}");
-        assert_eq!(wait(store.commit(&done)), Ok(Outcome::Committed(Revision(2))), "{engine}");
-        assert_eq!(wait(store.settle(done.op)), Ok(Settled::Committed(Revision(2))), "{engine}");
-        assert_eq!(wait(store.settle(done.op)), Ok(Settled::Committed(Revision(2))), "{engine}");
-    }
-}
-
-#[test]
-fn commit_and_settle_at_once_agree() {
-    // Whichever wins, both callers are told the same.
-    for (engine, store, _guard) in engines() {
-        for round in 0..100 {
-            let txn = txn(&[], &[put("a", "1")]);
-            let (outcome, settled) = std::thread::scope(|scope| {
-                let commit = scope.spawn(|| wait(store.commit(&txn)));
-                let settle = scope.spawn(|| wait(store.settle(txn.op)));
-                (commit.join().unwrap().unwrap(), settle.join().unwrap().unwrap())
-            });
-            match (outcome, settled) {
-                (Outcome::Committed(one), Settled::Committed(other)) => assert_eq!(one, other, "{engine}: {round}"),
-                (Outcome::Conflict(key), Settled::Aborted) => assert_eq!(key, txn.op.key(), "{engine}: {round}"),
-                other => panic!("{engine}: {round}: {other:?}"),
-            }
-        }
-    }
 }
 
 #[test]

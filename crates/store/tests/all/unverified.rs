@@ -1,8 +1,9 @@
 //! A store that is read while its rows are checked: what waits for the check, and what a check that fails ends.
 
 use crate::disk::Disk;
-use crate::fixtures::*;
+use crate::engines::*;
 use crate::raw::Content;
+use crate::suite::fixtures::*;
 use redb::{Database, StorageBackend};
 use skerry_store::{At, Options, Outcome, Revision, Settled, Store, StoreError};
 use std::io;

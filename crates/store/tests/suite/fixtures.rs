@@ -1,57 +1,12 @@
-//! Stores of every engine, and short ways to say what a test does.
+//! Short ways to say what a test does.
 
-use rand_chacha::ChaCha20Rng;
-use rand_chacha::rand_core::SeedableRng;
-use redb::backends::InMemoryBackend;
-use skerry_store::seal::Root;
-use skerry_store::{At, Check, Entry, Op, OpId, Options, Outcome, Page, Revision, Row, Store, StoreError, Txn};
-use std::path::PathBuf;
+use skerry_store::{At, Check, Entry, Op, OpId, Outcome, Page, Revision, Row, Store, StoreError, Txn};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
-use tempfile::TempDir;
-use zeroize::Zeroizing;
-
-/// Every engine, empty, with what has to live as long.
-pub(crate) fn engines() -> Vec<(&'static str, Store, Option<TempDir>)> {
-    let dir = TempDir::new().unwrap();
-    let file = Store::create(&file(&dir), &root(1), options()).unwrap();
-    let mut engines = quick_engines();
-    engines.push(("redb file", file, Some(dir)));
-    engines
-}
-
-/// Every engine, without a disk below.
-pub(crate) fn quick_engines() -> Vec<(&'static str, Store, Option<TempDir>)> {
-    let redb = Store::create_on(InMemoryBackend::new(), &root(1), options()).unwrap();
-    vec![("memory", Store::memory(), None), ("redb", redb, None)]
-}
-
-pub(crate) fn file(dir: &TempDir) -> PathBuf {
-    dir.path().join("store.redb")
-}
-
-/// For stores that are not to fail.
-pub(crate) fn options() -> Options {
-    Options::new(|failure| panic!("store failed: {failure}"))
-}
-
-/// One of several roots.
-pub(crate) fn root(octet: u8) -> Root {
-    Root::new(Zeroizing::new([octet; 32]))
-}
-
-pub(crate) fn rng() -> ChaCha20Rng {
-    ChaCha20Rng::from_seed([3; 32])
-}
 
 pub(crate) fn wait<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
-}
-
-/// Begins what the future does, without waiting for it.
-pub(crate) fn begin<F: Future + ?Sized>(future: Pin<&mut F>) {
-    assert!(future.poll(&mut Context::from_waker(Waker::noop())).is_pending());
 }
 
 /// Whether the future has nothing to say yet.
@@ -101,6 +56,11 @@ pub(crate) fn write(store: &Store, ops: &[Op]) -> Revision {
         Outcome::Committed(revision) => revision,
         other => panic!("{other:?}"),
     }
+}
+
+/// Waits until all that was committed is seen by watches.
+pub(crate) fn fence(store: &Store) {
+    wait(store.fence()).unwrap();
 }
 
 pub(crate) fn get(store: &Store, key: &str, at: At) -> Result<Option<Entry>, StoreError> {

@@ -1,12 +1,12 @@
 //! The model, on every engine.
 
-use crate::fixtures::*;
-use skerry_store::{At, Outcome, Revision, Store, StoreError};
+use super::fixtures::*;
+use crate::engines::*;
+use skerry_store::{At, Outcome, Revision, StoreError};
 
 const NOW: At = At::Linearizable;
 
-#[test]
-fn empty_store_holds_nothing() {
+pub(crate) fn empty_store_holds_nothing() {
     // Before the first commit there is revision 0, and no key.
     for (engine, store, _guard) in engines() {
         assert_eq!(wait(store.fence()), Ok(Revision(0)), "{engine}");
@@ -16,8 +16,7 @@ fn empty_store_holds_nothing() {
     }
 }
 
-#[test]
-fn entries_count_their_commits() {
+pub(crate) fn entries_count_their_commits() {
     // Created stays, modified and version move; a key made anew begins again.
     for (engine, store, _guard) in engines() {
         write(&store, &[put("a", "1"), put("b", "1")]);
@@ -31,8 +30,7 @@ fn entries_count_their_commits() {
     }
 }
 
-#[test]
-fn every_commit_has_a_revision() {
+pub(crate) fn every_commit_has_a_revision() {
     // Also one that changes nothing; a conflict has none.
     for (engine, store, _guard) in engines() {
         assert_eq!(write(&store, &[put("a", "")]), Revision(1), "{engine}");
@@ -44,8 +42,7 @@ fn every_commit_has_a_revision() {
     }
 }
 
-#[test]
-fn checks_hold_or_nothing_happens() {
+pub(crate) fn checks_hold_or_nothing_happens() {
     // Each check, true and false; the first one that fails is named.
     for (engine, store, _guard) in engines() {
         write(&store, &[put("a", "1")]);
@@ -73,8 +70,7 @@ fn checks_hold_or_nothing_happens() {
     }
 }
 
-#[test]
-fn checks_see_the_state_before_the_changes() {
+pub(crate) fn checks_see_the_state_before_the_changes() {
     // A check and a change of one key are about the old and the new entry.
     for (engine, store, _guard) in engines() {
         assert_eq!(commit(&store, &[absent("a")], &[put("a", "1")]), Ok(Outcome::Committed(Revision(1))), "{engine}");
@@ -82,8 +78,7 @@ fn checks_see_the_state_before_the_changes() {
     }
 }
 
-#[test]
-fn op_id_commits_once() {
+pub(crate) fn op_id_commits_once() {
     // The same transaction again is a conflict on its op id, whether or not its checks would hold.
     for (engine, store, _guard) in engines() {
         let txn = txn(&[], &[put("a", "1")]);
@@ -93,8 +88,7 @@ fn op_id_commits_once() {
     }
 }
 
-#[test]
-fn conflict_leaves_the_op_id_free() {
+pub(crate) fn conflict_leaves_the_op_id_free() {
     // What did not happen may be tried again as it is.
     for (engine, store, _guard) in engines() {
         let txn = txn(&[present("a")], &[put("b", "1")]);
@@ -104,8 +98,7 @@ fn conflict_leaves_the_op_id_free() {
     }
 }
 
-#[test]
-fn range_takes_a_prefix_in_order() {
+pub(crate) fn range_takes_a_prefix_in_order() {
     // Keys are ordered as octets; neither shorter keys nor neighbours of the prefix are in.
     for (engine, store, _guard) in engines() {
         let keys = ["b/2", "b", "b/", "b/10", "b/1", "b0", "a", "c", "b/1/x"];
@@ -119,8 +112,7 @@ fn range_takes_a_prefix_in_order() {
     }
 }
 
-#[test]
-fn prefix_of_largest_octets_has_an_end() {
+pub(crate) fn prefix_of_largest_octets_has_an_end() {
     // A prefix of 0xff has no successor.
     for (engine, store, _guard) in engines() {
         for key in [vec![0xff], vec![0xff, 0xff], vec![0xfe, 0xff]] {
@@ -131,8 +123,7 @@ fn prefix_of_largest_octets_has_an_end() {
     }
 }
 
-#[test]
-fn pages_meet_without_gap_or_repetition() {
+pub(crate) fn pages_meet_without_gap_or_repetition() {
     // Each page begins after the last key of the one before, at its snapshot, whatever is written between.
     for (engine, store, _guard) in engines() {
         for number in 10..35 {
@@ -156,8 +147,7 @@ fn pages_meet_without_gap_or_repetition() {
     }
 }
 
-#[test]
-fn pages_of_a_past_that_much_has_changed_since() {
+pub(crate) fn pages_of_a_past_that_much_has_changed_since() {
     // More keys than one look into the past takes note of were made, deleted and changed since: before the first row, between
     // all of them, and after the last. The pages are those of then, and the last knows that it is.
     const NEW: usize = 1_500;
@@ -196,8 +186,7 @@ fn pages_of_a_past_that_much_has_changed_since() {
     }
 }
 
-#[test]
-fn after_is_exclusive_and_may_lie_anywhere() {
+pub(crate) fn after_is_exclusive_and_may_lie_anywhere() {
     // Before the prefix it changes nothing, behind it leaves nothing, and it need not exist.
     for (engine, store, _guard) in engines() {
         write(&store, &["b/1", "b/2", "b/3", "c"].map(|key| put(key, "")));
@@ -206,8 +195,7 @@ fn after_is_exclusive_and_may_lie_anywhere() {
     }
 }
 
-#[test]
-fn more_is_exact() {
+pub(crate) fn more_is_exact() {
     // True iff a row follows; a limit of none is one.
     for (engine, store, _guard) in engines() {
         write(&store, &["a", "b", "c"].map(|key| put(key, "")));
@@ -216,8 +204,7 @@ fn more_is_exact() {
     }
 }
 
-#[test]
-fn snapshots_see_their_revision() {
+pub(crate) fn snapshots_see_their_revision() {
     // Every revision so far can be read, with entries as they were then.
     for (engine, store, _guard) in engines() {
         write(&store, &[put("a", "1")]);
@@ -238,8 +225,7 @@ fn snapshots_see_their_revision() {
     }
 }
 
-#[test]
-fn revisions_ahead_are_refused() {
+pub(crate) fn revisions_ahead_are_refused() {
     // A token of another store, or of a state that was rolled back, is not answered from what is here.
     for (engine, store, _guard) in engines() {
         write(&store, &[put("a", "1")]);
@@ -250,8 +236,7 @@ fn revisions_ahead_are_refused() {
     }
 }
 
-#[test]
-fn cached_reads_are_at_least_as_new() {
+pub(crate) fn cached_reads_are_at_least_as_new() {
     // The embedded engines have one state only, the newest.
     for (engine, store, _guard) in engines() {
         write(&store, &[put("a", "1")]);
@@ -261,19 +246,19 @@ fn cached_reads_are_at_least_as_new() {
     }
 }
 
-#[test]
-fn futures_move_between_threads() {
+pub(crate) fn futures_move_between_threads() {
     // Servers run them on many threads.
     fn sent<T: Send>(value: T) -> T {
         value
     }
-    let store = sent(Store::memory());
-    drop(sent(store.get(b"a", NOW)));
-    drop(sent(store.range(b"", None, 1, NOW)));
-    drop(sent(store.commit(&txn(&[], &[]))));
-    drop(sent(store.settle(op())));
-    drop(sent(store.fence()));
-    drop(sent(sent(store.watch(b"", Revision(0)).unwrap()).next()));
+    for (_, store, _guard) in quick_engines() {
+        drop(sent(store.get(b"a", NOW)));
+        drop(sent(store.range(b"", None, 1, NOW)));
+        drop(sent(store.commit(&txn(&[], &[]))));
+        drop(sent(store.settle(op())));
+        drop(sent(store.fence()));
+        drop(sent(sent(store.watch(b"", Revision(0)).unwrap()).next()));
+    }
 }
 
 /// A store counts how its commits ended, and shows the newest revision.

@@ -1,6 +1,7 @@
 //! Many threads on one store.
 
-use crate::fixtures::*;
+use super::fixtures::*;
+use crate::engines::*;
 use skerry_store::{At, Check, Op, Outcome, Revision, Store};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -28,8 +29,7 @@ fn increment(store: &Store, keys: &[&str]) {
     }
 }
 
-#[test]
-fn no_update_is_lost() {
+pub(crate) fn no_update_is_lost() {
     // Counters that are read, checked and put by many threads count every one of them.
     for (engine, store, _guard) in engines() {
         thread::scope(|scope| {
@@ -42,8 +42,7 @@ fn no_update_is_lost() {
     }
 }
 
-#[test]
-fn readers_see_transactions_whole() {
+pub(crate) fn readers_see_transactions_whole() {
     // Two keys that change together are equal in every page, of the present and of the past.
     for (engine, store, _guard) in engines() {
         write(&store, &[put("a", "0"), put("b", "0")]);
@@ -68,8 +67,7 @@ fn readers_see_transactions_whole() {
     }
 }
 
-#[test]
-fn own_writes_are_read() {
+pub(crate) fn own_writes_are_read() {
     // What a thread was told is committed, that and every other thread reads from then on.
     for (engine, store, _guard) in engines() {
         thread::scope(|scope| {
@@ -90,8 +88,7 @@ fn own_writes_are_read() {
     }
 }
 
-#[test]
-fn watch_sees_every_commit_once() {
+pub(crate) fn watch_sees_every_commit_once() {
     // Among many writers: revisions in order, without gap or repetition.
     for (engine, store, _guard) in engines() {
         let mut watch = store.watch(b"", Revision(0)).unwrap();
@@ -109,6 +106,7 @@ fn watch_sees_every_commit_once() {
                 assert_eq!(wait(watch.next()).unwrap().revision, Revision(revision), "{engine}");
             }
         });
+        fence(&store);
         assert_eq!(watch.ready(), Ok(None), "{engine}");
     }
 }
