@@ -1,0 +1,108 @@
+//! One page of rows. etcd counts rows and not octets, so a page is read in parts that fit, all of one revision.
+
+use crate::core::{Core, head_of, unexpected};
+use crate::limits::{ANSWER_LEN_MAX, PAGE_TIMEOUT, ROWS_AT_FIRST, ROWS_AT_LEAST};
+use crate::servers::Failure;
+use crate::wire::{self, RangeRequest, RangeResponse, TxnResponse};
+use skerry_store::limits::{PAGE_LEN_MAX, PAGE_ROWS_MAX};
+use skerry_store::{Page, Revision, Row, StoreError};
+
+/// The first rows that begin with `prefix` and come after `after`: of that revision, or of the newest.
+pub(crate) async fn read(
+    core: &Core,
+    prefix: &[u8],
+    after: Option<&[u8]>,
+    limit: usize,
+    at: Option<Revision>,
+) -> Result<Page, StoreError> {
+    let limit = limit.clamp(1, PAGE_ROWS_MAX);
+    let mut page = Page { rows: Vec::new(), revision: at.unwrap_or_default(), more: false };
+    let mut pinned = at;
+    let (mut from, end) = (first(core, prefix, after), core.layout.data_end(prefix));
+    let (mut asked, mut len) = (ROWS_AT_FIRST, 0_usize);
+    loop {
+        // One more than the page has, to know whether it follows.
+        let rows = asked.min(limit.saturating_sub(page.rows.len()).saturating_add(1));
+        let (part, revision) = match part(core, &from, &end, rows, pinned).await {
+            Err(Failure::TooLong) if asked > ROWS_AT_LEAST => {
+                asked = asked.checked_div(4).unwrap_or(0).max(ROWS_AT_LEAST);
+                continue;
+            }
+            Err(failure) => return Err(refused(core, failure, pinned).await),
+            Ok(part) => part,
+        };
+        (pinned, page.revision) = (Some(revision), revision);
+        let before = len;
+        for row in part.kvs {
+            let key = core.layout.key_of(&row.key)?.to_vec();
+            len = len.saturating_add(key.len()).saturating_add(row.value.len());
+            if page.rows.len() == limit || (len > PAGE_LEN_MAX && !page.rows.is_empty()) {
+                page.more = true;
+                return Ok(page);
+            }
+            page.rows.push(Row { key, entry: core.entry(row) });
+        }
+        let Some(last) = page.rows.last().filter(|_| part.more) else { return Ok(page) };
+        from = behind(core, &last.key);
+        // As many as came take so much; four times as many fit if that is an eighth of what is taken.
+        if len.saturating_sub(before) < ANSWER_LEN_MAX / 8 {
+            asked = asked.saturating_mul(4);
+        }
+    }
+}
+
+fn first(core: &Core, prefix: &[u8], after: Option<&[u8]>) -> Vec<u8> {
+    match after {
+        Some(after) if after >= prefix => behind(core, after),
+        _ => core.layout.data(prefix),
+    }
+}
+
+/// The first key after this one.
+fn behind(core: &Core, key: &[u8]) -> Vec<u8> {
+    let mut next = core.layout.data(key);
+    next.push(0);
+    next
+}
+
+/// Some rows, and the revision they are of: the last commit's, in whose state they were read.
+async fn part(
+    core: &Core,
+    from: &[u8],
+    end: &[u8],
+    rows: usize,
+    at: Option<Revision>,
+) -> Result<(RangeResponse, Revision), Failure> {
+    let limit = i64::try_from(rows).unwrap_or(i64::MAX);
+    // Nothing is behind the end; etcd takes no range that ends before it begins, and no entry has an empty key.
+    let nothing = || (core.layout.data(b""), Vec::new());
+    let (key, range_end) = if from < end { (from.to_vec(), end.to_vec()) } else { nothing() };
+    let mut range = RangeRequest { key, range_end, limit, ..RangeRequest::default() };
+    if let Some(at) = at {
+        range.revision = core.etcd(at);
+        return Ok((core.servers.read(wire::RANGE, &range, PAGE_TIMEOUT).await?, at));
+    }
+    let asked = wire::reads(vec![range, wire::one(core.layout.head())]);
+    let answer: TxnResponse = core.servers.read(wire::TXN, &asked, PAGE_TIMEOUT).await?;
+    let Ok([rows, head]) = <[_; 2]>::try_from(answer.ranges()) else {
+        let detail = "the server answers what was not asked".to_owned();
+        return Err(Failure::Refused(StoreError::Damaged { detail }));
+    };
+    let head = head_of(head, core.base).map_err(Failure::Refused)?;
+    core.learn(head.revision);
+    Ok((rows, head.revision))
+}
+
+/// Why a page or a key of a revision is not to be had.
+pub(crate) async fn refused(core: &Core, failure: Failure, at: Option<Revision>) -> StoreError {
+    let (Failure::Compacted | Failure::Ahead, Some(asked)) = (&failure, at) else { return unexpected(failure) };
+    let newest = match core.head().await {
+        Ok(head) => head.revision,
+        Err(error) => return error,
+    };
+    match failure {
+        // How far it is compacted etcd does not say; the newest is held in any case.
+        Failure::Compacted => StoreError::Compacted { asked, oldest: newest },
+        _ => StoreError::Ahead { asked, newest },
+    }
+}

@@ -1,0 +1,144 @@
+//! What has to be done now and then, by one node at a time: old history is compacted, old op ids are removed.
+//!
+//! Neither is of harm when two nodes do it at once: compacting and removing twice is what once is.
+
+use crate::core::{Core, Head, unexpected};
+use crate::lease;
+use crate::limits::{
+    COMMIT_TIMEOUT, MARK_COMMITS, MARKS_MAX, PAGE_TIMEOUT, READ_TIMEOUT, SWEEP_OPS_MAX, UPKEEP_PAUSE, UPKEEP_TTL,
+};
+use crate::servers::Failure;
+use crate::wire::{self, CompactionRequest, Done, RangeRequest, RangeResponse, TxnRequest, TxnResponse};
+use skerry_store::limits::OPS_MAX;
+use skerry_store::{Lease, Revision, StoreError};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// Does it until it is aborted.
+pub(crate) async fn run(core: Arc<Core>, history_kept: Option<Duration>) {
+    let mut lease: Option<Lease> = None;
+    let mut history = History::default();
+    loop {
+        sleep(UPKEEP_PAUSE).await;
+        if lease.as_ref().is_none_or(Lease::is_lost) {
+            // Who had it before may have compacted less than is due by what we have seen, never more than is kept.
+            lease = lease::take(&core, "upkeep", "upkeep", UPKEEP_TTL).await.ok().flatten();
+        }
+        // Seen by all nodes, so that the next that holds the lease knows how old what is.
+        let Ok(head) = core.head().await else { continue };
+        let due = history_kept.and_then(|kept| history.due(head.revision, Instant::now(), kept));
+        if lease.is_none() {
+            continue;
+        }
+        // What does not work now works the next time.
+        if let Some(revision) = due {
+            drop(compact(&core, revision).await);
+        }
+        drop(sweep(&core, head, MARK_COMMITS, OPS_MAX_COMMITS).await);
+    }
+}
+
+/// When which revision was the newest, by this node's own clock, which never goes back.
+#[derive(Default)]
+struct History(VecDeque<(Instant, Revision)>);
+
+impl History {
+    /// Takes note of the newest, and gives the newest of those that are old enough to be compacted.
+    fn due(&mut self, newest: Revision, now: Instant, kept: Duration) -> Option<Revision> {
+        self.0.push_back((now, newest));
+        let mut due = None;
+        while let Some((then, revision)) = self.0.front().copied() {
+            if now.duration_since(then) < kept {
+                break;
+            }
+            due = Some(revision);
+            self.0.pop_front();
+        }
+        due
+    }
+}
+
+async fn compact(core: &Core, revision: Revision) -> Result<(), StoreError> {
+    let request = CompactionRequest { revision: core.etcd(revision) };
+    match core.servers.change::<_, Done>(wire::COMPACT, &request, PAGE_TIMEOUT).await {
+        Ok(_) | Err(Failure::Compacted) => Ok(()),
+        Err(failure) => Err(unexpected(failure)),
+    }
+}
+
+/// Removes op ids of which `remembered` commits came since, by marks that are `apart` commits from each other.
+pub(crate) async fn sweep(core: &Core, head: Head, apart: u64, remembered: u64) -> Result<(), StoreError> {
+    let commits = u64::try_from(head.version).unwrap_or_default();
+    let asked = wire::one(core.layout.marks());
+    let answer: RangeResponse = core.servers.read(wire::RANGE, &asked, READ_TIMEOUT).await.map_err(unexpected)?;
+    let row = answer.kvs.into_iter().next();
+    let before = row.as_ref().map_or(0, |row| row.mod_revision);
+    let mut marks = row.map(|row| decode(&row.value)).unwrap_or_default();
+    let due = |(_, version): &&(Revision, u64)| commits.saturating_sub(*version) >= remembered;
+    let old = marks.iter().filter(due).map(|(revision, _)| *revision).max();
+    if let Some(old) = old {
+        remove(core, old).await?;
+    }
+    let last = marks.last().map_or(0, |(_, version)| *version);
+    if old.is_none() && !marks.is_empty() && commits.saturating_sub(last) < apart {
+        return Ok(());
+    }
+    marks.retain(|mark| !due(&mark));
+    if marks.is_empty() || commits.saturating_sub(last) >= apart {
+        marks.push((head.revision, commits));
+    }
+    let surplus = marks.len().saturating_sub(MARKS_MAX);
+    marks.drain(..surplus);
+    let request = TxnRequest {
+        compare: vec![wire::modified(core.layout.marks(), before)],
+        success: vec![wire::put_op(core.layout.marks(), encode(&marks))],
+        failure: Vec::new(),
+    };
+    // If somebody else wrote it he did what was to be done.
+    let written = core.servers.change::<_, TxnResponse>(wire::TXN, &request, COMMIT_TIMEOUT).await;
+    written.map(drop).map_err(unexpected)
+}
+
+/// Walks all op ids: etcd could look for old ones, and would look at all of them for every part it answers.
+async fn remove(core: &Core, old: Revision) -> Result<(), StoreError> {
+    let (mut key, range_end) = core.layout.ops();
+    let old = core.etcd(old);
+    loop {
+        let (range_end, limit) = (range_end.clone(), SWEEP_ROWS);
+        let asked = RangeRequest { key, range_end, limit, keys_only: true, ..RangeRequest::default() };
+        let found: RangeResponse = core.servers.read(wire::RANGE, &asked, PAGE_TIMEOUT).await.map_err(unexpected)?;
+        let last = found.kvs.last().map(|row| [row.key.as_slice(), &[0]].concat());
+        let gone: Vec<_> = found.kvs.into_iter().filter(|row| row.mod_revision <= old).map(|row| row.key).collect();
+        for keys in gone.chunks(SWEEP_OPS_MAX) {
+            let success = keys.iter().cloned().map(wire::delete_op).collect();
+            let request = TxnRequest { success, ..TxnRequest::default() };
+            // An op id is put once, so deleting it again deletes nothing else.
+            core.servers.read::<_, TxnResponse>(wire::TXN, &request, COMMIT_TIMEOUT).await.map_err(unexpected)?;
+        }
+        let (Some(last), true) = (last, found.more) else { return Ok(()) };
+        key = last;
+    }
+}
+
+fn encode(marks: &[(Revision, u64)]) -> Vec<u8> {
+    marks.iter().flat_map(|(revision, version)| [revision.0.to_be_bytes(), version.to_be_bytes()].concat()).collect()
+}
+
+/// Half a mark is none.
+fn decode(value: &[u8]) -> Vec<(Revision, u64)> {
+    let (marks, _) = value.as_chunks::<16>();
+    let marks = marks.iter().filter_map(|mark| {
+        let (revision, version) = mark.split_first_chunk()?;
+        Some((Revision(u64::from_be_bytes(*revision)), u64::from_be_bytes(version.try_into().ok()?)))
+    });
+    marks.collect()
+}
+
+/// Op ids in one answer: some 100 KiB.
+const SWEEP_ROWS: i64 = 1000;
+/// As many as every engine remembers. Infallible: it is a small number.
+const OPS_MAX_COMMITS: u64 = OPS_MAX_U64;
+#[expect(clippy::as_conversions, reason = "there is no other conversion in a constant, and this one widens")]
+const OPS_MAX_U64: u64 = OPS_MAX as u64;
