@@ -11,10 +11,12 @@ pub mod http;
 pub mod limits;
 pub mod vault;
 
+mod proof;
 mod receipt;
 mod release;
 mod statement;
 
+pub use proof::{ProvedRelease, RecordProofError};
 pub use receipt::{Receipt, ReceiptError};
 pub use release::{Asked, ReleaseAnswerError, Roots, VerifiedRelease};
 pub use statement::{STATEMENT_TYPE, StatementAsked, StatementError, VerifiedStatement};

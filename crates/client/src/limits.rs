@@ -17,6 +17,10 @@ pub fn jws() -> JwsLimits {
 pub const ANSWER: json::Limits =
     json::Limits { bytes_max: ANSWER_BYTES_MAX, depth_max: 16, values_max: 16_384, number_digits_max: 64 };
 
+/// JSON of a record of an audit log: one flat object (skerry-audit).
+pub const RECORD: json::Limits =
+    json::Limits { bytes_max: 64 * 1024, depth_max: 2, values_max: 32, number_digits_max: 20 };
+
 /// Bytes of an answer, as much as Microsoft's sidecar reads; a page of 25 keys has 10 kB, a token 4 to 15 kB.
 pub const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 

@@ -14,6 +14,7 @@ use x509_cert::Certificate;
 use x509_cert::der::{Decode as _, Encode as _};
 
 use crate::limits;
+use crate::proof::{ProvedRelease, RecordProofError};
 use crate::receipt::{Receipt, ReceiptError};
 
 /// Why a release answer is not believed.
@@ -164,6 +165,17 @@ impl VerifiedRelease {
     /// The receipt.
     pub fn receipt(&self) -> &Receipt {
         &self.receipt
+    }
+
+    /// Checks the proof that came with the answer: that the log with this key has the record which the receipt names, and that
+    /// this is the record of this release. Configuration inside the TEE vouches for the key.
+    pub fn prove(
+        &self,
+        proof: Option<&str>,
+        log: &skerry_tlog::VerifyingKey,
+    ) -> Result<ProvedRelease, RecordProofError> {
+        let version = self.kid.rsplit('/').next().unwrap_or_default();
+        ProvedRelease::verify(proof, (&self.receipt, version), log)
     }
 
     /// Unwraps the key with the TEE's private key: PKCS#8 for RSA and EC, raw octets for oct. The receipt must name the

@@ -240,10 +240,34 @@ impl Vault {
 
     /// Asks for a release to the TEE of an attestation token: the answer as it came, which nobody has verified.
     pub async fn release(&self, key: &KeyRef, token: &str, nonce: &str, enc: &str) -> Result<String, VaultError> {
-        let body = Object::new().with("target", token).with("nonce", nonce).with("enc", enc).to_json();
-        let path = format!("{}/release", key.path());
-        let answer = self.ask("release", Method::POST, &path, Some(Body::plain(body)), Repeat::Refused).await?;
+        let answer = self.ask_for_release(key, Object::new().with("target", token), (nonce, enc)).await?;
         Ok(text(&answer, "release", "value")?.to_owned())
+    }
+
+    /// Asks as [`release`](Self::release) does, and for the proof that the release is in the vault's log: Skerry's own. What
+    /// knows nothing of proofs sends none.
+    pub async fn release_with_proof(
+        &self,
+        key: &KeyRef,
+        token: &str,
+        nonce: &str,
+        enc: &str,
+    ) -> Result<(String, Option<String>), VaultError> {
+        let body = Object::new().with("target", token).with(PROOF, "inclusion");
+        let answer = self.ask_for_release(key, body, (nonce, enc)).await?;
+        let proof = answer.get(PROOF).map(|_| text(&answer, "release", PROOF).map(str::to_owned)).transpose()?;
+        Ok((text(&answer, "release", "value")?.to_owned(), proof))
+    }
+
+    async fn ask_for_release(
+        &self,
+        key: &KeyRef,
+        body: Object,
+        (nonce, enc): (&str, &str),
+    ) -> Result<Object, VaultError> {
+        let body = Body::plain(body.with("nonce", nonce).with("enc", enc).to_json());
+        let path = format!("{}/release", key.path());
+        self.ask("release", Method::POST, &path, Some(body), Repeat::Refused).await
     }
 
     /// What the vault demands of every release: Skerry's own.
@@ -420,5 +444,7 @@ fn octets(object: &Object, operation: &'static str, name: &'static str) -> Resul
     octets.map_err(|_| VaultError::Answer { operation, why: AnswerError::Member(name) })
 }
 
+/// Of a release request: that a proof is wanted; of its answer: the proof.
+const PROOF: &str = "x-skerry-proof";
 /// The stable version that Azure's SDKs of today send by default (observed: azure-keyvault-keys 4.11.1 and later).
 const API_VERSION: &str = "api-version=2025-07-01";

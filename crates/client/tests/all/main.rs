@@ -7,6 +7,7 @@
 mod certificates;
 mod http;
 mod payload;
+mod proof;
 mod receipt;
 mod support;
 mod vault;

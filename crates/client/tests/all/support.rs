@@ -86,6 +86,17 @@ pub(crate) fn receipt() -> Object {
         .with("audit_leaf", b64::encode([5; 32]))
 }
 
+/// A release that holds, whose receipt is for this policy and record.
+pub(crate) fn release_with_receipt(policy: [u8; 32], index: u64, leaf: [u8; 32]) -> VerifiedRelease {
+    let receipt = receipt().with("policy_digest", b64::encode(policy)).with("audit_index", index);
+    let receipt = receipt.with("audit_leaf", b64::encode(leaf));
+    verify(&answer(&payload().with("x-skerry-receipt", receipt))).unwrap()
+}
+
+pub(crate) fn digest_of_token() -> Vec<u8> {
+    digest::digest(&digest::SHA256, TOKEN.as_bytes()).as_ref().to_vec()
+}
+
 pub(crate) fn tee() -> &'static UnwrapKey {
     static TEE: OnceLock<UnwrapKey> = OnceLock::new();
     TEE.get_or_init(|| UnwrapKey::generate(2048).unwrap())
