@@ -48,13 +48,33 @@ pub enum Event {
     ServerBackedUp,
     /// The server was restored from a backup, and this is its log from then on.
     ServerRestored,
+    /// A key version signed something; as all uses of keys it is on record a moment after it happened.
+    Sign,
+    /// A signature was checked under a key version.
+    Verify,
+    /// Something was encrypted under a key version.
+    Encrypt,
+    /// Something was decrypted with a key version.
+    Decrypt,
+    /// A key was wrapped under a key version.
+    WrapKey,
+    /// A key was unwrapped with a key version.
+    UnwrapKey,
+    /// A key was made and wrapped under a key version, for TEEs.
+    SecureWrapKey,
+    /// Uses of keys that came too fast to be on record one by one, counted.
+    UsesLost,
+    /// Requests that were refused before there was anything to put on record (401, 404), counted.
+    RefusalsCounted,
+    /// The newest checkpoint of another node's log; its explanation is that.
+    Witnessed,
     /// The service starts, or found and cut a torn record.
     Started,
 }
 
 impl Event {
     /// Every event.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 30] = [
         Self::Release,
         Self::ReleaseDenied,
         Self::SecureUnwrap,
@@ -74,6 +94,16 @@ impl Event {
         Self::DenialsCounted,
         Self::ServerBackedUp,
         Self::ServerRestored,
+        Self::Sign,
+        Self::Verify,
+        Self::Encrypt,
+        Self::Decrypt,
+        Self::WrapKey,
+        Self::UnwrapKey,
+        Self::SecureWrapKey,
+        Self::UsesLost,
+        Self::RefusalsCounted,
+        Self::Witnessed,
         Self::Started,
     ];
 
@@ -104,6 +134,16 @@ impl Event {
             Self::DenialsCounted => "denials-counted",
             Self::ServerBackedUp => "server-backed-up",
             Self::ServerRestored => "server-restored",
+            Self::Sign => "sign",
+            Self::Verify => "verify",
+            Self::Encrypt => "encrypt",
+            Self::Decrypt => "decrypt",
+            Self::WrapKey => "wrap-key",
+            Self::UnwrapKey => "unwrap-key",
+            Self::SecureWrapKey => "secure-wrap-key",
+            Self::UsesLost => "uses-lost",
+            Self::RefusalsCounted => "refusals-counted",
+            Self::Witnessed => "witnessed",
             Self::Started => "started",
         }
     }

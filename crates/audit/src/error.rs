@@ -21,6 +21,8 @@ pub enum Step {
     Sync,
     /// Cutting off a torn record.
     Cut,
+    /// Reading or writing a tile, or a checkpoint.
+    Publish,
 }
 
 /// Why a log cannot be opened, trusted or written.
@@ -53,6 +55,14 @@ pub enum AuditError {
     Corrupted {
         /// The first record that does not hold.
         index: u64,
+    },
+    /// The record is one of this log, and stands where another should: records were exchanged, repeated, or taken out.
+    #[error("record {found} of the log stands where record {index} should")]
+    Moved {
+        /// The first place that does not hold.
+        index: u64,
+        /// The record that stands there.
+        found: u64,
     },
     /// The log is another one than the one whose head is known.
     #[error("log is not the one whose head is known")]

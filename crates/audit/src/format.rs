@@ -16,8 +16,9 @@
 //!  +52  32  hash: SHA-256(00 || log id || index || previous hash || body)
 //! ```
 //!
-//! A record's hash is the RFC 9162, 2.1.1 leaf hash of (log id, index, previous hash, body). The check in the record's
-//! head is there so that a length that was altered is not taken for a record torn by a crash.
+//! A record's hash is the RFC 9162, 2.1.1 leaf hash of (log id, index, previous hash, body): those octets are its entry in
+//! the tree over all records. The check in the record's head is there so that a length that was altered is not taken for a
+//! record torn by a crash.
 //!
 //! A file may end inside a record: that record was never acknowledged. It may also end in zeros, or have sectors of zeros
 //! between octets of its last records, where a loss of power kept what was written from the disk: neither were those. A
@@ -25,8 +26,7 @@
 
 use aws_lc_rs::digest::{Context, SHA256};
 
-/// Octets of a SHA-256 value.
-pub(crate) const HASH_LEN: usize = 32;
+pub(crate) use skerry_tlog::HASH_LEN;
 /// Octets of the header.
 pub const HEADER_LEN: usize = 60;
 /// Octets of a record in front of its body.
@@ -42,7 +42,7 @@ const LEAF: u8 = 0;
 const HEADER: u8 = 1;
 const PREFIX: u8 = 2;
 
-pub(crate) type Hash = [u8; HASH_LEN];
+pub(crate) use skerry_tlog::Hash;
 pub(crate) type Id = [u8; ID_LEN];
 
 /// What the header says: which log this is, and what its first record follows.
@@ -103,6 +103,11 @@ impl Place {
         sha256(&[&[LEAF], &self.log, &index, &self.previous, body])
     }
 
+    /// The octets that the hash covers: the record as an entry of the tree.
+    pub(crate) fn entry(&self, body: &[u8]) -> Vec<u8> {
+        [&self.log[..], &self.index.to_be_bytes(), &self.previous, body].concat()
+    }
+
     /// Head of the record with a body of `len` octets at this place.
     pub(crate) fn head(&self, len: u32) -> Vec<u8> {
         let mut head = Vec::with_capacity(RECORD_HEAD_LEN);
@@ -118,6 +123,19 @@ impl Place {
 /// Octets of a record with a body of `len`.
 pub fn record_len(len: usize) -> usize {
     RECORD_HEAD_LEN + len + HASH_LEN
+}
+
+/// The head of a record, taken apart, if its check says that it was written as the head of a record of this log: its length
+/// and index. That it stands where it was written is not asked.
+pub(crate) fn head_of(log: &Id, head: &[u8]) -> Option<(u32, u64)> {
+    let (prefix, check) = head.split_at_checked(PREFIX_LEN)?;
+    let own = sha256(&[&[PREFIX], log, prefix]);
+    if !own.starts_with(check) || check.len() != RECORD_HEAD_LEN - PREFIX_LEN {
+        return None;
+    }
+    let (len, rest) = prefix.split_first_chunk()?;
+    let (index, _) = rest.split_first_chunk()?;
+    Some((u32::from_be_bytes(*len), u64::from_be_bytes(*index)))
 }
 
 fn sha256(parts: &[&[u8]]) -> Hash {

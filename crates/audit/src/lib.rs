@@ -14,9 +14,12 @@
 //! A start need not read the whole log: a [`Checkpoint`] that was kept where nobody can alter it says where to begin
 //! ([`Log::open_after`]). What lies below is checked by [`verify`], at leisure.
 //!
-//! Deliberately not here: signed checkpoints and the Merkle tree over the records (their hashes are RFC 9162 leaf
-//! hashes, so it can be built on top), queries, and the batched log of signatures and decryptions.
+//! The records are the leaves of a Merkle tree too: a [`Publisher`] writes it beside the log, as tiles and signed checkpoints
+//! that other tools read ([`tiles`] has the files), and [`check`] holds all of it against the log.
+//!
+//! Deliberately not here: who may sign (the key is an argument), queries, and the threads that publish and batch.
 
+mod check;
 mod entry;
 mod error;
 pub mod format;
@@ -25,12 +28,18 @@ pub mod limits;
 mod log;
 mod lost;
 mod open;
+mod publish;
+mod query;
 mod reader;
 mod segment;
+pub mod tiles;
 
+pub use check::{CheckError, Checked, Published, Which, check, key_beside, published, witnessed};
 pub use entry::{Entry, Event, Verdict};
 pub use error::{AuditError, EntryError, HistoryError, Step};
 pub use history::{Change, History, history};
 pub use limits::Limits;
 pub use log::{Log, LogSeen, Recorded};
-pub use reader::{Checkpoint, Head, Leaf, Reader, Record, Report, octets_to, read, verify, verify_against};
+pub use publish::{PublishError, Publisher};
+pub use query::Filter;
+pub use reader::{Checkpoint, End, Head, Leaf, Reader, Record, Report, octets_to, read, verify, verify_against};

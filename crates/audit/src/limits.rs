@@ -1,7 +1,17 @@
 //! Sizes, each with the source of the number.
 
-/// Longest record body in octets. An entry has about 1 KiB; explanations of a policy with many clauses have tens.
-pub const BODY_LEN_MAX: usize = 64 * 1024;
+use skerry_tlog::limits::ENTRY_LEN_MAX;
+
+/// Longest record body in octets: with the 56 octets of its place it is the longest entry that a bundle can have
+/// (tlog-tiles). An entry has about 1 KiB; explanations of a policy with many clauses have tens.
+pub const BODY_LEN_MAX: usize = ENTRY_LEN_MAX - 56;
+
+/// Longest record body that is read: earlier builds wrote as much.
+pub(crate) const BODY_LEN_READ_MAX: usize = 64 * 1024;
+
+/// Records below the newest durable one whose proofs are made from memory: some 64 octets each. A release asks for its
+/// own at once; of older records proofs come from tiles.
+pub(crate) const PROVABLE_RECORDS: u64 = 4096;
 
 /// Largest log in octets unless configured: about ten million releases at 1.5 KiB each.
 pub const LOG_LEN_MAX: u64 = 16 * 1024 * 1024 * 1024;
@@ -16,7 +26,7 @@ pub const UNSETTLED_MAX: usize = 16 * 1024;
 
 /// JSON of a body when read back: an entry is one flat object.
 pub(crate) const JSON: skerry_jose::json::Limits =
-    skerry_jose::json::Limits { bytes_max: BODY_LEN_MAX, depth_max: 2, values_max: 32, number_digits_max: 20 };
+    skerry_jose::json::Limits { bytes_max: BODY_LEN_READ_MAX, depth_max: 2, values_max: 32, number_digits_max: 20 };
 
 /// What a log may grow to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,11 +8,12 @@ use crate::entry::{Entry, Event};
 use crate::error::{AuditError, HistoryError, Step};
 use crate::format::{Header, ID_LEN, Id, Place, record_len};
 use crate::history::History;
-use crate::limits::Limits;
+use crate::limits::{Limits, PROVABLE_RECORDS};
 use crate::open::OpenChanges;
-use crate::reader::{Checkpoint, Head, Leaf, Reader, Record, Report};
+use crate::reader::{Checkpoint, End, Head, Leaf, Reader, Record, Report};
 use crate::segment::{self, Segment};
 use rand_core::CryptoRng;
+use skerry_tlog::{Frontier, Hash, Tree};
 use std::fs::File;
 use std::io::Seek as _;
 use std::path::Path;
@@ -53,6 +54,8 @@ pub struct Recorded {
     event: Event,
     subject: [u8; 32],
     leaf: Leaf,
+    previous: Hash,
+    body: Vec<u8>,
 }
 
 impl Recorded {
@@ -70,6 +73,15 @@ impl Recorded {
     pub fn leaf(&self) -> Leaf {
         self.leaf
     }
+
+    /// The octets that its hash covers: the record as an entry of the tree.
+    pub fn entry_octets(&self) -> Vec<u8> {
+        Place { log: self.leaf.log, index: self.leaf.index, previous: self.previous }.entry(&self.body)
+    }
+
+    fn of(entry: &Entry, body: Vec<u8>, Queued { leaf, previous }: Queued) -> Self {
+        Self { event: entry.event, subject: entry.subject, leaf, previous, body }
+    }
 }
 
 impl Log {
@@ -80,7 +92,8 @@ impl Log {
         let header = Header::new(id);
         let file = segment::create(dir, header)?;
         let head = Head { log: header.id, records: 0, hash: header.hash };
-        Ok(Self::new(Box::new(file), Opened::of(Report { head, torn_octets: 0 }, segment::header_len()), limits))
+        let report = Report { head, tree: Frontier::empty(), torn_octets: 0 };
+        Ok(Self::new(Box::new(file), Opened::of(report, segment::header_len()), limits))
     }
 
     /// Opens the log in `dir`, checks every record, and cuts off a record that a crash left incomplete.
@@ -105,10 +118,10 @@ impl Log {
     ) -> Result<(Self, History), HistoryError> {
         let (file, mut history) = (segment::open(dir)?, History::new(unsettled_max));
         let reader = Reader::new(copy(&file)?)?;
-        let start = Checkpoint { head: reader.head(), len: segment::header_len() };
+        let start = start_of(&reader);
         let report = reader.finish_visiting(known, |record| history.observe(record))?;
         let log = Self::opened(file, report, limits)?;
-        log.lock()?.expect(&history, start);
+        log.lock()?.expect(&history, &start);
         Ok((log, history))
     }
 
@@ -134,7 +147,7 @@ impl Log {
         };
         let report = reader.finish_visiting(Some(known), |record| history.observe(record))?;
         let log = Self::opened(file, report, limits)?;
-        log.lock()?.expect(&history, *checkpoint);
+        log.lock()?.expect(&history, checkpoint);
         Ok((log, history))
     }
 
@@ -150,7 +163,7 @@ impl Log {
     ) -> Result<Self, E> {
         let file = segment::open(dir)?;
         let reader = Reader::new(copy(&file)?)?;
-        let start = Checkpoint { head: reader.head(), len: segment::header_len() };
+        let start = start_of(&reader);
         let report = reader.finish_visiting(known, visit)?;
         let log = Self::opened(file, report, limits)?;
         // What is open in it nobody asked: a start from a later place might miss it.
@@ -174,7 +187,8 @@ impl Log {
                 queue: Vec::new(),
                 next: Place { log: end.head.log, index: end.head.records, previous: end.head.hash },
                 len: end.len,
-                durable: end,
+                tree: Tree::new(&end.tree),
+                durable: End { head: end.head, len: end.len },
                 open: OpenChanges::default(),
                 floor: None,
                 failure: None,
@@ -196,9 +210,9 @@ impl Log {
     pub fn record(&self, entry: &Entry) -> Result<Recorded, AuditError> {
         let body = entry.body()?;
         let mut state = self.lock()?;
-        let leaf = state.enqueue(entry, &body, &self.limits)?;
-        self.finish(state, leaf.index)?;
-        Ok(Recorded { event: entry.event, subject: entry.subject, leaf })
+        let queued = state.enqueue(entry, &body, &self.limits)?;
+        self.finish(state, queued.leaf.index)?;
+        Ok(Recorded::of(entry, body, queued))
     }
 
     /// Records entries in their order, in one write and one sync if nobody else writes, and returns once they are durable.
@@ -207,13 +221,16 @@ impl Log {
     pub fn record_all(&self, entries: &[Entry]) -> Vec<Result<Recorded, AuditError>> {
         let bodies: Vec<_> = entries.iter().map(Entry::body).collect();
         let Ok(mut state) = self.lock() else { return entries.iter().map(|_| Err(AuditError::Closed)).collect() };
-        let enqueue = |(entry, body): (&Entry, Result<Vec<u8>, AuditError>)| state.enqueue(entry, &body?, &self.limits);
+        let enqueue = |(entry, body): (&Entry, Result<Vec<u8>, AuditError>)| {
+            let body = body?;
+            state.enqueue(entry, &body, &self.limits).map(|queued| (body, queued))
+        };
         let queued: Vec<_> = entries.iter().zip(bodies).map(enqueue).collect();
-        let last = queued.iter().flatten().map(Leaf::index).max();
+        let last = queued.iter().flatten().map(|(_, queued)| queued.leaf.index).max();
         let failed = last.and_then(|last| self.finish(state, last).err());
-        let recorded = |(entry, leaf): (&Entry, Result<Leaf, AuditError>)| match (leaf, failed) {
+        let recorded = |(entry, queued): (&Entry, Result<(Vec<u8>, Queued), AuditError>)| match (queued, failed) {
             (Ok(_), Some(error)) => Err(error),
-            (leaf, _) => Ok(Recorded { event: entry.event, subject: entry.subject, leaf: leaf? }),
+            (queued, _) => queued.map(|(body, queued)| Recorded::of(entry, body, queued)),
         };
         entries.iter().zip(queued).map(recorded).collect()
     }
@@ -224,7 +241,7 @@ impl Log {
     }
 
     /// The last durable record, and where in the file it ends.
-    pub fn end(&self) -> Result<Checkpoint, AuditError> {
+    pub fn end(&self) -> Result<End, AuditError> {
         Ok(self.lock()?.durable)
     }
 
@@ -232,8 +249,21 @@ impl Log {
     /// a start asks for. Of a log that was opened without its history that is its beginning.
     pub fn checkpoint(&self) -> Result<Checkpoint, AuditError> {
         let state = self.lock()?;
-        let places = [Some(state.durable), state.open.earliest(), state.floor];
-        Ok(places.into_iter().flatten().min_by_key(|place| place.head.records).unwrap_or(state.durable))
+        let places = [Some(state.durable()), state.open.earliest(), state.floor.clone()];
+        let first = places.into_iter().flatten().min_by_key(|place| place.head.records);
+        Ok(first.unwrap_or_else(|| state.durable()))
+    }
+
+    /// The place after the last durable record: how large the tree is, and its root.
+    pub fn durable(&self) -> Result<Checkpoint, AuditError> {
+        Ok(self.lock()?.durable())
+    }
+
+    /// The proof that a record is among the first `size` (RFC 9162, 2.1.3), all of them durable, from its sibling up. None if
+    /// it is not, or if it is too old for what is kept in memory: then tiles have it.
+    pub fn inclusion(&self, index: u64, size: u64) -> Result<Option<Vec<Hash>>, AuditError> {
+        let state = self.lock()?;
+        Ok(if size <= state.durable.head.records { state.tree.inclusion(index, size) } else { None })
     }
 
     /// Octets of an incomplete record that opening cut off; zero after an orderly end.
@@ -293,7 +323,9 @@ struct State {
     next: Place,
     /// Octets of the file, with those that wait.
     len: u64,
-    durable: Checkpoint,
+    /// Over all records, those that wait too.
+    tree: Tree,
+    durable: End,
     open: OpenChanges,
     /// A place that no checkpoint may be after.
     floor: Option<Checkpoint>,
@@ -304,6 +336,12 @@ struct State {
     group: u64,
 }
 
+/// A record that waits for its group.
+struct Queued {
+    leaf: Leaf,
+    previous: Hash,
+}
+
 /// What opening found.
 struct Opened {
     end: Checkpoint,
@@ -312,28 +350,29 @@ struct Opened {
 
 impl Opened {
     fn of(report: Report, len: u64) -> Self {
-        Self { end: Checkpoint { head: report.head, len }, torn_octets: report.torn_octets }
+        let torn_octets = report.torn_octets;
+        Self { end: Checkpoint { head: report.head, len, tree: report.tree }, torn_octets }
     }
 }
 
 /// Records that share one write and one sync.
 struct Group {
     octets: Vec<u8>,
-    end: Checkpoint,
+    end: End,
 }
 
 /// How a group went: the segment and its new end, or the failure that closes the log.
-type Outcome = Result<(Box<dyn Segment>, Checkpoint), AuditError>;
+type Outcome = Result<(Box<dyn Segment>, End), AuditError>;
 
 impl State {
     /// What a history has open is met from this place on.
-    fn expect(&mut self, history: &History, from: Checkpoint) {
+    fn expect(&mut self, history: &History, from: &Checkpoint) {
         for change in history.unsettled() {
-            self.open.intended(change.entry.subject, change.leaf.index, from);
+            self.open.intended(change.entry.subject, change.leaf.index, from.clone());
         }
     }
 
-    fn enqueue(&mut self, entry: &Entry, body: &[u8], limits: &Limits) -> Result<Leaf, AuditError> {
+    fn enqueue(&mut self, entry: &Entry, body: &[u8], limits: &Limits) -> Result<Queued, AuditError> {
         if self.failure.is_some() {
             return Err(AuditError::Closed);
         }
@@ -344,19 +383,25 @@ impl State {
         if grown > limits.log_len_max {
             return Err(AuditError::Full { log_len_max: limits.log_len_max });
         }
-        self.open.note(entry, self.next.index, self.end());
+        let before = self.end();
+        self.open.note(entry, self.next.index, || place(&self.tree, before));
         self.len = grown;
         Ok(self.append(body, len))
     }
 
-    fn append(&mut self, body: &[u8], len: u32) -> Leaf {
+    fn append(&mut self, body: &[u8], len: u32) -> Queued {
         let place = self.next;
         let leaf = Leaf { log: place.log, index: place.index, hash: place.hash(body) };
         self.queue.extend(place.head(len));
         self.queue.extend(body);
         self.queue.extend(leaf.hash);
         self.next = Place { log: place.log, index: place.index.saturating_add(1), previous: leaf.hash };
-        leaf
+        self.tree.push(leaf.hash);
+        Queued { leaf, previous: place.previous }
+    }
+
+    fn durable(&self) -> Checkpoint {
+        place(&self.tree, self.durable)
     }
 
     fn is_durable(&self, index: u64) -> bool {
@@ -368,9 +413,9 @@ impl State {
     }
 
     /// After all records, those that wait too.
-    fn end(&self) -> Checkpoint {
+    fn end(&self) -> End {
         let Place { log, index, previous } = self.next;
-        Checkpoint { head: Head { log, records: index, hash: previous }, len: self.len }
+        End { head: Head { log, records: index, hash: previous }, len: self.len }
     }
 
     fn settle(&mut self, outcome: Outcome) {
@@ -380,6 +425,7 @@ impl State {
                 self.group = end.head.records.saturating_sub(self.durable.head.records);
                 self.synced = Some(Instant::now());
                 self.durable = end;
+                self.tree.forget_below(end.head.records.saturating_sub(PROVABLE_RECORDS));
                 self.open.durable(end.head.records);
                 self.syncs = self.syncs.saturating_add(1);
             }
@@ -400,6 +446,17 @@ fn misplaced(mut file: File, checkpoint: &Checkpoint, known: &Head) -> Result<Au
     file.rewind().map_err(AuditError::io(Step::Read))?;
     Reader::new(file)?.finish(Some(known))?;
     Ok(AuditError::Misplaced { records: checkpoint.head.records })
+}
+
+/// A place with the tree over what lies before, of which nothing from the last durable record on is forgotten.
+fn place(tree: &Tree, End { head, len }: End) -> Checkpoint {
+    // Infallible: nothing that a tree of so many leaves consists of was forgotten.
+    let tree = tree.frontier(head.records).unwrap_or_else(Frontier::empty);
+    Checkpoint { head, len, tree }
+}
+
+fn start_of(reader: &Reader) -> Checkpoint {
+    Checkpoint { head: reader.head(), len: segment::header_len(), tree: reader.tree().clone() }
 }
 
 fn copy(file: &File) -> Result<File, AuditError> {
@@ -452,7 +509,7 @@ mod tests {
     fn log(disk: Disk) -> Log {
         let header = Header::new([9; ID_LEN]);
         let head = Head { log: header.id, records: 0, hash: header.hash };
-        let report = Report { head, torn_octets: 0 };
+        let report = Report { head, tree: Frontier::empty(), torn_octets: 0 };
         Log::new(Box::new(disk), Opened::of(report, segment::header_len()), Limits::default())
     }
 

@@ -17,9 +17,9 @@ pub(crate) struct OpenChanges {
 
 impl OpenChanges {
     /// Takes the next record into account, durable or not: its index, and the place before it.
-    pub(crate) fn note(&mut self, entry: &Entry, index: u64, before: Checkpoint) {
+    pub(crate) fn note(&mut self, entry: &Entry, index: u64, before: impl FnOnce() -> Checkpoint) {
         match entry.verdict {
-            Verdict::Intended => self.intended(entry.subject, index, before),
+            Verdict::Intended => self.intended(entry.subject, index, before()),
             Verdict::Committed | Verdict::Aborted => self.outcomes.push_back((index, entry.subject)),
             Verdict::Permitted | Verdict::Denied => {}
         }
@@ -52,6 +52,6 @@ impl OpenChanges {
 
     /// A place that no open change lies before.
     pub(crate) fn earliest(&self) -> Option<Checkpoint> {
-        self.intents.values().next().copied()
+        self.intents.values().next().cloned()
     }
 }

@@ -3,12 +3,13 @@
 use crate::entry::Entry;
 use crate::error::{AuditError, EntryError, Step};
 use crate::format::{
-    HASH_LEN, HEADER_LEN, Hash, Header, HeaderFault, Id, PREFIX_LEN, Place, RECORD_HEAD_LEN, record_len,
+    self, HASH_LEN, HEADER_LEN, Hash, Header, HeaderFault, Id, PREFIX_LEN, Place, RECORD_HEAD_LEN, record_len,
 };
-use crate::limits::{self, BODY_LEN_MAX, LOST_LEN_MAX};
+use crate::limits::{self, BODY_LEN_READ_MAX, LOST_LEN_MAX};
 use crate::lost::Tail;
 use crate::segment;
 use skerry_jose::json::{self, Value};
+use skerry_tlog::Frontier;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek as _, SeekFrom};
 use std::path::Path;
@@ -49,23 +50,36 @@ pub struct Head {
     pub hash: [u8; 32],
 }
 
+/// A place between two records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    /// The record before it.
+    pub head: Head,
+    /// Octets of the file up to there.
+    pub len: u64,
+}
+
 /// A place between two records up to which a log was read, or written, before: reading can begin there.
 ///
 /// Whoever keeps one vouches for it as for what the records below it say: nothing below is read. Keep it where it cannot
 /// be altered, with the head that is known at the time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Checkpoint {
     /// The record before it.
     pub head: Head,
     /// Octets of the file before it.
     pub len: u64,
+    /// The tree over the records before it.
+    pub tree: Frontier,
 }
 
 /// What reading a whole log found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// The last complete record.
     pub head: Head,
+    /// The tree over all records.
+    pub tree: Frontier,
     /// Octets of records after it that a crash left incomplete, or zeros of what did not reach the disk; none was
     /// acknowledged.
     pub torn_octets: u64,
@@ -75,6 +89,7 @@ pub struct Report {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     leaf: Leaf,
+    previous: Hash,
     body: Vec<u8>,
 }
 
@@ -87,6 +102,11 @@ impl Record {
     /// The JSON as written.
     pub fn body(&self) -> &[u8] {
         &self.body
+    }
+
+    /// The octets that its hash covers: the record as an entry of the tree (RFC 9162).
+    pub fn entry_octets(&self) -> Vec<u8> {
+        Place { log: self.leaf.log, index: self.leaf.index, previous: self.previous }.entry(&self.body)
     }
 
     /// The entry, iff the body is exactly what this crate writes for one.
@@ -106,7 +126,7 @@ pub fn read(dir: &Path) -> Result<Reader, AuditError> {
 }
 
 /// The octets of the log in `dir` up to an end that [`crate::Log::end`] told: a log of their own, which is not checked here.
-pub fn octets_to(dir: &Path, end: &Checkpoint) -> Result<impl Read + use<>, AuditError> {
+pub fn octets_to(dir: &Path, end: &End) -> Result<impl Read + use<>, AuditError> {
     Ok(segment::open_to_read(dir)?.take(end.len))
 }
 
@@ -126,6 +146,7 @@ pub struct Reader {
     place: Place,
     /// Where the next record begins in the file.
     offset: u64,
+    tree: Frontier,
     rest: u64,
     torn: u64,
     failed: bool,
@@ -140,6 +161,7 @@ impl Reader {
             file,
             place: Place { log: header.id, index: 0, previous: header.hash },
             offset: segment::header_len(),
+            tree: Frontier::empty(),
             rest: len.saturating_sub(segment::header_len()),
             torn: 0,
             failed: false,
@@ -155,14 +177,26 @@ impl Reader {
             return Err(AuditError::OtherLog);
         }
         let end = hash_before(&mut file, checkpoint.len, len)?;
-        let start = checkpoint.head.records == 0;
-        if end != Some(checkpoint.head.hash) || start != (checkpoint.len == segment::header_len()) {
+        let records = checkpoint.head.records;
+        let at_start = checkpoint.len == segment::header_len();
+        if end != Some(checkpoint.head.hash) || at_start != (records == 0) || checkpoint.tree.size() != records {
             return Ok(None);
         }
         let place = Place { log: header.id, index: checkpoint.head.records, previous: checkpoint.head.hash };
         let rest = len.saturating_sub(checkpoint.len);
-        let (file, offset) = (BufReader::new(file), checkpoint.len);
-        Ok(Some(Self { file, place, offset, rest, torn: 0, failed: false }))
+        let (file, offset, tree) = (BufReader::new(file), checkpoint.len, checkpoint.tree.clone());
+        Ok(Some(Self { file, place, offset, tree, rest, torn: 0, failed: false }))
+    }
+
+    /// Reads no further than this octet of the file, where a record ends.
+    pub(crate) fn until(mut self, from: u64, end: u64) -> Self {
+        self.rest = self.rest.min(end.saturating_sub(from));
+        self
+    }
+
+    /// The tree over what was read so far, and what lies before.
+    pub fn tree(&self) -> &Frontier {
+        &self.tree
     }
 
     /// The head after what was read so far.
@@ -192,7 +226,7 @@ impl Reader {
         {
             return Err(AuditError::Truncated { known: known.records, found: self.place.index }.into());
         }
-        Ok(Report { head: self.head(), torn_octets: self.torn })
+        Ok(Report { head: self.head(), tree: self.tree, torn_octets: self.torn })
     }
 
     fn check(&self, known: Option<&Head>) -> Result<(), AuditError> {
@@ -249,14 +283,14 @@ impl Reader {
         self.fill(&mut head)?;
         let expected = self.place.head(body_len(&head));
         if !same_start(&head, &expected) {
-            return Err(self.corrupted());
+            return Err(self.misfit(&head));
         }
         if there < RECORD_HEAD_LEN {
             self.torn = self.rest;
             return Ok(None);
         }
         let len = usize::try_from(body_len(&head)).unwrap_or(usize::MAX);
-        if len > BODY_LEN_MAX {
+        if len > BODY_LEN_READ_MAX {
             return Err(self.corrupted());
         }
         Ok(Some(len))
@@ -267,10 +301,11 @@ impl Reader {
         if hash != leaf.hash {
             return Err(self.corrupted());
         }
-        self.place.previous = leaf.hash;
+        let previous = std::mem::replace(&mut self.place.previous, leaf.hash);
         self.place.index = leaf.index.saturating_add(1);
         self.offset = self.offset.saturating_add(octets(record_len(body.len())));
-        Ok(Record { leaf, body })
+        self.tree.push(leaf.hash);
+        Ok(Record { leaf, previous, body })
     }
 
     fn take(&mut self, len: usize) -> Result<Vec<u8>, AuditError> {
@@ -286,6 +321,15 @@ impl Reader {
 
     fn skip(&mut self, len: usize) {
         self.rest = self.rest.saturating_sub(octets(len));
+    }
+
+    /// What is wrong with a head that does not follow the record before it.
+    fn misfit(&self, head: &[u8]) -> AuditError {
+        let index = self.place.index;
+        match format::head_of(&self.place.log, head) {
+            Some((_, found)) if found != index => AuditError::Moved { index, found },
+            _ => self.corrupted(),
+        }
     }
 
     fn corrupted(&self) -> AuditError {

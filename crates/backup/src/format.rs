@@ -53,7 +53,7 @@ use crate::limits::{HEADER_LEN_MAX, RECIPIENTS_MAX, WRAPPED_LEN_MAX};
 use aws_lc_rs::digest::{Context, SHA256};
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
-use skerry_audit::{Checkpoint, Head};
+use skerry_audit::{End, Head};
 use skerry_store::stamp::Kind;
 use skerry_store::{Exported, OpId, Revision, Row, Settled};
 use zeroize::Zeroizing;
@@ -74,7 +74,7 @@ pub struct About {
     /// Entries and op ids.
     pub rows: u64,
     /// How far the audit log had come, and how long it is to there.
-    pub log: Checkpoint,
+    pub log: End,
 }
 
 /// A recipient as the header has it.
@@ -171,7 +171,7 @@ impl Header {
         let records = u64::from_be_bytes(input.array().ok_or(short.clone())?);
         let hash = input.array().ok_or(short.clone())?;
         let len = u64::from_be_bytes(input.array().ok_or(short.clone())?);
-        let log = Checkpoint { head: Head { log, records, hash }, len };
+        let log = End { head: Head { log, records, hash }, len };
         let [count] = input.array().ok_or(short.clone())?;
         if count == 0 || usize::from(count) > RECIPIENTS_MAX {
             return Err(ReadError::Header { what: "the number of recipients" });

@@ -209,6 +209,7 @@ impl Releases {
             enc: Some(WRAP),
             api_version: "7.4",
             host: HOST,
+            proof: false,
         };
         Ok(self.runtime.block_on(site.vault.release(&context, &command))?.value)
     }

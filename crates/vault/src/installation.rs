@@ -23,17 +23,20 @@ use skerry_attestation_result::limits::SKEW_SECS;
 use skerry_attestation_result::unix_secs;
 use skerry_audit::limits::UNSETTLED_MAX;
 use skerry_audit::{
-    AuditError, Checkpoint, Entry, Event, Head, History, HistoryError, Limits, Log, Recorded, Report, Verdict,
+    AuditError, Checkpoint, Entry, Event, Head, History, HistoryError, Leaf, Limits, Log, PublishError, Recorded,
+    Report, Verdict,
 };
 use skerry_store::limits::PAGE_ROWS_MAX;
 use skerry_store::seal::{Root, SealError, Sealer};
 use skerry_store::stamp::{Kind, Stamp, StampError};
 use skerry_store::{At, Op, OpId, Outcome, Row, Settled, Store, StoreError, Txn};
+use skerry_tlog::{Frontier, KeyError, SignedCheckpoint, VerifyingKey};
 use uuid::Uuid;
 
 use crate::command::{Randomizer, Randomness};
 use crate::entries;
 use crate::node::{MEMORY, Node};
+use crate::publishing::{Publishing, Signing, StartError, signing_key};
 use crate::recorder::Recorder;
 use crate::refusal::Refusal;
 use crate::stored::Corrupted;
@@ -64,6 +67,10 @@ pub enum InstallationError {
     Store(#[source] StoreError),
     #[error("whether the last changes were made cannot be found out")]
     Unsettled,
+    #[error("key of the audit log")]
+    LogKey(#[source] KeyError),
+    #[error("publishing the audit log")]
+    Publish(#[source] PublishError),
     #[error("the thread of the audit log cannot be started ({0})")]
     Thread(std::io::ErrorKind),
 }
@@ -84,6 +91,8 @@ pub struct Installation {
     store: Store,
     log: Arc<Log>,
     recorder: Recorder,
+    signing: Signing,
+    publishing: Mutex<Option<Publishing>>,
     root: Root,
     meta: Sealer,
     stamp: Stamp,
@@ -91,7 +100,7 @@ pub struct Installation {
     place: Vec<u8>,
     /// Where it remembered it when it had another name: to be taken away by the next commit.
     former: Mutex<Option<Vec<u8>>>,
-    seen: AtomicU64,
+    seen: Arc<AtomicU64>,
     /// The last time that any other node has seen.
     others: AtomicU64,
     remembered: bool,
@@ -133,18 +142,22 @@ impl Installation {
         let former = known.map(|(at, _)| at.clone()).filter(|at| *at != place);
         let of_others = all.iter().filter(|(at, _)| **at != place && Some(*at) != former.as_ref());
         let others = of_others.map(|(_, memory)| memory.seen).max().unwrap_or(0);
+        let id = log.head().map_err(InstallationError::Audit)?.log;
+        let signing = Signing::new(signing_key(&root, &id).map_err(InstallationError::LogKey)?);
         let log = Arc::new(log);
         let recorder = Recorder::start(Arc::clone(&log)).map_err(|error| InstallationError::Thread(error.kind()))?;
         let installation = Installation {
             store,
             log,
             recorder,
+            signing,
+            publishing: Mutex::default(),
             root,
             meta,
             stamp,
             place,
             former: Mutex::new(former),
-            seen: AtomicU64::new(memory.map_or(0, |memory| memory.seen)),
+            seen: Arc::new(AtomicU64::new(memory.map_or(0, |memory| memory.seen))),
             others: AtomicU64::new(others),
             remembered: memory.is_some(),
         };
@@ -188,6 +201,51 @@ impl Installation {
     /// The log.
     pub fn log(&self) -> &Arc<Log> {
         &self.log
+    }
+
+    /// Publishes the log in its folder from now on, until [`stop_publishing`](Self::stop_publishing): tiles, and signed
+    /// checkpoints. Refused where a checkpoint is there that the log's key did not sign, or that says more than the log has:
+    /// then the log was put back.
+    pub fn publish(&self, log_folder: &Path) -> Result<(), InstallationError> {
+        let key = signing_key(&self.root, &self.log_id()?).map_err(InstallationError::LogKey)?;
+        let started = Publishing::start(Arc::clone(&self.log), log_folder, key, Arc::clone(&self.seen));
+        let publishing = started.map_err(|error| match error {
+            StartError::Publish(error) => InstallationError::Publish(error),
+            StartError::Thread(kind) => InstallationError::Thread(kind),
+        })?;
+        *self.publishing.lock().unwrap_or_else(PoisonError::into_inner) = Some(publishing);
+        Ok(())
+    }
+
+    /// Publishes what is durable and ends that. Waits for the disk.
+    pub fn stop_publishing(&self) {
+        let publishing = self.publishing.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(publishing);
+    }
+
+    /// Why the log could not be published the last time; none if it was, or if nobody asked for it.
+    pub fn publishing_failure(&self) -> Option<PublishError> {
+        self.publishing.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.failure()
+    }
+
+    /// The key that checks what the log signs.
+    pub fn log_key(&self) -> &VerifyingKey {
+        self.signing.key()
+    }
+
+    /// A signed checkpoint of all that is durable: for the store, where other nodes find it, and for witnesses.
+    pub fn log_checkpoint(&self) -> Result<SignedCheckpoint, Refusal> {
+        let records = self.log.head().map_err(Refusal::Audit)?.records;
+        self.signing.checkpoint(&self.log, records)
+    }
+
+    /// The proof that a record is in the log, with the record, as text (C2SP tlog-proof).
+    pub(crate) fn proof(&self, leaf: &Leaf, entry: Vec<u8>) -> Result<String, Refusal> {
+        self.signing.proof(&self.log, leaf, entry)
+    }
+
+    fn log_id(&self) -> Result<[u8; 16], InstallationError> {
+        Ok(self.log.head().map_err(InstallationError::Audit)?.log)
     }
 
     /// Whether the store knew of its log when it was opened. If not, [`tick`](Self::tick) before anything is answered.
@@ -279,7 +337,7 @@ impl Installation {
 pub(crate) struct Memory {
     pub(crate) seen: u64,
     pub(crate) head: Head,
-    /// None in what an earlier version wrote: then a start reads all.
+    /// None in what earlier versions wrote, without it or without the tree: then a start reads all.
     pub(crate) checkpoint: Option<Checkpoint>,
 }
 
@@ -306,11 +364,11 @@ impl Memory {
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut out = Encoder::new(Vec::new());
         let mut write = || -> Result<(), minicbor::encode::Error<std::convert::Infallible>> {
-            let (fields, format) = if self.checkpoint.is_some() { (8, FORMAT) } else { (5, WITHOUT_CHECKPOINT) };
+            let (fields, format) = if self.checkpoint.is_some() { (9, FORMAT) } else { (5, WITHOUT_CHECKPOINT) };
             out.array(fields)?.u8(format)?.u64(self.seen)?.bytes(&self.head.log)?;
             out.u64(self.head.records)?.bytes(&self.head.hash)?;
-            if let Some(Checkpoint { head, len }) = &self.checkpoint {
-                out.u64(head.records)?.bytes(&head.hash)?.u64(*len)?;
+            if let Some(Checkpoint { head, len, tree }) = &self.checkpoint {
+                out.u64(head.records)?.bytes(&head.hash)?.u64(*len)?.bytes(&tree.hashes().concat())?;
             }
             Ok(())
         };
@@ -321,17 +379,22 @@ impl Memory {
 
     fn from_bytes(bytes: &[u8]) -> Option<Memory> {
         let mut input = Decoder::new(bytes);
-        let kept = match (input.array().ok()?, input.u8().ok()?) {
-            (Some(5), WITHOUT_CHECKPOINT) => false,
-            (Some(8), FORMAT) => true,
+        let format = match (input.array().ok()?, input.u8().ok()?) {
+            known @ ((Some(5), WITHOUT_CHECKPOINT) | (Some(8), WITHOUT_TREE) | (Some(9), FORMAT)) => known.1,
             _ => return None,
         };
         let seen = input.u64().ok()?;
         let log = input.bytes().ok()?.try_into().ok()?;
         let head = read_head(&mut input, log)?;
-        let checkpoint = match kept {
-            true => Some(Checkpoint { head: read_head(&mut input, log)?, len: input.u64().ok()? }),
-            false => None,
+        let place = match format {
+            WITHOUT_CHECKPOINT => None,
+            _ => Some((read_head(&mut input, log)?, input.u64().ok()?)),
+        };
+        let checkpoint = match place {
+            Some((head, len)) if format == FORMAT => {
+                Some(Checkpoint { head, len, tree: read_tree(&mut input, &head)? })
+            }
+            _ => None,
         };
         (input.position() == bytes.len()).then_some(Memory { seen, head, checkpoint })
     }
@@ -371,6 +434,12 @@ fn remembered<'a>(
 
 fn read_head(input: &mut Decoder<'_>, log: [u8; 16]) -> Option<Head> {
     Some(Head { log, records: input.u64().ok()?, hash: input.bytes().ok()?.try_into().ok()? })
+}
+
+fn read_tree(input: &mut Decoder<'_>, head: &Head) -> Option<Frontier> {
+    let (hashes, rest) = input.bytes().ok()?.as_chunks();
+    let tree = Frontier::new(head.records, hashes.to_vec()).ok()?;
+    rest.is_empty().then_some(tree)
 }
 
 fn open_log(
@@ -435,5 +504,6 @@ pub(crate) async fn was_made(store: &Store, subject: &[u8; 32]) -> Result<bool, 
 pub(crate) const META: &str = "skerry installation";
 /// The name of the log's file in its folder.
 const LOG_FILE: &str = "audit.log";
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
+const WITHOUT_TREE: u8 = 2;
 const WITHOUT_CHECKPOINT: u8 = 1;

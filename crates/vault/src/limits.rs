@@ -1,5 +1,7 @@
 //! Limits of a vault's requests.
 
+use std::time::Duration;
+
 /// Bytes of a release request's nonce, which is echoed. Azure documents none; the SDK's samples send a few dozen.
 pub const NONCE_BYTES_MAX: usize = 1024;
 
@@ -44,3 +46,9 @@ pub const EXPLANATION_BYTES_MAX: usize = 8 * 1024;
 
 /// Octets of a launch measurement (AMD 56860, ATTESTATION_REPORT.MEASUREMENT); only such a claim goes into the log.
 pub const MEASUREMENT_LEN: usize = 48;
+
+/// How long what is durable in the audit log waits to be published: a checkpoint's age is what a witness sees of a delay.
+pub const PUBLISH_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Records after which it is published at once: sixteen full tiles.
+pub const PUBLISH_RECORDS_MAX: u64 = 4096;

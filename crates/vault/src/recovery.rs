@@ -13,7 +13,7 @@ use std::time::SystemTime;
 
 use skerry_attestation_result::unix_secs;
 use skerry_audit::limits::UNSETTLED_MAX;
-use skerry_audit::{AuditError, Checkpoint, Entry, Event, Head, Limits, Log, Verdict};
+use skerry_audit::{AuditError, End, Entry, Event, Head, Limits, Log, Verdict};
 use skerry_store::seal::{Root, SealError, Sealer};
 use skerry_store::stamp::Kind;
 use skerry_store::{Export, Op, OpId, Outcome, Row, Store, Txn};
@@ -32,7 +32,7 @@ pub struct Whole {
     /// The rows.
     pub export: Export,
     /// The end of the log.
-    pub log: Checkpoint,
+    pub log: End,
 }
 
 /// What is not done with an installation without a reason.

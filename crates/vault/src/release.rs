@@ -33,6 +33,8 @@ pub struct ReleaseCommand<'a> {
     pub api_version: &'a str,
     /// Host, and port if not 443, as the request addressed the vault.
     pub host: &'a str,
+    /// Whether the answer shall come with the proof that it is in the audit log.
+    pub proof: bool,
 }
 
 /// The vault's side of a decision, all of it arguments.

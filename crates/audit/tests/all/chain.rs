@@ -125,27 +125,27 @@ fn altered_torn_record_is_corrupted() {
 
 #[test]
 fn missing_record_is_seen() {
-    // A record taken out breaks the chain where it was; the last one only against a head.
+    // A record taken out breaks the chain where it was, and the next stands there; the last one only against a head.
     let (dir, octets) = written();
     let at = boundaries(&octets);
     for index in 0..3 {
         let without = [&octets[..at[index]], &octets[at[index + 1]..]].concat();
         let index = u64::try_from(index).unwrap();
-        assert_eq!(verdict(&dir, &without), Err(AuditError::Corrupted { index }));
+        assert_eq!(verdict(&dir, &without), Err(AuditError::Moved { index, found: index + 1 }));
     }
 }
 
 #[test]
 fn moved_or_repeated_record_is_seen() {
-    // Two records exchanged, and one written twice, break the chain.
+    // Two records exchanged, and one written twice, break the chain, and are known for records of this log.
     let (dir, octets) = written();
     let at = boundaries(&octets);
     let record = |index: usize| &octets[at[index]..at[index + 1]];
     let head = &octets[..60];
     let exchanged = [head, record(0), record(2), record(1), record(3)].concat();
-    assert_eq!(verdict(&dir, &exchanged), Err(AuditError::Corrupted { index: 1 }));
+    assert_eq!(verdict(&dir, &exchanged), Err(AuditError::Moved { index: 1, found: 2 }));
     let repeated = [head, record(0), record(0), record(1)].concat();
-    assert_eq!(verdict(&dir, &repeated), Err(AuditError::Corrupted { index: 1 }));
+    assert_eq!(verdict(&dir, &repeated), Err(AuditError::Moved { index: 1, found: 0 }));
 }
 
 #[test]

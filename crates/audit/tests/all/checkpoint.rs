@@ -3,6 +3,7 @@
 
 use crate::fixtures::{boundaries, create, entry, file, rng};
 use skerry_audit::{AuditError, Checkpoint, Entry, Event, Head, History, HistoryError, Limits, Log, Verdict, verify};
+use skerry_tlog::Frontier;
 use std::fs;
 use tempfile::TempDir;
 
@@ -23,7 +24,7 @@ fn story() -> (TempDir, Checkpoint, Head) {
     let log = create(&dir);
     let places: Vec<Checkpoint> = (0..6).map(|number| record(&log, &entry(number))).collect();
     let head = log.head().unwrap();
-    (dir, places[2], head)
+    (dir, places[2].clone(), head)
 }
 
 fn open(dir: &TempDir, from: &Checkpoint, known: &Head) -> Result<(Log, History), HistoryError> {
@@ -207,16 +208,19 @@ fn checkpoint_that_is_no_place_is_refused() {
     let (dir, from, head) = story();
     let misplaced = Some(AuditError::Misplaced { records: from.head.records });
     for len in [0, 31, 32, 60, from.len - 1, from.len + 1] {
-        assert_eq!(refused(&dir, &Checkpoint { len, ..from }, &head), misplaced, "{len}");
+        assert_eq!(refused(&dir, &Checkpoint { len, ..from.clone() }, &head), misplaced, "{len}");
     }
     let hash = Head { hash: [7; 32], ..from.head };
-    assert_eq!(refused(&dir, &Checkpoint { head: hash, ..from }, &head), misplaced);
+    assert_eq!(refused(&dir, &Checkpoint { head: hash, ..from.clone() }, &head), misplaced);
     let empty = Head { records: 0, ..from.head };
     let misplaced = Some(AuditError::Misplaced { records: 0 });
-    assert_eq!(refused(&dir, &Checkpoint { head: empty, ..from }, &head), misplaced);
+    assert_eq!(refused(&dir, &Checkpoint { head: empty, ..from.clone() }, &head), misplaced);
     let moved = Head { records: from.head.records + 1, ..from.head };
-    let corrupted = Some(AuditError::Corrupted { index: moved.records });
-    assert_eq!(refused(&dir, &Checkpoint { head: moved, ..from }, &head), corrupted);
+    let misplaced = Some(AuditError::Misplaced { records: moved.records });
+    assert_eq!(refused(&dir, &Checkpoint { head: moved, ..from.clone() }, &head), misplaced, "a tree of another size");
+    let tree = Frontier::new(moved.records, vec![[7; 32]]).unwrap();
+    let found = Some(AuditError::Moved { index: moved.records, found: from.head.records });
+    assert_eq!(refused(&dir, &Checkpoint { head: moved, tree, ..from.clone() }, &head), found);
 }
 
 #[test]

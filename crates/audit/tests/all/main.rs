@@ -14,3 +14,5 @@ mod history;
 mod lifecycle;
 #[cfg(test)]
 mod power;
+#[cfg(test)]
+mod published;

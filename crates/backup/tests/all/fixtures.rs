@@ -8,7 +8,7 @@ use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_RSA_SHA256};
-use skerry_audit::{Checkpoint, Head};
+use skerry_audit::{End, Head};
 use skerry_backup::{About, Backup, Part, ReadError, Recipient, RecoveryKey, Summary, WriteError, Writer};
 use skerry_store::seal::Root;
 use skerry_store::stamp::Kind;
@@ -73,7 +73,7 @@ pub(crate) fn about(rows: usize, log: usize) -> About {
         made: 1_800_000_000,
         revision: 77,
         rows: u64::try_from(rows).unwrap(),
-        log: Checkpoint { head, len: u64::try_from(log).unwrap() },
+        log: End { head, len: u64::try_from(log).unwrap() },
     }
 }
 

@@ -226,12 +226,17 @@ impl Call<'_> {
 
     async fn release(&self, context: &Context<'_>, request: &mut Request) -> Result<Reply, Refused> {
         let members = members(request).await?;
-        let wire::ToRelease { target, nonce, enc } = wire::release(&members)?;
+        let wire::ToRelease { target, nonce, enc, proof } = wire::release(&members)?;
         let host = request.host().authority();
         let (name, api_version) = (self.name()?, self.api_version.as_str());
-        let command = ReleaseCommand { name, version: self.version, target, nonce, enc, api_version, host: &host };
+        let command =
+            ReleaseCommand { name, version: self.version, target, nonce, enc, api_version, host: &host, proof };
         let released = self.vault.release(context, &command).await.map_err(|refusal| self.refused(refusal))?;
-        Ok(ok(&Object::new().with("value", released.value)))
+        let mut answer = Object::new().with("value", released.value);
+        if let Some(proof) = released.proof {
+            answer.insert(wire::PROOF, proof);
+        }
+        Ok(ok(&answer))
     }
 
     async fn list(&self, context: &Context<'_>, of: Operation, request: &Request) -> Result<Reply, Refused> {

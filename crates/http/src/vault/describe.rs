@@ -13,6 +13,7 @@ use crate::openapi::{
     text, texts_by_name,
 };
 use crate::vault::route::{self, Operation};
+use crate::vault::wire::PROOF;
 use crate::vault::{api_version, refusal, wire};
 
 /// Every operation at every path.
@@ -184,6 +185,7 @@ fn of_requests() -> Vec<(&'static str, Schema)> {
         ("target", text().of("the attestation token, which is not empty")),
         ("nonce", text().within(0, NONCE_BYTES_MAX, "Length").of("echoed in the answer")),
         ("enc", one_of(Algorithm::ALL.map(Algorithm::as_str))),
+        (PROOF, one_of(["inclusion"])),
     ]);
     vec![
         ("KeyCreate", required(create, &["kty"])),
@@ -314,7 +316,16 @@ fn of_answers() -> Vec<(&'static str, Schema)> {
             required(object([("kid", text()), ("alg", text()), ("value", octets())]), &["kid", "alg", "value"]),
         ),
         ("KeyVerifyResult", required(object([("value", flag())]), &["value"])),
-        ("KeyReleaseResult", required(object([("value", text().of("a JWS in compact form"))]), &["value"])),
+        (
+            "KeyReleaseResult",
+            required(
+                object([
+                    ("value", text().of("a JWS in compact form")),
+                    (PROOF, text().of("that it is in the audit log (C2SP tlog-proof), if that was asked for")),
+                ]),
+                &["value"],
+            ),
+        ),
         ("KeyRotationPolicy", required(object(rotation), &["id", "lifetimeActions", "attributes"])),
         ("Octets", required(object([("value", octets())]), &["value"])),
         ("Floor", floor()),

@@ -472,17 +472,27 @@ fn to_sign(name: &'static str, body: &Members) -> Result<ToSign, MemberError> {
     Ok(ToSign { algorithm, text: body.required(name, body.octets(name)?)?, context, mu })
 }
 
+/// Our own member of a release: that the proof of its record is wanted, and in the answer that proof.
+pub(super) const PROOF: &str = "x-skerry-proof";
+
 /// What is said of a release.
 pub(super) struct ToRelease<'a> {
     pub(super) target: &'a str,
     pub(super) nonce: Option<&'a str>,
     pub(super) enc: Option<Algorithm>,
+    pub(super) proof: bool,
 }
 
 pub(super) fn release(body: &Members) -> Result<ToRelease<'_>, MemberError> {
     let target = body.text("target")?.filter(|target| !target.is_empty());
     let enc = body.text("enc")?.map(|found| Algorithm::parse(found).map_err(|_| invalid("enc", found)));
-    Ok(ToRelease { target: body.required("target", target)?, nonce: body.text("nonce")?, enc: enc.transpose()? })
+    let proof = match body.text(PROOF)? {
+        None => false,
+        Some("inclusion") => true,
+        Some(found) => return Err(invalid(PROOF, found)),
+    };
+    let target = body.required("target", target)?;
+    Ok(ToRelease { target, nonce: body.text("nonce")?, enc: enc.transpose()?, proof })
 }
 
 /// Wipes a body that has a private key in it, as far as it is ours: hyper's buffers are not, nor what custody reads from.

@@ -125,6 +125,8 @@ impl Assembled {
         }
         // So that the next start finds little to read. It needs no more than a commit, unless the store is checked still.
         let _ = timeout(TICK_TIME_MAX, tick(&installation, &machine)).await;
+        // Waits for the disk, and nobody is served any more.
+        let _ = tokio::task::spawn_blocking(move || installation.stop_publishing()).await;
         if drained.connections_cut > 0 || drained.listeners_busy > 0 {
             let (cut, busy) = (drained.connections_cut, drained.listeners_busy);
             edge::note(&format!("stopped with {cut} connections cut, and work in flight on {busy} listeners"));
@@ -136,6 +138,9 @@ impl Assembled {
 async fn tick(installation: &Installation, machine: &Machine) {
     if let Err(error) = installation.tick(machine.now(), machine.randomizer()).await {
         edge::note(&format!("the time could not be stored: {}", edge::chain(error)));
+    }
+    if let Some(failure) = installation.publishing_failure() {
+        edge::note(&format!("the audit log goes on, and could not be published: {}", edge::chain(failure)));
     }
 }
 

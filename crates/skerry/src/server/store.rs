@@ -42,6 +42,7 @@ pub(crate) async fn open(
         ));
     }
     check_log(&installation, &log).context("threads cannot be started")?;
+    installation.publish(&log).map_err(|error| refuse(error, folder))?;
     Ok(Arc::new(installation))
 }
 

@@ -1,5 +1,6 @@
 //! All of a store at one revision, while it is written to, and a new store of it.
 
+use crate::engines::*;
 use crate::suite::fixtures::*;
 use skerry_store::{At, Export, Exported, OpId, Outcome, Revision, Row, Settled, Store, StoreError};
 use std::thread;

@@ -4,6 +4,7 @@
 //! This proves the protocol, on a disk that keeps what it said it has. Disks that do not are not tried here.
 
 use crate::disk::{Disk, Fault};
+use crate::engines::*;
 use crate::suite::fixtures::*;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};

@@ -25,6 +25,8 @@ use crate::wire;
 pub struct ReleaseAnswer {
     /// The release JWS, compact form.
     pub value: String,
+    /// The proof that it is in the audit log, as text (C2SP tlog-proof), if it was asked for.
+    pub proof: Option<String>,
 }
 
 impl Vault {
@@ -108,19 +110,22 @@ impl Vault {
         result: &TrustedResult,
     ) -> Result<ReleaseAnswer, Refusal> {
         let recorded = self.record(entries::permitted(context, &permit, result)).await?;
-        let binding = key.binding(self.id);
+        let entry = command.proof.then(|| recorded.entry_octets());
+        let (binding, leaf) = (key.binding(self.id), recorded.leaf());
         let algorithm = command.enc.unwrap_or(Algorithm::CkmRsaAesKeyWrap);
         let (custody, mut rng) = (Arc::clone(&self.custody), (context.randomness)());
         let (of, material) = (Arc::clone(&key.version), binding);
         let (rules, signer) = (self.rules, Arc::clone(&self.signer));
         let (host, request) = (command.host.to_owned(), wire::release_request(command, algorithm));
+        let installation = Arc::clone(&self.installation);
         let carry_out = move || {
             let exportable = ExportableKey::new(&of.material, &material).map_err(Refusal::Release)?;
             let released = skerry_keys::release(&custody, exportable, permit, recorded, algorithm, &mut *rng)
                 .map_err(Refusal::Release)?;
             let payload = wire::release_payload(&rules, &host, request, &key, &released);
             let value = signer.sign(rules.kind, &payload.to_json()).map_err(|_| Refusal::Signing)?;
-            Ok(ReleaseAnswer { value })
+            let proof = entry.map(|entry| installation.proof(&leaf, entry)).transpose()?;
+            Ok(ReleaseAnswer { value, proof })
         };
         let released = self.work(carry_out).await?;
         self.meter.custody(Custody::Release, &released);

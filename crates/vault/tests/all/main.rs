@@ -27,6 +27,7 @@ mod outcomes;
 mod paging;
 mod paths;
 mod policies;
+mod publishing;
 mod races;
 mod recovery;
 mod refusals;

@@ -137,11 +137,12 @@ fn memory_is_sealed() {
 /// Puts a memory in place that is sealed as ours: format, the head, and a checkpoint if there is one.
 fn remember(store: &Store, head: &Head, checkpoint: Option<&Checkpoint>) {
     let mut out = minicbor::Encoder::new(Vec::new());
-    let (fields, format) = if checkpoint.is_some() { (8, 2) } else { (5, 1) };
+    let (fields, format) = if checkpoint.is_some() { (9, 3) } else { (5, 1) };
     out.array(fields).unwrap().u8(format).unwrap().u64(NOW).unwrap().bytes(&head.log).unwrap();
     out.u64(head.records).unwrap().bytes(&head.hash).unwrap();
-    if let Some(Checkpoint { head, len }) = checkpoint {
+    if let Some(Checkpoint { head, len, tree }) = checkpoint {
         out.u64(head.records).unwrap().bytes(&head.hash).unwrap().u64(*len).unwrap();
+        out.bytes(&tree.hashes().concat()).unwrap();
     }
     seal_memory(store, out.writer());
 }
@@ -210,7 +211,29 @@ fn memory_without_a_checkpoint() {
     let (installation, _) = open(&store, folder.path()).unwrap();
     wait(installation.tick(at(NOW), &randomness)).unwrap();
     drop(installation);
-    assert_eq!(memory(&store)[0], 0x88, "the next commit has one");
+    assert_eq!(memory(&store)[0], 0x89, "the next commit has one");
+}
+
+/// A memory of format 2 has a checkpoint and no tree: all is read as without one, and the next commit has both.
+#[test]
+fn memory_without_a_tree() {
+    let (store, folder, checkpoint) = ticked();
+    let Checkpoint { head, len, .. } = &checkpoint;
+    let mut out = minicbor::Encoder::new(Vec::new());
+    out.array(8).unwrap().u8(2).unwrap().u64(NOW).unwrap().bytes(&head.log).unwrap();
+    out.u64(head.records).unwrap().bytes(&head.hash).unwrap();
+    out.u64(head.records).unwrap().bytes(&head.hash).unwrap().u64(*len).unwrap();
+    seal_memory(&store, out.writer());
+    let path = folder.path().join("audit.log");
+    let whole = std::fs::read(&path).unwrap();
+    let mut changed = whole.clone();
+    changed[100] ^= 1;
+    std::fs::write(&path, &changed).unwrap();
+    assert_eq!(refused(&store, folder.path()), log_error(AuditError::Corrupted { index: 0 }));
+    std::fs::write(&path, &whole).unwrap();
+    let (installation, _) = open(&store, folder.path()).unwrap();
+    wait(installation.tick(at(NOW), &randomness)).unwrap();
+    assert_eq!(memory(&store)[0], 0x89);
 }
 
 /// A checkpoint of another log, at another place, or damaged, is refused and not read around: it is sealed, so who made it
@@ -221,8 +244,8 @@ fn checkpoints_that_are_not_the_log_s() {
     let (_, _, other) = ticked();
     let misplaced = log_error(AuditError::Misplaced { records: checkpoint.head.records });
     let cases = [
-        (Checkpoint { len: checkpoint.len - 1, ..checkpoint }, misplaced.clone()),
-        (Checkpoint { head: Head { hash: other.head.hash, ..checkpoint.head }, ..checkpoint }, misplaced),
+        (Checkpoint { len: checkpoint.len - 1, ..checkpoint.clone() }, misplaced.clone()),
+        (Checkpoint { head: Head { hash: other.head.hash, ..checkpoint.head }, ..checkpoint.clone() }, misplaced),
     ];
     for (wrong, expected) in cases {
         remember(&store, &checkpoint.head, Some(&wrong));
@@ -232,7 +255,13 @@ fn checkpoints_that_are_not_the_log_s() {
     assert_eq!(refused(&store, folder.path()), log_error(AuditError::OtherLog));
     remember(&store, &checkpoint.head, Some(&checkpoint));
     let good = memory(&store);
-    for odd in [&good[..good.len() - 1], &[good.as_slice(), &[0]].concat(), &[&[0x85], &good[1..]].concat(), &[0x80]] {
+    // A hash less than a tree of so many records has.
+    let mut tree = good[..good.len() - 32].to_vec();
+    let head = tree.len() - 32 * (checkpoint.tree.hashes().len() - 1) - 1;
+    tree[head] -= 32;
+    for odd in
+        [&good[..good.len() - 1], &[good.as_slice(), &[0]].concat(), &[&[0x85], &good[1..]].concat(), &[0x80], &tree]
+    {
         seal_memory(&store, odd);
         assert_eq!(refused(&store, folder.path()), InstallationError::MemoryForm);
     }

@@ -413,6 +413,7 @@ pub(crate) fn command(token: &str) -> ReleaseCommand<'_> {
         enc: Some(Wrap::RsaAesKeyWrap256),
         api_version: "7.4",
         host: HOST,
+        proof: false,
     }
 }
 

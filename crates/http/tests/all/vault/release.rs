@@ -72,6 +72,44 @@ fn the_tee_gets_the_key() {
     });
 }
 
+/// Who asks for a proof gets one that holds for the answer beside it; who does not has nothing of it in his answer, and what
+/// cannot be proved is no proof.
+#[test]
+fn proofs_are_for_who_asks() {
+    runtime().block_on(async {
+        let scene = Scene::new().await;
+        let kid = make(&scene, "pay").await;
+        let (token, roots) = (attested(MEASUREMENT), Roots::new(&scene.root_der).unwrap());
+        let plain = Object::new().with("target", token.as_str()).with("enc", "RSA_AES_KEY_WRAP_256");
+        for host in [PREMIUM, HSM] {
+            if host == HSM {
+                scene.ask_of(HSM, "POST", &format!("/keys/pay/create?{V}"), &exportable("EC-HSM").to_json()).await;
+            }
+            let path = format!("/keys/pay/release?{V}");
+            let body = plain.clone().with("x-skerry-proof", "inclusion").to_json();
+            let response = scene.ask_of(host, "POST", &path, &body).await;
+            assert_eq!(response.status, 200, "{}", response.body);
+            let answer = response.json();
+            let kid = kid.rsplit_once('/').unwrap().0.replace(PREMIUM, host);
+            let asked = Asked {
+                host,
+                kid: &kid,
+                nonce: None,
+                algorithm: Algorithm::RsaAesKeyWrap256,
+                token: &token,
+                target_kid: "tee-key",
+            };
+            let verified = VerifiedRelease::verify(text(&answer, &["value"]), &asked, &roots, now()).unwrap();
+            let proved = verified.prove(Some(text(&answer, &["x-skerry-proof"])), &scene.log_key).unwrap();
+            assert_eq!(proved.index(), verified.receipt().audit_index);
+            payload(&scene.ask_of(host, "POST", &path, &plain.to_json()).await);
+            let body = plain.clone().with("x-skerry-proof", "consistency").to_json();
+            let refused = scene.ask_of(host, "POST", &path, &body).await;
+            assert_eq!(refused.status, 400, "{}", refused.body);
+        }
+    });
+}
+
 /// Why nothing is released goes to callers who may read the key; others get Azure's sentence alone.
 #[test]
 fn denials_are_explained_to_readers() {

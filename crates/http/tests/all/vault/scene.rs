@@ -45,6 +45,7 @@ pub(super) const V: &str = "api-version=7.4";
 pub(super) struct Scene {
     pub(super) site: Site,
     pub(super) root_der: Vec<u8>,
+    pub(super) log_key: skerry_tlog::VerifyingKey,
     _log: TempDir,
 }
 
@@ -111,6 +112,7 @@ impl Scene {
         );
         let (installation, _) = opening.await.unwrap();
         let installation = Arc::new(installation);
+        let log_key = installation.log_key().clone();
         let ca = Ca::generate("tests", now()).unwrap();
         let pool = || Arc::new(Pool::new(NonZeroUsize::MIN, queue_max).unwrap());
         let pools = Pools { work: pool(), generation: pool(), stock: Arc::new(Stock::none()) };
@@ -152,7 +154,7 @@ impl Scene {
         };
         let surface = Surfaces::Vault(Arc::new(Surface::new(config).unwrap()));
         let site = Site::with(limits, None, Some((surface, names()))).await;
-        Scene { site, root_der: ca.root_der().to_vec(), _log: log }
+        Scene { site, root_der: ca.root_der().to_vec(), log_key, _log: log }
     }
 
     pub(super) fn authority(&self, host: &str) -> String {

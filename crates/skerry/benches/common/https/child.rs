@@ -179,6 +179,7 @@ async fn by_hand(given: &Given, site: &Site, folder: &Path) -> anyhow::Result<By
         enc: Some(WRAP),
         api_version: "7.4",
         host: HOST,
+        proof: false,
     };
     let answer = site.vault.release(&context, &command).await?;
     let mut release = Straight::new(actors, &given.principals, &given.workloads, site)?;
