@@ -25,10 +25,12 @@ use crate::key_type::{KeyType, OctBits, PublicKey, PublicKeyError};
 use crate::limits::{TEXT_LEN_MAX, WRAPPED_KEY_LEN_MAX};
 use crate::opened::{OpenedKey, RsaSecret, Secret};
 use crate::padding::{self, Padding};
+use crate::strict::TokenKey;
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rsa::{PublicEncryptingKey, PublicKeyComponents};
 use core::fmt;
 use rand_core::CryptoRng;
+use skerry_pkcs11::{Fault, Hash, Wrapping as InWrap};
 use zeroize::Zeroizing;
 
 /// How a text is encrypted: the closed list, by Azure's names.
@@ -199,6 +201,17 @@ impl WrapAlgorithm {
         !matches!(self, Self::Rsa15 | Self::RsaOaep)
     }
 
+    /// How a token is asked for it; RSA1_5 it is not.
+    pub(crate) fn in_token(self) -> Option<InWrap> {
+        match self.wrapping() {
+            Wrapping::Rsa(Padding::Pkcs1) => None,
+            Wrapping::Rsa(Padding::OaepSha1) => Some(InWrap::Oaep(Hash::Sha1)),
+            Wrapping::Rsa(Padding::OaepSha256) => Some(InWrap::Oaep(Hash::Sha256)),
+            Wrapping::Kw(_) => Some(InWrap::Kw),
+            Wrapping::Kwp(_) => Some(InWrap::Kwp),
+        }
+    }
+
     fn wrapping(self) -> Wrapping {
         match self {
             Self::Rsa15 => Wrapping::Rsa(Padding::Pkcs1),
@@ -290,6 +303,10 @@ impl OpenedKey {
     /// half.
     pub fn secure_wrap(&self, algorithm: WrapAlgorithm, rng: &mut dyn CryptoRng) -> Result<Vec<u8>, CipherError> {
         check_secure(algorithm, Some(self.key_type()))?;
+        if let Secret::Token(key) = &self.secret {
+            let wrapping = algorithm.in_token().ok_or(CipherError::Library)?;
+            return key.wrap_fresh(wrapping).map_err(CipherError::Token);
+        }
         self.wrap(algorithm, fresh(rng).as_slice())
     }
 
@@ -315,7 +332,7 @@ impl OpenedKey {
                 let iv = iv.map_or_else(|| Ok(drawn(rng)), |iv| exact(Parameter::Iv, Some(iv)))?;
                 let aad = associated(aad)?;
                 check_text(plaintext.len())?;
-                let (ciphertext, tag) = aes::gcm_seal(key, iv, aad, plaintext).map_err(|_| CipherError::Library)?;
+                let (ciphertext, tag) = key.gcm_seal(iv, aad, plaintext).map_err(failed)?;
                 Ok(Encrypted { ciphertext, iv: Some(iv.to_vec()), tag: Some(tag.to_vec()) })
             }
             Cipher::Cbc(_) => {
@@ -347,24 +364,24 @@ impl OpenedKey {
         let cipher = algorithm.cipher();
         let takes = cipher.takes();
         if let Cipher::Rsa(padding) = cipher {
-            let key = self.rsa(algorithm.as_str(), takes)?;
+            takes.check(algorithm.as_str(), Some(self.key_type()))?;
             absent(Parameter::Iv, iv)?;
             absent(Parameter::Aad, aad)?;
             absent(Parameter::Tag, tag)?;
-            return rsa_decrypt(key, padding, ciphertext);
+            return self.rsa_decrypt(padding, ciphertext);
         }
         let key = self.symmetric(algorithm.as_str(), takes)?;
         if let Cipher::Gcm(_) = cipher {
             let (iv, tag) = (exact(Parameter::Iv, iv)?, exact(Parameter::Tag, tag)?);
             let aad = associated(aad)?;
             check_text(ciphertext.len())?;
-            return refused(aes::gcm_open(key, iv, aad, ciphertext, &tag));
+            return key.gcm_open(iv, aad, ciphertext, &tag).map_err(refusal);
         }
         absent(Parameter::Tag, tag)?;
         let iv = cbc_iv(iv, aad)?;
         check_blocks(ciphertext.len(), TEXT_LEN_MAX + BLOCK_LEN)?;
-        let blocks = aes::cbc_decrypt(key, iv, ciphertext);
-        refused(if let Cipher::CbcPad(_) = cipher { blocks.and_then(aes::unpad) } else { blocks })
+        let blocks = key.cbc_decrypt(iv, ciphertext).map_err(refusal)?;
+        if let Cipher::CbcPad(_) = cipher { refused(aes::unpad(blocks)) } else { Ok(blocks) }
     }
 
     /// Wraps a key under a symmetric key: KW whole semiblocks of 8 octets, two at least, its padded kind one octet at
@@ -376,47 +393,169 @@ impl OpenedKey {
             Wrapping::Rsa(_) => return Err(CipherError::PublicHalf { algorithm: algorithm.as_str() }),
             Wrapping::Kw(_) => {
                 check_semiblocks(key.len(), 2, WRAPPED_KEY_LEN_MAX)?;
-                aes::wrap(kek, key)
+                kek.wrap(key)
             }
             Wrapping::Kwp(_) => {
                 check_len(key.len(), 1, WRAPPED_KEY_LEN_MAX)?;
-                aes::wrap_padded(kek, key)
+                kek.wrap_padded(key)
             }
         };
-        wrapped.map_err(|_| CipherError::Library)
+        wrapped.map_err(failed)
     }
 
     /// Unwraps a key. What a symmetric key gives is authentic; under a public half anybody wraps.
     pub fn unwrap(&self, algorithm: WrapAlgorithm, wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>>, CipherError> {
         let wrapping = algorithm.wrapping();
         if let Wrapping::Rsa(padding) = wrapping {
-            return rsa_decrypt(self.rsa(algorithm.as_str(), wrapping.takes())?, padding, wrapped);
+            wrapping.takes().check(algorithm.as_str(), Some(self.key_type()))?;
+            return self.rsa_decrypt(padding, wrapped);
         }
         let kek = self.symmetric(algorithm.as_str(), wrapping.takes())?;
         if let Wrapping::Kwp(_) = wrapping {
             check_semiblocks(wrapped.len(), 2, WRAPPED_KEY_LEN_MAX + SEMIBLOCK_LEN)?;
-            return refused(aes::unwrap_padded(kek, wrapped));
+            return kek.unwrap_padded(wrapped).map_err(refusal);
         }
         check_semiblocks(wrapped.len(), 3, WRAPPED_KEY_LEN_MAX + SEMIBLOCK_LEN)?;
-        refused(aes::unwrap(kek, wrapped))
+        kek.unwrap(wrapped).map_err(refusal)
     }
 
-    /// The key as RSA, iff it is what the algorithm takes.
-    fn rsa(&self, algorithm: &'static str, takes: Takes) -> Result<&RsaSecret, CipherError> {
-        takes.check(algorithm, Some(self.key_type()))?;
-        match &self.secret {
-            Secret::Rsa(key) => Ok(key),
+    /// Of a key that an RSA algorithm takes.
+    fn rsa_decrypt(&self, padding: Padding, ciphertext: &[u8]) -> Result<Zeroizing<Vec<u8>>, CipherError> {
+        match (&self.secret, self.key_type()) {
+            (Secret::Rsa(key), _) => rsa_decrypt(key, padding, ciphertext),
+            (Secret::Token(key), KeyType::Rsa { bits }) => {
+                let len = bits.bits() / 8;
+                check_len(ciphertext.len(), len, len)?;
+                key.rsa_decrypt(padding, ciphertext).map_err(|fault| refusal(Trouble::Fault(fault)))
+            }
             _ => Err(CipherError::Library),
         }
     }
 
     /// The key as AES, iff it is what the algorithm takes; an RSA algorithm that fits is for the public half.
-    fn symmetric(&self, algorithm: &'static str, takes: Takes) -> Result<aes::Key<'_>, CipherError> {
+    fn symmetric(&self, algorithm: &'static str, takes: Takes) -> Result<Symmetric<'_>, CipherError> {
         takes.check(algorithm, Some(self.key_type()))?;
         match (&self.secret, self.key_type()) {
-            (Secret::Oct(material), KeyType::Oct { bits }) => Ok(aes::Key { bits, octets: material.expose() }),
+            (Secret::Oct(material), KeyType::Oct { bits }) => {
+                Ok(Symmetric::Here(aes::Key { bits, octets: material.expose() }))
+            }
+            (Secret::Token(key), KeyType::Oct { .. }) => Ok(Symmetric::Token(key)),
             _ => Err(CipherError::PublicHalf { algorithm }),
         }
+    }
+}
+
+/// AES, here or in a token.
+#[derive(Clone, Copy)]
+enum Symmetric<'a> {
+    Here(aes::Key<'a>),
+    Token(&'a TokenKey),
+}
+
+/// What came in between, before it is said in the one way that an operation has.
+pub(crate) enum Trouble {
+    Library,
+    Fault(Fault),
+}
+
+impl From<Unspecified> for Trouble {
+    fn from(_: Unspecified) -> Trouble {
+        Trouble::Library
+    }
+}
+
+impl From<Fault> for Trouble {
+    fn from(fault: Fault) -> Trouble {
+        Trouble::Fault(fault)
+    }
+}
+
+type Done<T> = Result<T, Trouble>;
+
+impl Symmetric<'_> {
+    fn gcm_seal(self, iv: [u8; GCM_IV_LEN], aad: &[u8], text: &[u8]) -> Done<(Vec<u8>, [u8; aes::TAG_LEN])> {
+        match self {
+            Self::Here(key) => Ok(aes::gcm_seal(key, iv, aad, text)?),
+            Self::Token(key) => {
+                let mut sealed = key.gcm_seal(iv, aad, text)?;
+                let tag = sealed.split_off(sealed.len().saturating_sub(aes::TAG_LEN));
+                Ok((sealed, tag.try_into().map_err(|_| Trouble::Library)?))
+            }
+        }
+    }
+
+    fn gcm_open(
+        self,
+        iv: [u8; GCM_IV_LEN],
+        aad: &[u8],
+        ciphertext: &[u8],
+        tag: &[u8; aes::TAG_LEN],
+    ) -> Done<Zeroizing<Vec<u8>>> {
+        match self {
+            Self::Here(key) => Ok(aes::gcm_open(key, iv, aad, ciphertext, tag)?),
+            Self::Token(key) => Ok(key.gcm_open(iv, aad, &[ciphertext, tag].concat())?),
+        }
+    }
+
+    fn cbc_encrypt(self, iv: [u8; BLOCK_LEN], blocks: &[u8]) -> Done<Vec<u8>> {
+        match self {
+            Self::Here(key) => Ok(aes::cbc_encrypt(key, iv, blocks)?),
+            Self::Token(key) => Ok(key.cbc_encrypt(iv, blocks)?),
+        }
+    }
+
+    fn cbc_decrypt(self, iv: [u8; BLOCK_LEN], blocks: &[u8]) -> Done<Zeroizing<Vec<u8>>> {
+        match self {
+            Self::Here(key) => Ok(aes::cbc_decrypt(key, iv, blocks)?),
+            Self::Token(key) => Ok(key.cbc_decrypt(iv, blocks)?),
+        }
+    }
+
+    fn wrap(self, data: &[u8]) -> Done<Vec<u8>> {
+        match self {
+            Self::Here(key) => Ok(aes::wrap(key, data)?),
+            Self::Token(key) => Ok(key.wrap(InWrap::Kw, data)?),
+        }
+    }
+
+    fn wrap_padded(self, data: &[u8]) -> Done<Vec<u8>> {
+        match self {
+            Self::Here(key) => Ok(aes::wrap_padded(key, data)?),
+            Self::Token(key) => Ok(key.wrap(InWrap::Kwp, data)?),
+        }
+    }
+
+    fn unwrap(self, wrapped: &[u8]) -> Done<Zeroizing<Vec<u8>>> {
+        match self {
+            Self::Here(key) => Ok(aes::unwrap(key, wrapped)?),
+            Self::Token(key) => Ok(key.unwrap(InWrap::Kw, wrapped)?),
+        }
+    }
+
+    fn unwrap_padded(self, wrapped: &[u8]) -> Done<Zeroizing<Vec<u8>>> {
+        match self {
+            Self::Here(key) => Ok(aes::unwrap_padded(key, wrapped)?),
+            Self::Token(key) => Ok(key.unwrap(InWrap::Kwp, wrapped)?),
+        }
+    }
+}
+
+/// Where nothing that a caller sent can be the reason.
+fn failed(trouble: Trouble) -> CipherError {
+    match trouble {
+        Trouble::Library => CipherError::Library,
+        Trouble::Fault(fault) => CipherError::Token(fault),
+    }
+}
+
+/// Where what a caller sent can be the reason: then it is the one answer. What a token says of such a text differs from token
+/// to token.
+fn refusal(trouble: Trouble) -> CipherError {
+    match trouble {
+        Trouble::Fault(fault @ (Fault::Gone | Fault::Busy | Fault::NoRoot(_) | Fault::Unsupported(_))) => {
+            CipherError::Token(fault)
+        }
+        Trouble::Library | Trouble::Fault(_) => CipherError::Refused,
     }
 }
 
@@ -509,8 +648,8 @@ fn rsa_decrypt(key: &RsaSecret, padding: Padding, ciphertext: &[u8]) -> Result<Z
     refused(key.decrypt(padding, ciphertext))
 }
 
-fn cbc_encrypt(key: aes::Key<'_>, iv: [u8; BLOCK_LEN], blocks: &[u8]) -> Result<Encrypted, CipherError> {
-    let ciphertext = aes::cbc_encrypt(key, iv, blocks).map_err(|_| CipherError::Library)?;
+fn cbc_encrypt(key: Symmetric<'_>, iv: [u8; BLOCK_LEN], blocks: &[u8]) -> Result<Encrypted, CipherError> {
+    let ciphertext = key.cbc_encrypt(iv, blocks).map_err(failed)?;
     Ok(Encrypted { ciphertext, iv: Some(iv.to_vec()), tag: None })
 }
 
@@ -665,6 +804,9 @@ pub enum CipherError {
         /// Octets of the text.
         found: usize,
     },
+    /// The token does not do it.
+    #[error(transparent)]
+    Token(Fault),
     /// It does not open. One word for every cause: wrong key, wrong algorithm, wrong iv, altered.
     #[error("ciphertext does not open")]
     Refused,

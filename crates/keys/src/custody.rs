@@ -17,7 +17,7 @@
 //!   17  48  storage key
 //!   65   2  type: family, size
 //!   67   1  exportable: 0 or 1
-//!   68   1  custody: 1 software
+//!   68   1  custody: 1 software, 2 a token (crate::strict)
 //!   69   2  zero
 //! ```
 //!
@@ -36,6 +36,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
 use rand_core::CryptoRng;
+use skerry_pkcs11::Fault;
 use skerry_policy::permit::KeyRef;
 use zeroize::Zeroizing;
 
@@ -81,13 +82,19 @@ impl SealedMaterial {
 pub struct Software {
     kek: Zeroizing<[u8; 32]>,
     id: [u8; KEK_ID_LEN],
+    custody: u8,
 }
 
 impl Software {
     /// Custody under a KEK of this id. The caller vouches that the KEK is 32 octets of full entropy, that no other KEK
     /// has this id, and that no copy stays behind.
     pub fn new(kek: Zeroizing<[u8; 32]>, id: [u8; 16]) -> Self {
-        Self { kek, id }
+        Self { kek, id, custody: SOFTWARE }
+    }
+
+    /// The seal that goes around what a token has wrapped: the same form, and no record of one opens as the other.
+    pub(crate) fn around_token(kek: Zeroizing<[u8; 32]>, id: [u8; 16]) -> Self {
+        Self { kek, id, custody: TOKEN }
     }
 
     /// Id of the KEK, as records name it.
@@ -208,7 +215,7 @@ impl Software {
             &self.id,
             &storage_key(binding),
             &binding.key_type.tag(),
-            &[u8::from(binding.exportable), CUSTODY, 0, 0],
+            &[u8::from(binding.exportable), self.custody, 0, 0],
         ]
         .concat()
     }
@@ -279,14 +286,59 @@ pub enum CustodyError {
         /// Octets of the material.
         len: usize,
     },
+    /// The record is of another custody than this.
+    #[error("the key is held in custody \"{}\", and this server has another", .found.as_str())]
+    OtherCustody {
+        /// The custody it is of.
+        found: Level,
+    },
+    /// A key that was made in this process is not put into a token as if it had been made there.
+    #[error("a key that was made beforehand is not one of the token")]
+    MadeOutside,
+    /// The token does not do it.
+    #[error(transparent)]
+    Token(Fault),
     /// The cryptographic library failed.
     #[error("cryptographic library failed")]
     Library,
 }
 
+/// Where material is in the clear, which nothing shows better than it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Level {
+    /// In this process, under a root key that it was given.
+    #[default]
+    Software,
+    /// In this process, under a root key that a token unseals.
+    HsmRoot,
+    /// In a token alone.
+    HsmStrict,
+}
+
+impl Level {
+    /// Every level.
+    pub const ALL: [Self; 3] = [Self::Software, Self::HsmRoot, Self::HsmStrict];
+
+    /// Its name, in configuration and on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Software => "software",
+            Self::HsmRoot => "hsm-root",
+            Self::HsmStrict => "hsm-strict",
+        }
+    }
+
+    /// The level of exactly this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|level| level.as_str() == name)
+    }
+}
+
 const FORMAT: u8 = 1;
-/// Custody in software; other levels get numbers of their own.
-const CUSTODY: u8 = 1;
+/// Custody in software: the material itself is sealed.
+const SOFTWARE: u8 = 1;
+/// Custody in a token: what is sealed was wrapped there.
+const TOKEN: u8 = 2;
 const KEK_ID_LEN: usize = 16;
 const SALT_LEN: usize = 32;
 const NONCE_LEN: usize = 12;

@@ -11,6 +11,7 @@ use crate::custody::{Binding, CustodyError, SealedMaterial, Software};
 use crate::key_type::KeyType;
 use crate::material::{Material, ml_dsa_signing, signing};
 use crate::padding::Decrypting;
+use crate::strict::TokenKey;
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::signature::{EcdsaKeyPair, PqdsaKeyPair, RsaKeyPair};
@@ -19,7 +20,7 @@ use std::sync::OnceLock;
 
 /// A key ready for use. No Debug, no Clone; the secret is wiped when it is dropped.
 ///
-/// Made by [`Software::open_for_use`] alone. Threads may share it.
+/// Made by [`Software::open_for_use`] and [`Strict::open_for_use`](crate::Strict::open_for_use) alone. Threads may share it.
 pub struct OpenedKey {
     key_type: KeyType,
     pub(crate) secret: Secret,
@@ -31,6 +32,8 @@ pub(crate) enum Secret {
     Ec(Box<EcdsaKeyPair>),
     Oct(Material),
     Akp(Box<AkpSecret>),
+    /// Not here: unwrapped in the token for each use.
+    Token(Box<TokenKey>),
 }
 
 impl Software {
@@ -48,6 +51,15 @@ impl OpenedKey {
     /// What the key is.
     pub fn key_type(&self) -> KeyType {
         self.key_type
+    }
+
+    /// Whether a token holds it, so that each use is a few calls there.
+    pub fn is_in_token(&self) -> bool {
+        matches!(self.secret, Secret::Token(_))
+    }
+
+    pub(crate) fn in_token(key_type: KeyType, key: TokenKey) -> OpenedKey {
+        OpenedKey { key_type, secret: Secret::Token(Box::new(key)) }
     }
 }
 

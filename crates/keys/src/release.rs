@@ -5,12 +5,14 @@
 //! stays; a permit for one of the two is of no use to the other, since it is recorded as what it is for.
 
 use crate::cipher::{CipherError, SECURE_KEY_LEN, WrapAlgorithm, check_secure};
-use crate::custody::{Binding, CustodyError, SealedMaterial, Software};
+use crate::custody::{Binding, CustodyError, SealedMaterial};
+use crate::keeper::Keeper;
 use crate::key_type::{KeyType, OctBits};
 use crate::opened::OpenError;
 use rand_core::CryptoRng;
 use skerry_audit::{Event, Leaf, Recorded};
 use skerry_keywrap::{Algorithm, Plaintext, TargetKey, TargetKeyError, WrapError, wrap};
+use skerry_pkcs11::Fault;
 use skerry_policy::permit::{KeyRef, Permit};
 use subtle::ConstantTimeEq;
 
@@ -98,8 +100,8 @@ impl ReleasedKey {
 ///
 /// The permit vouches for policy, token and target, the record for the audit log, the caller for the binding being the
 /// current one. All checks and the target's own come before the material is opened; it is wiped before this returns.
-pub fn release(
-    custody: &Software,
+pub fn release<'c>(
+    custody: impl Into<Keeper<'c>>,
     key: ExportableKey<'_>,
     permit: Permit,
     recorded: Recorded,
@@ -109,8 +111,13 @@ pub fn release(
     check_record(&permit, &recorded, Event::Release)?;
     check_key(&permit, key.binding)?;
     let target = target(&permit)?;
-    let material = custody.open(key.sealed, key.binding).map_err(ReleaseError::Custody)?;
-    let ciphertext = wrap(algorithm, &target, &material.into_plaintext(), rng).map_err(ReleaseError::Wrap)?;
+    let ciphertext = match custody.into() {
+        Keeper::Software(custody) => {
+            let material = custody.open(key.sealed, key.binding).map_err(ReleaseError::Custody)?;
+            wrap(algorithm, &target, &material.into_plaintext(), rng).map_err(ReleaseError::Wrap)?
+        }
+        Keeper::Strict(custody) => custody.wrap_to((key.sealed, key.binding), &target, algorithm)?,
+    };
     Ok(ReleasedKey { ciphertext, algorithm, key_type: key.binding.key_type, leaf: recorded.leaf(), permit })
 }
 
@@ -120,8 +127,8 @@ pub fn release(
 /// The permit vouches for policy, token and target, the record for the audit log, the caller for the binding being the
 /// current one. All checks and the target's own come before the key is opened; whatever is wrong with what is wrapped is
 /// [`CipherError::Refused`], but for its length. Under RSA anybody wraps, so what comes out is not authentic.
-pub fn secure_unwrap(
-    custody: &Software,
+pub fn secure_unwrap<'c>(
+    custody: impl Into<Keeper<'c>>,
     key: GuardingKey<'_>,
     wrapped: (WrapAlgorithm, &[u8]),
     permit: Permit,
@@ -133,12 +140,17 @@ pub fn secure_unwrap(
     check_key(&permit, key.binding)?;
     check_secure(wrapped.0, Some(key.binding.key_type)).map_err(ReleaseError::Unwrap)?;
     let target = target(&permit)?;
-    let opened = custody.open_for_use(key.sealed, key.binding).map_err(ReleaseError::Open)?;
-    let plain = opened.unwrap(wrapped.0, wrapped.1).map_err(ReleaseError::Unwrap)?;
-    if plain.len() != SECURE_KEY_LEN {
-        return Err(ReleaseError::Unwrap(CipherError::Refused));
-    }
-    let ciphertext = wrap(algorithm, &target, &Plaintext::new(plain), rng).map_err(ReleaseError::Wrap)?;
+    let ciphertext = match custody.into() {
+        Keeper::Software(custody) => {
+            let opened = custody.open_for_use(key.sealed, key.binding).map_err(ReleaseError::Open)?;
+            let plain = opened.unwrap(wrapped.0, wrapped.1).map_err(ReleaseError::Unwrap)?;
+            if plain.len() != SECURE_KEY_LEN {
+                return Err(ReleaseError::Unwrap(CipherError::Refused));
+            }
+            wrap(algorithm, &target, &Plaintext::new(plain), rng).map_err(ReleaseError::Wrap)?
+        }
+        Keeper::Strict(custody) => custody.unwrap_to((key.sealed, key.binding), wrapped, &target, algorithm)?,
+    };
     let key_type = KeyType::Oct { bits: OctBits::B256 };
     Ok(ReleasedKey { ciphertext, algorithm, key_type, leaf: recorded.leaf(), permit })
 }
@@ -214,4 +226,10 @@ pub enum ReleaseError {
     /// The material could not be wrapped.
     #[error("material could not be wrapped")]
     Wrap(#[source] WrapError),
+    /// The token does not do it.
+    #[error(transparent)]
+    Token(Fault),
+    /// No token is asked to wrap so.
+    #[error("no token wraps so")]
+    UnknownWrap,
 }

@@ -15,6 +15,7 @@ use crate::key_type::{Curve, KeyType, MlDsa, PublicKey, PublicKeyError};
 use crate::limits::MESSAGE_LEN_MAX;
 use crate::material::{UNCOMPRESSED, ml_dsa_verification, verification};
 use crate::opened::{OpenError, OpenedKey, Secret};
+use crate::strict::TokenKey;
 use aws_lc_rs::digest::{self, Digest, SHA256, SHA384, SHA512};
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::error::Unspecified;
@@ -26,6 +27,8 @@ use aws_lc_rs::signature::{
     RSA_PSS_2048_8192_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaEncoding, RsaParameters,
 };
 use rand_core::CryptoRng;
+use skerry_pkcs11::{Fault, Hash};
+use subtle::ConstantTimeEq;
 
 /// How a digest is signed: the closed list, by Azure's names, which but for the last are those of RFC 7518 and RFC
 /// 8812.
@@ -199,6 +202,9 @@ impl OpenedKey {
         if !algorithm.fits(self.key_type()) {
             return Err(SignError::Algorithm { algorithm, key_type: self.key_type() });
         }
+        if let Secret::Token(key) = &self.secret {
+            return sign_in_token(key, self.key_type(), algorithm, digest);
+        }
         if let Secret::Akp(akp) = &self.secret {
             check_message(digest).map_err(|found| SignError::MessageLength { found })?;
             return ml_dsa_sign(&akp.pair, digest).map_err(|_| SignError::Library);
@@ -257,6 +263,11 @@ impl OpenedKey {
         if !algorithm.fits(key_type) {
             return Err(VerifyError::Algorithm { algorithm, key_type: Some(key_type) });
         }
+        if let (Secret::Token(key), Some(hash)) = (&self.secret, hmac_hash(algorithm)) {
+            let digest = verifiable(algorithm, digest)?;
+            let tag = key.hmac(hash, digest.as_ref()).map_err(VerifyError::Token)?;
+            return Ok(tag.as_slice().ct_eq(signature).into());
+        }
         let (Secret::Oct(key), Scheme::Hmac(hmac)) = (&self.secret, algorithm.scheme()) else {
             return Err(VerifyError::PublicHalf { algorithm });
         };
@@ -264,6 +275,78 @@ impl OpenedKey {
         Ok(hmac::verify(&hmac::Key::new(hmac, key.expose()), digest.as_ref(), signature).is_ok())
     }
 }
+
+/// As [`OpenedKey::sign`], of a key that fits and is in a token.
+fn sign_in_token(
+    key: &TokenKey,
+    key_type: KeyType,
+    algorithm: SignAlgorithm,
+    digest: &[u8],
+) -> Result<Vec<u8>, SignError> {
+    let signed = match (algorithm, key_type) {
+        (SignAlgorithm::RsNull, KeyType::Rsa { bits }) => {
+            check_raw(digest, bits.bits() / 8).map_err(|found| SignError::MessageLength { found })?;
+            key.sign_pkcs1(digest)
+        }
+        _ => {
+            let hash = hash(algorithm).ok_or(SignError::Library)?;
+            imported(hash, digest).map_err(|found| SignError::DigestLength {
+                algorithm,
+                expected: hash.output_len(),
+                found,
+            })?;
+            match in_token(algorithm) {
+                InToken::Pkcs1(info) => key.sign_pkcs1(&[info, digest].concat()),
+                InToken::Pss(hash) => key.sign_pss(hash, digest),
+                InToken::Ec => key.sign_ec(digest),
+                InToken::Hmac(hash) => key.hmac(hash, digest),
+                InToken::Not => return Err(SignError::Library),
+            }
+        }
+    };
+    signed.map_err(SignError::Token)
+}
+
+/// How a token is asked for a signature; PKCS#1 with what stands before the digest (RFC 8017, 9.2, note 1).
+enum InToken {
+    Pkcs1(&'static [u8]),
+    Pss(Hash),
+    Ec,
+    Hmac(Hash),
+    Not,
+}
+
+fn in_token(algorithm: SignAlgorithm) -> InToken {
+    match algorithm {
+        SignAlgorithm::Rs256 => InToken::Pkcs1(&INFO_SHA256),
+        SignAlgorithm::Rs384 => InToken::Pkcs1(&INFO_SHA384),
+        SignAlgorithm::Rs512 => InToken::Pkcs1(&INFO_SHA512),
+        SignAlgorithm::Ps256 => InToken::Pss(Hash::Sha256),
+        SignAlgorithm::Ps384 => InToken::Pss(Hash::Sha384),
+        SignAlgorithm::Ps512 => InToken::Pss(Hash::Sha512),
+        SignAlgorithm::Es256 | SignAlgorithm::Es384 | SignAlgorithm::Es512 | SignAlgorithm::Es256K => InToken::Ec,
+        SignAlgorithm::Hs256 => InToken::Hmac(Hash::Sha256),
+        SignAlgorithm::Hs384 => InToken::Hmac(Hash::Sha384),
+        SignAlgorithm::Hs512 => InToken::Hmac(Hash::Sha512),
+        SignAlgorithm::MlDsa44 | SignAlgorithm::MlDsa65 | SignAlgorithm::MlDsa87 | SignAlgorithm::RsNull => {
+            InToken::Not
+        }
+    }
+}
+
+fn hmac_hash(algorithm: SignAlgorithm) -> Option<Hash> {
+    match in_token(algorithm) {
+        InToken::Hmac(hash) => Some(hash),
+        _ => None,
+    }
+}
+
+const INFO_SHA256: [u8; 19] =
+    [0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20];
+const INFO_SHA384: [u8; 19] =
+    [0x30, 0x41, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x02, 0x05, 0x00, 0x04, 0x30];
+const INFO_SHA512: [u8; 19] =
+    [0x30, 0x51, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x03, 0x05, 0x00, 0x04, 0x40];
 
 /// Whether a signature over a digest holds under a public key.
 ///
@@ -468,6 +551,9 @@ pub enum SignError {
         /// Octets of the digest.
         found: usize,
     },
+    /// The token does not do it.
+    #[error(transparent)]
+    Token(Fault),
     /// The cryptographic library failed.
     #[error("cryptographic library failed")]
     Library,
@@ -477,6 +563,9 @@ pub enum SignError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifyError {
+    /// The token does not do it.
+    #[error(transparent)]
+    Token(Fault),
     /// The public key is not in its canonical form.
     #[error("public key is not canonical")]
     Key(#[source] PublicKeyError),

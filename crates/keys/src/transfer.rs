@@ -52,6 +52,9 @@ impl OpenedKey {
     /// Whatever is wrong with it is one error: its length, its padding, its integrity, what is in it. The caller vouches
     /// that this key is for that and for nothing else.
     pub fn unwrap_import(&self, family: Family, wrapped: &[u8]) -> Result<TransferredKey, TransferError> {
+        if let (Secret::Token(_), KeyType::Rsa { .. }) = (&self.secret, self.key_type()) {
+            return Err(TransferError::InToken);
+        }
         let Secret::Rsa(own) = &self.secret else {
             return Err(TransferError::NotRsa { key_type: self.key_type() });
         };
@@ -77,6 +80,11 @@ pub enum TransferError {
     /// One word for every cause: not wrapped to this key, altered, or not a key as it is said to be.
     #[error("wrapped key does not open to a key of this kind")]
     Refused,
+    /// What is unwrapped in a token does not show its type and its public half, which have to be known.
+    #[error(
+        "keys that come wrapped are not taken in where keys are held in a token: import them in the clear, or not at all"
+    )]
+    InToken,
     /// The cryptographic library failed on a key of ours.
     #[error("cryptographic library failed")]
     Library,

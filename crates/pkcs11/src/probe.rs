@@ -25,7 +25,7 @@ use aws_lc_rs::signature::{
 };
 use aws_lc_rs::{aead, hmac};
 use der::asn1::UintRef;
-use der::{Decode, Sequence};
+use der::{Decode, Reader, Sequence, SliceReader};
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
@@ -92,6 +92,12 @@ impl Here {
             },
         };
         found.insert(Ability::Kwp, result);
+        let (odd, private) = match kwp {
+            Some(kwp) => (self.kwp_odd(&session.with_kwp(kwp)), self.kwp_private(&session.with_kwp(kwp))),
+            None => (Err(Fault::Unsupported(Ability::Kwp)), Err(Fault::Unsupported(Ability::Kwp))),
+        };
+        found.insert(Ability::KwpOdd, odd);
+        found.insert(Ability::KwpPrivate, private);
         let unextractable = match kwp {
             Some(kwp) => unextractable(&session.with_kwp(kwp)),
             None => Err(Fault::Unsupported(Ability::Kwp)),
@@ -132,29 +138,26 @@ impl Here {
         if len == 16 { Ok(()) } else { Err(Fault::Malformed("key wrap of RFC 3394")) }
     }
 
-    /// RFC 5649 both ways, for secrets of lengths that are padded and for the private keys that are wrapped by it.
+    /// RFC 5649 both ways for whole semiblocks, and for private keys as far as they come back: SoftHSM fills them up with zeros
+    /// before it wraps them, which does no harm where it unwraps them.
     fn kwp(&self, session: &Session<'_>) -> Result<(), Fault> {
         let (under, octets) = self.shared(session)?;
         let secret = session.generate_aes(16, Use { extractable: true, ..Use::default() })?;
-        let wrapped = session.wrap(Wrapping::Kwp, &under, &secret)?;
-        if unwrapped(&octets, &wrapped)?.len() != 16 {
+        let there = session.wrap(Wrapping::Kwp, &under, &secret)?;
+        let value = unwrapped(&octets, &there)?;
+        if value.len() != 16 || wrapped(&octets, &value)? != there {
             return Err(NOT_KWP);
         }
         let (private, point) = session.generate_ec(Curve::P256, Use { extractable: true, ..Use::default() })?;
-        let wrapped = session.wrap(Wrapping::Kwp, &under, &private)?;
-        // PKCS#8 of a P-256 key is no multiple of 8 octets long, so the padding shows.
-        let pkcs8 = unwrapped(&octets, &wrapped)?;
+        let there = session.wrap(Wrapping::Kwp, &under, &private)?;
         let uses = Use { sign: true, ..Use::default() };
-        let back = session.unwrap((Wrapping::Kwp, &under), &wrapped, Shape::Ec, uses)?;
-        check_ec(session, Curve::P256, &back, &point)?;
-        drop(back);
-        let mut ours = vec![0; pkcs8.len().next_multiple_of(8).saturating_add(8)];
-        let len = kek(&octets)?.wrap_with_padding(&pkcs8, &mut ours).map_err(|_| library())?.len();
-        ours.truncate(len);
-        if ours != wrapped {
-            return Err(NOT_KWP);
+        let pkcs8 = pkcs8(&unwrapped(&octets, &there)?)?;
+        // Ours, which has nothing behind it, comes in as well as theirs.
+        for wrapped in [&there, &wrapped(&octets, &pkcs8)?] {
+            let back = session.unwrap((Wrapping::Kwp, &under), wrapped, Shape::Ec, uses)?;
+            check_ec(session, Curve::P256, &back, &point)?;
         }
-        let mut altered = wrapped;
+        let mut altered = there;
         if let Some(last) = altered.last_mut() {
             *last ^= 1;
         }
@@ -162,6 +165,23 @@ impl Here {
             Ok(_) => Err(NOT_KWP),
             Err(Fault::Gone) => Err(Fault::Gone),
             Err(_) => Ok(()),
+        }
+    }
+
+    fn kwp_odd(&self, session: &Session<'_>) -> Result<(), Fault> {
+        let (under, octets) = self.shared(session)?;
+        let given = session.create_secret(&[6; 21], Shape::Generic, Use { extractable: true, ..Use::default() })?;
+        let there = session.wrap(Wrapping::Kwp, &under, &given)?;
+        if there == wrapped(&octets, &[6; 21])? { Ok(()) } else { Err(NOT_KWP) }
+    }
+
+    fn kwp_private(&self, session: &Session<'_>) -> Result<(), Fault> {
+        let (under, octets) = self.shared(session)?;
+        let (private, _) = session.generate_ec(Curve::P256, Use { extractable: true, ..Use::default() })?;
+        let found = unwrapped(&octets, &session.wrap(Wrapping::Kwp, &under, &private)?)?;
+        match pkcs8(&found)?.len() == found.len() {
+            true => Ok(()),
+            false => Err(Fault::Malformed("PKCS#8 alone: zeros stand behind it")),
         }
     }
 
@@ -190,7 +210,7 @@ impl Here {
     fn rsa_kwp(&self, session: &Session<'_>, kwp: Kwp, private: &Object<'_>, public: &RsaPublic) -> Result<(), Fault> {
         let session = session.with_kwp(kwp);
         let (under, octets) = self.shared(&session)?;
-        let pkcs8 = unwrapped(&octets, &session.wrap(Wrapping::Kwp, &under, private)?)?;
+        let pkcs8 = pkcs8(&unwrapped(&octets, &session.wrap(Wrapping::Kwp, &under, private)?)?)?;
         let pair = KeyPair::from_pkcs8(&pkcs8).map_err(|_| Fault::Malformed("PKCS#8 of an RSA key"))?;
         let found = RsaPublicKey::from_der(pair.public_key().as_ref()).map_err(|_| library())?;
         match found.n.as_bytes() == public.n {
@@ -213,6 +233,25 @@ fn unwrapped(octets: &[u8], wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>>, Fault>
     let len = kek(octets)?.unwrap_with_padding(wrapped, &mut out).map_err(|_| NOT_KWP)?.len();
     out.truncate(len);
     Ok(out)
+}
+
+fn wrapped(octets: &[u8], data: &[u8]) -> Result<Vec<u8>, Fault> {
+    let mut out = vec![0; data.len().next_multiple_of(8).saturating_add(8)];
+    let len = kek(octets)?.wrap_with_padding(data, &mut out).map_err(|_| library())?.len();
+    out.truncate(len);
+    Ok(out)
+}
+
+/// The document without the zeros behind it, of which there are at most seven.
+fn pkcs8(octets: &[u8]) -> Result<Zeroizing<Vec<u8>>, Fault> {
+    let none = Fault::Malformed("PKCS#8 of a private key");
+    let mut reader = SliceReader::new(octets).map_err(|_| none)?;
+    let document = reader.tlv_bytes().map_err(|_| none)?;
+    let behind = octets.get(document.len()..).unwrap_or_default();
+    match behind.len() < 8 && behind.iter().all(|octet| *octet == 0) {
+        true => Ok(Zeroizing::new(document.to_vec())),
+        false => Err(none),
+    }
 }
 
 fn created(session: &Session<'_>) -> Result<(), Fault> {

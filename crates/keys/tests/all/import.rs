@@ -23,7 +23,7 @@ fn secret(octets: &[u8]) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(octets.to_vec())
 }
 
-fn components() -> RsaComponents {
+pub(crate) fn components() -> RsaComponents {
     static KEY: OnceLock<rsa::PrivateKey> = OnceLock::new();
     let key = KEY.get_or_init(|| {
         let binding = binding(RSA);

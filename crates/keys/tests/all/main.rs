@@ -15,10 +15,16 @@ mod import;
 #[cfg(test)]
 mod ml_dsa;
 #[cfg(test)]
+#[allow(dead_code)] // reason: the tests of tokens use all of it
+#[path = "../../../pkcs11/tests/all/place.rs"]
+mod place;
+#[cfg(test)]
 mod public;
 #[cfg(test)]
 mod release;
 #[cfg(test)]
 mod sign;
+#[cfg(test)]
+mod strict;
 #[cfg(test)]
 mod transfer;

@@ -30,7 +30,13 @@ fn finds_what_softhsm_does() {
         for ability in does {
             assert_eq!(found.demand(ability), Ok(()), "{ability:?}");
         }
-        for ability in [Ability::WrapOaep(Hash::Sha256), Ability::WrapOaep(Hash::Sha384), Ability::MlDsa] {
+        for ability in [
+            Ability::KwpOdd,
+            Ability::KwpPrivate,
+            Ability::WrapOaep(Hash::Sha256),
+            Ability::WrapOaep(Hash::Sha384),
+            Ability::MlDsa,
+        ] {
             assert_eq!(found.demand(ability), Err(Fault::Unsupported(ability)));
         }
     });
