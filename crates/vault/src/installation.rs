@@ -14,7 +14,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -35,6 +35,7 @@ use uuid::Uuid;
 
 use crate::command::{Randomizer, Randomness};
 use crate::entries;
+use crate::limits::DISK_FREE_MIN;
 use crate::node::{MEMORY, Node};
 use crate::publishing::{Publishing, Signing, StartError, signing_key};
 use crate::recorder::Recorder;
@@ -104,6 +105,9 @@ pub struct Installation {
     /// The last time that any other node has seen.
     others: AtomicU64,
     remembered: bool,
+    /// Octets that the disk had left when somebody looked.
+    room: AtomicU64,
+    log_failed: AtomicBool,
 }
 
 impl Installation {
@@ -160,6 +164,8 @@ impl Installation {
             seen: Arc::new(AtomicU64::new(memory.map_or(0, |memory| memory.seen))),
             others: AtomicU64::new(others),
             remembered: memory.is_some(),
+            room: AtomicU64::new(u64::MAX),
+            log_failed: AtomicBool::new(false),
         };
         installation.started(&opened, now).await?;
         Ok((installation, opened))
@@ -296,10 +302,33 @@ impl Installation {
         Ok(self.store.verified().await?)
     }
 
+    /// Tells how many octets the disk of the log and the store has left. Below [`DISK_FREE_MIN`] nothing new is begun, since a
+    /// disk that is full in the middle of a change closes the log, or the store, for good. To be called every second or so.
+    pub fn has_room(&self, free: u64) {
+        self.room.store(free, Ordering::Relaxed);
+    }
+
+    /// Whether the log met a failure of its disk: from then on it takes nothing more, until it is opened anew.
+    pub fn log_failed(&self) -> bool {
+        self.log_failed.load(Ordering::Relaxed)
+    }
+
     /// Puts an entry on record, once the store is [verified](Self::verified). The disk is waited for by the log's thread.
     pub(crate) async fn record(&self, entry: Entry) -> Result<Recorded, Refusal> {
+        self.check_room(entry.verdict)?;
         self.verified().await?;
-        self.recorder.record(entry).await
+        let recorded = self.recorder.record(entry).await;
+        if let Err(Refusal::Audit(AuditError::Io { .. } | AuditError::Closed)) = &recorded {
+            self.log_failed.store(true, Ordering::Relaxed);
+        }
+        recorded
+    }
+
+    /// What was begun may end; nothing else begins on a disk that is nearly full.
+    fn check_room(&self, verdict: Verdict) -> Result<(), Refusal> {
+        let (free, min) = (self.room.load(Ordering::Relaxed), DISK_FREE_MIN);
+        let is_end = matches!(verdict, Verdict::Committed | Verdict::Aborted);
+        if is_end || free >= min { Ok(()) } else { Err(Refusal::NoRoom { free, min }) }
     }
 
     /// Commits a transaction, and with it the time and how long the log is.

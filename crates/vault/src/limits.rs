@@ -52,3 +52,7 @@ pub const PUBLISH_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Records after which it is published at once: sixteen full tiles.
 pub const PUBLISH_RECORDS_MAX: u64 = 4096;
+
+/// Octets that a disk has to have left for anything new to be recorded: what ten thousand records a second, at 1.5 KiB each,
+/// take until somebody looks again, so that outcomes of what was begun always find room.
+pub const DISK_FREE_MIN: u64 = 16 * 1024 * 1024;

@@ -160,6 +160,8 @@ pub enum Refusal {
     Release(#[source] ReleaseError),
     #[error("store")]
     Store(#[source] StoreError),
+    #[error("the disk has {free} octets left, and below {min} nothing new is recorded")]
+    NoRoom { free: u64, min: u64 },
     #[error("sealing")]
     Seal(#[source] SealError),
     #[error("stored record")]

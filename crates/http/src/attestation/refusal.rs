@@ -62,6 +62,7 @@ pub(super) fn refuse_policy(error: &PolicyRefusal) -> Reply {
 pub(super) fn refuse_vault(error: &Refusal) -> Reply {
     match error {
         Refusal::Busy | Refusal::Contended | Refusal::Unsettled => Reply::busy(),
+        Refusal::NoRoom { .. } | Refusal::Store(_) | Refusal::Audit(_) => Reply::empty(StatusCode::SERVICE_UNAVAILABLE),
         _ => Reply::empty(StatusCode::INTERNAL_SERVER_ERROR),
     }
 }

@@ -8,6 +8,7 @@ use std::error::Error;
 
 use http::StatusCode;
 use http::header::{HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use skerry_audit::AuditError;
 use skerry_identity::{Forbidden, Permission, Unauthorized};
 use skerry_jose::json::Object;
 use skerry_keys::{CipherError, SignError, TransferError, VerifyError};
@@ -289,7 +290,11 @@ impl Door<'_> {
             ),
 
             R::Throttled { .. } => throttled(),
-            R::ClockBehind { .. } | R::Unsettled => unavailable(refusal),
+            R::ClockBehind { .. } | R::Unsettled | R::NoRoom { .. } => unavailable(refusal),
+            R::Audit(AuditError::Io { .. } | AuditError::Closed | AuditError::Full { .. }) => cannot(
+                "The audit log takes no more records, so nothing is changed or released; reading goes on.",
+            ),
+            R::Store(_) => cannot("What this vault stores cannot be read or written now."),
             R::Sign(_)
             | R::Verify(_)
             | R::Transfer(_)
@@ -297,7 +302,6 @@ impl Door<'_> {
             | R::Custody(_)
             | R::Open(_)
             | R::Release(_)
-            | R::Store(_)
             | R::Seal(_)
             | R::Corrupted(_)
             | R::Contended
@@ -365,6 +369,11 @@ fn throttled() -> Answer {
 /// Not worth a retry at once, so without `Retry-After`.
 fn unavailable(refusal: &Refusal) -> Answer {
     Answer::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", refusal.to_string())
+}
+
+/// Not this request's fault, and not over by itself: who runs the vault has the reason on standard error.
+fn cannot(message: &str) -> Answer {
+    Answer::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message)
 }
 
 fn fault(id: Uuid) -> Answer {

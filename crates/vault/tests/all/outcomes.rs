@@ -17,10 +17,10 @@ use skerry_vault::command::{
     Changes, CipherCommand, Context, ImportCommand, KeyOp, ListCommand, Named, Randomness, SignCommand, VerifyCommand,
 };
 use skerry_vault::floor::FloorChanges;
-use skerry_vault::limits::ATTEMPTS_MAX;
+use skerry_vault::limits::{ATTEMPTS_MAX, DISK_FREE_MIN};
 use skerry_vault::pool::Pool;
 use skerry_vault::rotation::RotationInput;
-use skerry_vault::{Pools, Refusal, Stock, Wanted};
+use skerry_vault::{Installation, Pools, Refusal, Stock, Wanted};
 use uuid::Uuid;
 
 use crate::operations::*;
@@ -348,6 +348,71 @@ fn log_full_between_intent_and_outcome() {
         let (_, scene, _) = limited(after);
         assert_eq!((case.run)(&scene), Ok(()), "the control: {}", case.what);
     }
+}
+
+/// A disk that is nearly full: no change and no release begins, nothing of them is on record, and a denial is not told before
+/// it could be; keys are shown and sign. With room again all goes on.
+#[test]
+fn nearly_full_disk_begins_nothing() {
+    let refused = Refusal::NoRoom { free: DISK_FREE_MIN - 1, min: DISK_FREE_MIN };
+    for case in &CASES {
+        let scene = Setup::default().bare();
+        (case.before)(&scene);
+        let before = scene.log_bytes().len();
+        scene.installation.has_room(DISK_FREE_MIN - 1);
+        assert_eq!((case.run)(&scene), Err(refused.clone()), "{}", case.what);
+        assert!(!(case.done)(&scene), "{}", case.what);
+        assert_eq!(scene.log_bytes().len(), before, "{}", case.what);
+        scene.installation.has_room(DISK_FREE_MIN);
+        assert_eq!((case.run)(&scene), Ok(()), "{}", case.what);
+    }
+    let scene = Setup::default().scene();
+    scene.installation.has_room(0);
+    let refused = Refusal::NoRoom { free: 0, min: DISK_FREE_MIN };
+    assert_eq!(scene.release(&good_token()).err(), Some(refused.clone()));
+    assert_eq!(scene.release("no token").err(), Some(refused));
+    assert!(scene.get(KEY).is_ok() && scene.sign_at(KEY, None, SignAlgorithm::Es256, &DIGEST, NOW).is_ok());
+    assert!(wait(scene.installation.tick(at(NOW), &randomness)).is_ok());
+    scene.installation.has_room(u64::MAX);
+    assert!(scene.release(&good_token()).is_ok());
+}
+
+/// A change that was begun ends, and its outcome is on record, however full the disk is then: here from when its record is
+/// sealed, which is after the intent and before the commit.
+#[test]
+fn what_was_begun_ends_on_a_full_disk() {
+    struct Filling(Randomness, Arc<Installation>, u64);
+    impl Filling {
+        fn look(&self) {
+            if self.1.log().head().unwrap().records > self.2 {
+                self.1.has_room(0);
+            }
+        }
+    }
+    impl rand_core::TryRng for Filling {
+        type Error = std::convert::Infallible;
+        fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+            self.look();
+            self.0.try_next_u32()
+        }
+        fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+            self.look();
+            self.0.try_next_u64()
+        }
+        fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
+            self.look();
+            self.0.try_fill_bytes(bytes)
+        }
+    }
+    impl rand_core::TryCryptoRng for Filling {}
+    let scene = Setup::default().bare();
+    let (installation, records) = (Arc::clone(&scene.installation), scene.installation.log().head().unwrap().records);
+    let filling = move || -> Randomness { Box::new(Filling(randomness(), Arc::clone(&installation), records)) };
+    let (grant, new, before) = (grant(Permission::Create), create(KEY).to_new(), scene.records().len());
+    let context = Context { grant: &grant, request_id: "full", now: at_now(), randomness: &filling };
+    assert!(wait(scene.vault.create(&context, &new)).is_ok());
+    assert_eq!(verdicts(&scene, before, "key-created"), ["intended", "committed"]);
+    assert!(matches!(scene.delete(KEY), Err(Refusal::NoRoom { free: 0, .. })), "the control");
 }
 
 /// A caller who goes away at any point leaves no change half on record: once the intent is there, the change is finished and
