@@ -5,6 +5,7 @@
 
 mod callers;
 mod jobs;
+mod room;
 mod services;
 mod store;
 mod surfaces;

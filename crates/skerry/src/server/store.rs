@@ -5,12 +5,13 @@
 //! was, the process ends. A folder of `dev` has little in it, and is checked first.
 
 use std::fs::DirBuilder;
+use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use skerry_audit::{AuditError, Report};
+use skerry_audit::{AuditError, HistoryError, Report};
 use skerry_http::Machine;
 use skerry_store::seal::Root;
 use skerry_store::stamp::{Kind, StampError};
@@ -18,6 +19,7 @@ use skerry_store::{Options, Store, StoreError};
 use skerry_vault::{Installation, InstallationError, Node};
 use zeroize::Zeroizing;
 
+use super::room;
 use crate::edge::{self, Failure};
 
 /// Opens what is in the folder, or makes it where there is nothing.
@@ -43,7 +45,9 @@ pub(crate) async fn open(
     }
     check_log(&installation, &log).context("threads cannot be started")?;
     installation.publish(&log).map_err(|error| refuse(error, folder))?;
-    Ok(Arc::new(installation))
+    let installation = Arc::new(installation);
+    room::watch(&installation, folder);
+    Ok(installation)
 }
 
 /// Checks all of a folder, and changes nothing in it: the store whole, and the log from its first record to the last that the
@@ -84,8 +88,11 @@ fn check_log(installation: &Installation, folder: &Path) -> anyhow::Result<()> {
 }
 
 fn unopened(error: StoreError, path: &Path, folder: &Path) -> Failure {
-    let held = matches!(error, StoreError::Locked);
+    // That it is held, or refused by the disk, says nothing of what is stored.
+    let unavailable = matches!(error, StoreError::Locked | StoreError::Io { .. });
     let context = match &error {
+        StoreError::Io { kind, .. } => format!("{}: {}", path.display(), room::way_forward(*kind)),
+        StoreError::Damaged { .. } => format!("{}: {DAMAGED}", path.display()),
         StoreError::Locked => {
             format!("{} is in use: another skerry runs on this folder, stop it first", path.display())
         }
@@ -94,7 +101,7 @@ fn unopened(error: StoreError, path: &Path, folder: &Path) -> Failure {
         _ => format!("store {}", path.display()),
     };
     let error = anyhow::Error::new(error).context(context);
-    if held { Failure::unavailable(error) } else { Failure::integrity(error) }
+    if unavailable { Failure::unavailable(error) } else { Failure::integrity(error) }
 }
 
 /// What the system shows of a file after a failed sync need not be what is on the disk, and rows that were altered are not
@@ -103,7 +110,11 @@ fn give_up(error: StoreError) {
     match &error {
         StoreError::Altered | StoreError::Damaged { .. } => end(&format!("{ALTERED}: {}", edge::chain(error))),
         _ => {
-            edge::note(&format!("the store failed and this process ends: {}", edge::chain(error)));
+            let forward = match &error {
+                StoreError::Io { kind, .. } => room::way_forward(*kind),
+                _ => "start it anew: what was acknowledged is there",
+            };
+            edge::note(&format!("the store failed and this process ends: {}. {forward}", edge::chain(error)));
             std::process::abort();
         }
     }
@@ -116,6 +127,10 @@ fn end(text: &str) {
 }
 
 fn refuse(error: InstallationError, folder: &Path) -> Failure {
+    if let Some(kind) = refused_by_the_disk(&error) {
+        let context = format!("{}: {}", folder.display(), room::way_forward(kind));
+        return Failure::unavailable(anyhow::Error::new(error).context(context));
+    }
     let context = match &error {
         InstallationError::Stamp(StampError::OtherKind { .. }) => {
             "folders of `skerry dev` and `skerry serve` are not exchanged: take another folder"
@@ -127,6 +142,17 @@ fn refuse(error: InstallationError, folder: &Path) -> Failure {
     Failure::integrity(anyhow::Error::new(error).context(context))
 }
 
+/// What the disk said, where that is all that is wrong.
+fn refused_by_the_disk(error: &InstallationError) -> Option<ErrorKind> {
+    match error {
+        InstallationError::Audit(AuditError::Io { kind, .. })
+        | InstallationError::History(HistoryError::Audit(AuditError::Io { kind, .. }))
+        | InstallationError::Store(StoreError::Io { kind, .. }) => Some(*kind),
+        _ => None,
+    }
+}
+
+const DAMAGED: &str = "the disk gave back other octets than were written: restore a backup (docs/operate.md)";
 const OTHER_ROOT: &str = "the root key is not the one this folder was made with";
 const ALTERED: &str = "what is stored is not as it was left: restore it, or start with an empty folder";
 /// The redb file.

@@ -4,6 +4,7 @@
 
 mod demo;
 mod dev;
+mod disk;
 mod key;
 mod kill;
 mod openapi;

@@ -26,12 +26,12 @@ pub(crate) struct Running {
 impl Running {
     /// Starts the program and waits for the line `ready`, or for the JSON line that says so.
     pub(crate) fn start(args: &[&str]) -> Running {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_skerry"))
-            .args(args)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Running::start_by(Command::new(env!("CARGO_BIN_EXE_skerry")).args(args))
+    }
+
+    /// The same by a command that becomes the program.
+    pub(crate) fn start_by(command: &mut Command) -> Running {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut stderr = child.stderr.take().unwrap();
         let complaints = std::thread::spawn(move || {
             let mut text = String::new();
@@ -77,14 +77,18 @@ impl Drop for Running {
 
 /// What a command that ends by itself said. One that does not is a failure, and is ended.
 pub(crate) fn ended(args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_skerry"));
-    let child = command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    ended_by(Command::new(env!("CARGO_BIN_EXE_skerry")).args(args))
+}
+
+/// The same by a command that becomes the program.
+pub(crate) fn ended_by(command: &mut Command) -> Output {
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let id = child.id();
     let (sender, output) = mpsc::channel();
     std::thread::spawn(move || sender.send(child.wait_with_output()));
     output.recv_timeout(PATIENCE).map(Result::unwrap).unwrap_or_else(|_| {
         Command::new("sh").args(["-c", &format!("kill -KILL {id}")]).status().ok();
-        panic!("{args:?} goes on")
+        panic!("{command:?} goes on")
     })
 }
 

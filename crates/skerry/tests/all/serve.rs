@@ -12,7 +12,7 @@ use skerry_jose::{Algorithm, SigningKey};
 use crate::process::*;
 
 /// A configuration with an attestation and a token service on free ports, and all that it names.
-struct Site(tempfile::TempDir);
+pub(crate) struct Site(tempfile::TempDir);
 
 const CONFIG: &str = r#"
 [server]
@@ -39,7 +39,7 @@ signing_key = "rsa.key"
 "#;
 
 impl Site {
-    fn new() -> Site {
+    pub(crate) fn new() -> Site {
         let site = Site(tempfile::tempdir().unwrap());
         std::fs::create_dir(site.path("data")).unwrap();
         std::fs::set_permissions(site.path("data"), std::fs::Permissions::from_mode(0o700)).unwrap();
@@ -55,7 +55,7 @@ impl Site {
         site
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
@@ -72,7 +72,7 @@ impl Site {
         ["serve", "--config", config].into_iter().chain(more.iter().copied()).collect()
     }
 
-    fn start(&self) -> Running {
+    pub(crate) fn start(&self) -> Running {
         let config = self.path("skerry.toml");
         Running::start(&self.args(config.to_str().unwrap(), &[]))
     }
