@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use skerry_testkit::linear::{self, Event, Open, Verdict};
 
-use crate::model::{Answer, Call, OneKey, State};
+use crate::model::{Answer, Call, Id, OneKey, Shown, State};
 
 /// One call by one client: times are nanoseconds since the run began, by one clock that does not go back.
 #[derive(Debug, Clone)]
@@ -98,7 +98,7 @@ fn told(asked: &[Asked], until: u64) -> String {
     let mut text = String::new();
     for Asked { call, node, began, ended: (end, ended) } in asked {
         let end = match end {
-            End::Answered(answer) => format!("{answer:?}"),
+            End::Answered(answer) => words(answer),
             End::Refused(why) => format!("refused: {why}"),
             End::Unknown(why) => format!("unknown: {why}"),
         };
@@ -106,6 +106,20 @@ fn told(asked: &[Asked], until: u64) -> String {
         let _ = writeln!(text, "{:>12} {:>12} us  node {node}  {call:?}: {end}", began / 1000, ended / 1000);
     }
     text
+}
+
+/// An answer in a few words, with the beginnings of ids.
+fn words(answer: &Answer) -> String {
+    let id = |id: &Id| format!("{:08x}", id >> 96);
+    match answer {
+        Answer::Key(Shown { version, enabled, tag, other_policy }) => {
+            let (enabled, policy) = (if *enabled { "enabled" } else { "disabled" }, u8::from(*other_policy));
+            format!("{} {enabled}, tag {tag}, policy {policy}", id(version))
+        }
+        Answer::Versions(ids) => ids.iter().map(id).collect::<Vec<_>>().join(" "),
+        Answer::Released { version, generation } => format!("released {}, policy set {generation} times", id(version)),
+        other => format!("{other:?}"),
+    }
 }
 
 /// Ways in which a history is made one that no vault has: whether the check can fail is seen by it.
@@ -154,7 +168,7 @@ impl Break {
         if deleted.is_some_and(|asked| asked.call == Call::Delete) {
             more.push(answered(Call::Recover, Answer::Key(shown.clone()), 1));
         }
-        let tagged = |tag, enabled| Answer::Key(crate::model::Shown { tag, enabled, ..shown.clone() });
+        let tagged = |tag, enabled| Answer::Key(Shown { tag, enabled, ..shown.clone() });
         more.push(answered(Call::Enable(true), tagged(shown.tag, true), 2));
         match self {
             Break::StaleRead => {
