@@ -39,6 +39,11 @@ impl Failure {
         Failure { exit: INTEGRITY, error }
     }
 
+    /// The same with what it is about in front.
+    pub(crate) fn context(self, context: String) -> Failure {
+        Failure { error: self.error.context(context), ..self }
+    }
+
     /// Prints the error with its causes on standard error; its exit code.
     pub(crate) fn report(&self) -> ExitCode {
         complain(&self.error);

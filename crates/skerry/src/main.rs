@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 ok, 1 refused, 2 usage, 3 unavailable, 4 integrity.
 
+mod audit;
 mod config;
 mod demo;
 mod dev;
@@ -33,6 +34,9 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Read the audit log, check it, or prove what is in it
+    #[command(subcommand)]
+    Audit(audit::Command),
     Demo(demo::Options),
     Dev(dev::Options),
     /// Look at evidence of a TEE, or verify it
@@ -52,6 +56,7 @@ enum Command {
 
 fn main() -> ExitCode {
     match Cli::parse().command {
+        Command::Audit(command) => audit::run(&command),
         Command::Demo(options) => demo::run(&options),
         Command::Dev(options) => dev::run(&options),
         Command::Key(options) => key::run(&options),

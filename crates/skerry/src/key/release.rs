@@ -9,11 +9,12 @@ use std::time::SystemTime;
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 use skerry_client::vault::KeyRef;
-use skerry_client::{Asked, Roots, VerifiedRelease};
+use skerry_client::{Asked, ProvedRelease, Roots, VerifiedRelease};
 use skerry_jose::json::{Object, Value};
 use skerry_jose::{PublicKey, RsaPublicKey, Unverified};
 use skerry_keywrap::{Algorithm, Plaintext, UnwrapKey};
 use skerry_policy::release::Policy;
+use skerry_tlog::VerifyingKey;
 
 use super::{denial, import, show};
 use crate::edge::{Failure, table};
@@ -41,6 +42,12 @@ pub(super) struct Release {
     /// How the key is wrapped on its way
     #[arg(long, value_name = "ALGORITHM", default_value = "RSA_AES_KEY_WRAP_256", value_parser = algorithm)]
     enc: Algorithm,
+    /// Refuse a release of which it is not proved that it is in the vault's audit log
+    #[arg(long, requires = "log_key")]
+    require_proof: bool,
+    /// Key of that log, as `skerry audit key` prints it: NAME+ID+KEY
+    #[arg(long, value_name = "KEY", requires = "require_proof", value_parser = log_key)]
+    log_key: Option<VerifyingKey>,
     /// File for the released key, readable by its owner only: PKCS#8 in DER, or the octets of a symmetric key [default: it is
     /// verified and forgotten]
     #[arg(long, value_name = "FILE")]
@@ -68,14 +75,22 @@ pub(super) fn release(remote: &Remote, asked: &Release) -> Result<(), Failure> {
     };
     let tee = asked.tee()?;
     let nonce = hex::encode(machine::random::<16>());
-    let answer = session.vault.release(&asked.key, &tee.token, &nonce, asked.enc.as_str());
-    let answer = session.wait(answer).map_err(|error| denial::explain(session.json, error))?;
+    let (vault, enc) = (&session.vault, asked.enc.as_str());
+    let answer = async {
+        match &asked.log_key {
+            Some(_) => vault.release_with_proof(&asked.key, &tee.token, &nonce, enc).await,
+            None => Ok((vault.release(&asked.key, &tee.token, &nonce, enc).await?, None)),
+        }
+    };
+    let (answer, proof) = session.wait(answer).map_err(|error| denial::explain(session.json, error))?;
     let (release, plaintext) = verified(&session, asked, &tee, &nonce, (&answer, &roots))?;
+    let proved = asked.log_key.as_ref().map(|key| proved(&release, proof.as_deref(), key)).transpose()?;
     let policy = policy_that_held(&release)?;
     if let Some(out) = &out {
         out.write(plaintext.expose())?;
     }
-    let report = Report { release: &release, policy: policy.as_ref(), tee: &tee, bytes: plaintext.expose().len(), out };
+    let (bytes, proved) = (plaintext.expose().len(), proved.as_ref());
+    let report = Report { release: &release, policy: policy.as_ref(), tee: &tee, bytes, proved, out };
     Ok(report.print(&session)?)
 }
 
@@ -103,6 +118,16 @@ fn verified(
     let release = VerifiedRelease::verify(answer, &judged_by, roots, SystemTime::now()).map_err(untrusted)?;
     let plaintext = release.unwrap(&tee.key).map_err(untrusted)?;
     Ok((release, plaintext))
+}
+
+/// That the log has the record of this release.
+fn proved(release: &VerifiedRelease, proof: Option<&str>, key: &VerifyingKey) -> Result<ProvedRelease, Failure> {
+    release.prove(proof, key).map_err(|error| {
+        let words = shown(&edge::chain(error));
+        Failure::integrity(anyhow!(
+            "it is not proved that the release is in the log, and nothing of it was kept: {words}"
+        ))
+    })
 }
 
 /// The policy that the answer repeats, iff its digest is the one in the receipt.
@@ -182,6 +207,7 @@ struct Report<'a> {
     policy: Option<&'a Policy>,
     tee: &'a Tee,
     bytes: usize,
+    proved: Option<&'a ProvedRelease>,
     out: Option<Output>,
 }
 
@@ -206,6 +232,11 @@ impl Report<'_> {
             ("on record as", &format!("{} ({})", receipt.audit_index, hex::encode(receipt.audit_leaf))),
         ] {
             table.add_row([name, &shown(value)]);
+        }
+        if let Some(proved) = self.proved {
+            let checkpoint = proved.checkpoint();
+            let words = format!("{}, by a checkpoint of {} records", checkpoint.origin(), checkpoint.size());
+            table.add_row(["proved to be in", &shown(&words)]);
         }
         edge::say(&table.to_string())?;
         let kept = match &self.out {
@@ -234,8 +265,14 @@ impl Report<'_> {
             .with("token_digest", hex::encode(receipt.token_digest))
             .with("audit_index", receipt.audit_index)
             .with("audit_leaf", hex::encode(receipt.audit_leaf))
+            .with("log", show::or_null(self.proved.map(|proved| proved.checkpoint().origin().to_owned())))
+            .with("log_checkpoint", show::or_null(self.proved.map(|proved| proved.checkpoint().note().to_owned())))
             .with("out", show::or_null(out))
     }
+}
+
+fn log_key(text: &str) -> Result<VerifyingKey, String> {
+    VerifyingKey::parse(text).map_err(|error| error.to_string())
 }
 
 fn algorithm(name: &str) -> Result<Algorithm, String> {

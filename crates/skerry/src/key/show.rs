@@ -198,7 +198,7 @@ pub(super) fn done(json: bool, words: &str, object: Object) -> anyhow::Result<()
     say(&if json { object.to_json() } else { shown(words) })
 }
 
-pub(super) fn or_null(value: Option<impl Into<Value>>) -> Value {
+pub(crate) fn or_null(value: Option<impl Into<Value>>) -> Value {
     value.map_or(Value::Null, Into::into)
 }
 
