@@ -44,6 +44,21 @@ impl Failure {
         Failure { error: self.error.context(context), ..self }
     }
 
+    /// What another process says that it ends with.
+    pub(crate) fn with(exit: u8, error: anyhow::Error) -> Failure {
+        Failure { exit, error }
+    }
+
+    /// Its exit code.
+    pub(crate) fn exit(&self) -> u8 {
+        self.exit
+    }
+
+    /// The error with its causes, in one line.
+    pub(crate) fn text(&self) -> String {
+        format!("{:#}", self.error)
+    }
+
     /// Prints the error with its causes on standard error; its exit code.
     pub(crate) fn report(&self) -> ExitCode {
         complain(&self.error);

@@ -14,9 +14,11 @@ mod openapi;
 mod pem;
 mod policy;
 mod remote;
+mod root;
 mod serve;
 mod server;
 mod simulate;
+mod unseal;
 mod vault;
 mod verify;
 
@@ -48,8 +50,11 @@ enum Command {
     /// Check a release policy, or explain what it says of a token
     #[command(subcommand)]
     Policy(policy::Command),
+    #[command(subcommand)]
+    Root(root::Command),
     Serve(serve::Options),
     Simulate(simulate::Options),
+    Unseal(unseal::Options),
     Vault(vault::Options),
     Verify(verify::Options),
 }
@@ -63,8 +68,10 @@ fn main() -> ExitCode {
         Command::Openapi => openapi::run(),
         Command::Policy(command) => policy::run(&command),
         Command::Evidence(command) => evidence::run(command),
+        Command::Root(command) => root::run(command),
         Command::Serve(options) => serve::run(&options),
         Command::Simulate(options) => simulate::run(&options),
+        Command::Unseal(options) => unseal::run(&options),
         Command::Vault(options) => vault::run(&options),
         Command::Verify(options) => verify::run(&options),
     }

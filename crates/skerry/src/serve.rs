@@ -1,18 +1,22 @@
 //! `skerry serve`: the server that a configuration describes.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
 use anyhow::anyhow;
 use clap::Args;
+use skerry_http::health::Phase;
 use skerry_jose::json::Object;
 use skerry_store::stamp::Kind;
+use tokio::net::TcpListener;
 
 use crate::config::{self, Settings};
 use crate::edge::{self, Failure, say};
 use crate::machine;
-use crate::server::{self, Assembled};
+use crate::root::Source;
+use crate::server::{self, Assembled, Sockets, unsealing};
 
 /// Run the server that a configuration describes
 ///
@@ -50,25 +54,66 @@ fn serve(options: &Options) -> Result<(), Failure> {
 
 async fn run_until_stopped(settings: Settings, json: bool) -> Result<(), Failure> {
     let stop = server::stop_signal()?;
-    let mut sockets = Vec::new();
+    let mut services = Vec::new();
     for listener in &settings.listeners {
-        let address = listener.address;
-        let socket = server::bind(address).await.map_err(|error| {
-            Failure::unavailable(anyhow!(
-                "cannot listen on {address} ({}): `ss -ltnp sport = :{}` says who does; stop that, or change the address",
-                error.kind(),
-                address.port()
-            ))
-        })?;
-        sockets.push(socket);
+        services.push(socket(listener.address).await?);
     }
-    let addresses = sockets.iter().filter_map(|socket| socket.local_addr().ok());
-    let addresses: Vec<String> = addresses.map(|address| address.to_string()).collect();
-    let assembled = Assembled::new(settings, sockets, Kind::Serve, machine::machine()).await?;
-    match json {
-        true => say(&Object::new().with("ready", true).with("addresses", addresses).to_json())?,
-        false => say(&format!("listening on {}\nready", addresses.join(", ")))?,
+    let operations = match settings.operations {
+        Some(address) => Some(socket(address).await?),
+        None => None,
+    };
+    let addresses = Addresses::of(&services, operations.as_ref());
+    let (sockets, machine) = (Sockets { services, operations }, machine::machine());
+    if let Source::Passphrase(file) = &settings.root {
+        let file = file.clone();
+        let announce = |phase| match phase {
+            Phase::Open => say(if json { r#"{"ready":true}"# } else { "ready" }),
+            Phase::Sealed | Phase::Opening => {
+                edge::note("the root key is sealed by a passphrase: `skerry unseal` brings it");
+                addresses.announce("sealed", json)
+            }
+        };
+        return unsealing::serve(settings, file, sockets, machine, announce, stop).await;
     }
+    let assembled = Assembled::new(settings, sockets, Kind::Serve, machine).await?;
+    addresses.announce("ready", json)?;
     assembled.serve(stop).await;
     Ok(())
+}
+
+async fn socket(address: SocketAddr) -> Result<TcpListener, Failure> {
+    server::bind(address).await.map_err(|error| {
+        Failure::unavailable(anyhow!(
+            "cannot listen on {address} ({}): `ss -ltnp sport = :{}` says who does; stop that, or change the address",
+            error.kind(),
+            address.port()
+        ))
+    })
+}
+
+/// Where it listens, for people and scripts.
+struct Addresses {
+    services: Vec<String>,
+    operations: Option<String>,
+}
+
+impl Addresses {
+    fn of(services: &[TcpListener], operations: Option<&TcpListener>) -> Addresses {
+        let at = |socket: &TcpListener| socket.local_addr().ok().map(|address| address.to_string());
+        Addresses { services: services.iter().filter_map(at).collect(), operations: operations.and_then(at) }
+    }
+
+    /// With the state that it is in, on the last line.
+    fn announce(&self, state: &str, json: bool) -> anyhow::Result<()> {
+        if json {
+            let object = Object::new().with(state, true).with("addresses", self.services.clone());
+            let operations = self.operations.as_deref();
+            return say(&operations.map_or(object.clone(), |address| object.with("operations", address)).to_json());
+        }
+        say(&format!("listening on {}", self.services.join(", ")))?;
+        if let Some(address) = &self.operations {
+            say(&format!("operations on {address}"))?;
+        }
+        say(state)
+    }
 }

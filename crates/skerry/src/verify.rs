@@ -16,6 +16,7 @@ use skerry_store::stamp::Kind;
 
 use crate::config;
 use crate::edge::{Failure, say};
+use crate::root;
 use crate::server;
 
 /// Check all of what is stored: the whole audit log, every row of the store, and that they belong together
@@ -36,6 +37,9 @@ pub(crate) struct Options {
     /// Head that the log has to continue, as this command printed it: LOG:RECORDS:HASH
     #[arg(long, value_name = "HEAD", requires = "log")]
     head: Option<String>,
+    /// File with the passphrase of the root key, or - for standard input, instead of typing it
+    #[arg(long, value_name = "FILE", requires = "config")]
+    passphrase_file: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -47,7 +51,7 @@ pub(crate) fn run(options: &Options) -> ExitCode {
 
 fn verify(options: &Options) -> Result<(), Failure> {
     let (report, rows) = match (&options.config, &options.log) {
-        (Some(config), _) => of_folder(config)?,
+        (Some(config), _) => of_folder(config, options.passphrase_file.as_deref())?,
         (None, Some(log)) => (of_log(log, options.head.as_deref())?, None),
         // Infallible: one of the two is demanded.
         (None, None) => return Err(anyhow!("nothing to verify").into()),
@@ -76,9 +80,10 @@ fn of_log(folder: &Path, head: Option<&str>) -> Result<Report, Failure> {
     report.map_err(|error| refuse(error, folder))
 }
 
-fn of_folder(config: &Path) -> Result<(Report, Option<u64>), Failure> {
+fn of_folder(config: &Path, passphrase_file: Option<&Path>) -> Result<(Report, Option<u64>), Failure> {
     let settings = config::load(config, SystemTime::now()).map_err(anyhow::Error::new)?;
-    server::runtime()?.block_on(server::verify(&settings.data, settings.root_key, Kind::Serve))
+    let root = root::take(&settings.root, passphrase_file)?;
+    server::runtime()?.block_on(server::verify(&settings.data, root, Kind::Serve))
 }
 
 fn refuse(error: AuditError, folder: &Path) -> Failure {

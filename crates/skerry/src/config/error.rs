@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use skerry_attestation_result::IssuerUrlError;
 use skerry_sources::UrlError;
+use skerry_unseal::Unreadable;
 
 /// Why the server does not start: the file, the key in it (or its line), and what is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +70,18 @@ pub(crate) enum Refusal {
     // [server]
     #[error("{path} is not 64 hex digits: openssl rand -hex 32 makes a root key", path = .path.display())]
     RootKey { path: PathBuf },
+    #[error("no root key is named: say root_key = FILE, or [root] with a seal")]
+    NoRoot,
+    #[error("[root] and server.root_key: a root key is in one place")]
+    TwoRoots,
+    #[error("a root sealed by {0} has no such key")]
+    OfOtherSeal(&'static str),
+    #[error("it is missing: this seal wants {0}")]
+    SealWants(&'static str),
+    #[error("{path} {error}: `skerry root seal` makes one", path = .path.display())]
+    SealedRoot { path: PathBuf, error: Unreadable },
+    #[error("{path} is sealed by {found}: say seal = \"{found}\", or seal it anew with `skerry root reseal`", path = .path.display())]
+    OtherSeal { path: PathBuf, found: &'static str },
     #[error("{path} is not there: install -d -m 0700 makes it", path = .path.display())]
     DataMissing { path: PathBuf },
     #[error("{path} is not a folder", path = .path.display())]

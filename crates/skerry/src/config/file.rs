@@ -9,6 +9,8 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
     pub(super) server: Server,
+    pub(super) root: Option<Root>,
+    pub(super) operations: Option<Operations>,
     #[serde(default)]
     pub(super) store: Option<Store>,
     #[serde(default)]
@@ -29,9 +31,27 @@ pub(super) struct File {
 #[serde(deny_unknown_fields)]
 pub(super) struct Server {
     pub(super) data: PathBuf,
-    pub(super) root_key: PathBuf,
+    #[serde(default)]
+    pub(super) root_key: Option<PathBuf>,
     #[serde(default)]
     pub(super) ready_rsa_keys: ReadyRsaKeys,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Root {
+    pub(super) seal: Seal,
+    #[serde(default)]
+    pub(super) file: Option<PathBuf>,
+    #[serde(default)]
+    pub(super) credential: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Seal {
+    Passphrase,
+    Credential,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -39,6 +59,12 @@ pub(super) struct Server {
 pub(super) enum Engine {
     Redb,
     Etcd,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Operations {
+    pub(super) address: String,
 }
 
 #[derive(Debug, Deserialize)]

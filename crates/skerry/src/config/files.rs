@@ -46,17 +46,6 @@ impl Check<'_> {
         Ok(path)
     }
 
-    /// 64 hex digits, and a line's end after them as tools write it.
-    pub(super) fn root_key(&self, section: &Server) -> Result<Zeroizing<[u8; 32]>, ConfigError> {
-        let path = self.resolve(&section.root_key);
-        let text = self.secret("server.root_key", &section.root_key)?;
-        let text = text.strip_suffix(b"\n").unwrap_or(&text);
-        let mut root_key = Zeroizing::new([0; 32]);
-        let decoded = hex::decode_to_slice(text, root_key.as_mut_slice());
-        decoded.map_err(|_| self.refuse("server.root_key", Refusal::RootKey { path }))?;
-        Ok(root_key)
-    }
-
     /// The bytes of a file that nobody but its owner may change, and at most its group read: systemd and Kubernetes give
     /// secrets to a service through its group.
     pub(super) fn secret(&self, key: &str, path: &Path) -> Result<Zeroizing<Vec<u8>>, ConfigError> {

@@ -35,6 +35,29 @@ impl Check<'_> {
         Ok((listeners, warnings))
     }
 
+    /// Where operators' tools ask. Any address may be said, since a supervisor comes from the network; that it does is pointed out.
+    pub(super) fn operations(
+        &self,
+        file: &File,
+        listeners: &[Listener],
+        warnings: &mut Vec<String>,
+    ) -> Result<Option<SocketAddr>, ConfigError> {
+        let (Some(section), key) = (&file.operations, "operations.address") else { return Ok(None) };
+        let address = section.address.parse::<SocketAddr>();
+        let address = address.map_err(|_| self.refuse(key, Refusal::ListenAddress(section.address.clone())))?;
+        let same = |other: &Listener| other.address == address && address.port() != 0;
+        if let Some(first) = listeners.iter().position(same) {
+            let address = address.to_string();
+            return Err(self.refuse(key, Refusal::ListenAddressTwice { address, first }));
+        }
+        if !address.ip().is_loopback() {
+            warnings.push(format!(
+                "{key}: {address} is answered in the clear to whoever reaches it; let nobody but operators' tools do that"
+            ));
+        }
+        Ok(Some(address))
+    }
+
     /// What a listener is to serve is configured. Looked at first, since much else follows from a section that is not there.
     pub(super) fn sections_are_there(&self, file: &File) -> Result<(), ConfigError> {
         if file.listener.is_empty() {

@@ -9,6 +9,7 @@ mod file;
 mod files;
 mod listeners;
 mod people;
+mod root;
 mod services;
 mod settings;
 mod store;
@@ -23,11 +24,29 @@ pub(crate) use settings::{
     StoreSettings, Vault, VaultKind, VaultListener,
 };
 
+use crate::root::Source;
 use file::File;
 use skerry_vault::Wanted;
 
 /// Reads and checks a configuration and every file it names.
 pub(crate) fn load(path: &Path, now: SystemTime) -> Result<Settings, ConfigError> {
+    let (check, file) = read(path, now)?;
+    check.settings(&file)
+}
+
+/// Reads a configuration, and checks where its root key is and nothing else.
+pub(crate) fn root(path: &Path, now: SystemTime) -> Result<Source, ConfigError> {
+    let (check, file) = read(path, now)?;
+    check.root(&file)
+}
+
+/// Reads a configuration, and checks its data folder and nothing else.
+pub(crate) fn data(path: &Path, now: SystemTime) -> Result<PathBuf, ConfigError> {
+    let (check, file) = read(path, now)?;
+    check.data(&file.server)
+}
+
+fn read(path: &Path, now: SystemTime) -> Result<(Check<'_>, File), ConfigError> {
     let whole = |refusal| ConfigError { file: path.to_owned(), key: String::new(), refusal };
     let bytes = std::fs::metadata(path).map_err(|error| whole(Refusal::Unreadable(error.kind())))?.len();
     if bytes > FILE_BYTES_MAX {
@@ -39,7 +58,7 @@ pub(crate) fn load(path: &Path, now: SystemTime) -> Result<Settings, ConfigError
         ..whole(Refusal::Syntax(error.message().to_owned()))
     })?;
     let folder = path.parent().map(Path::to_owned).unwrap_or_default();
-    Check { file: path, folder, now }.settings(&file)
+    Ok((Check { file: path, folder, now }, file))
 }
 
 /// What all checks know.
@@ -57,7 +76,7 @@ impl Check<'_> {
     fn settings(&self, file: &File) -> Result<Settings, ConfigError> {
         self.sections_are_there(file)?;
         let data = self.data(&file.server)?;
-        let root_key = self.root_key(&file.server)?;
+        let root = self.root(file)?;
         let store = self.store(file.store.as_ref())?;
         let ready_rsa_keys = self.ready_rsa_keys(&file.server)?;
         let attestation = file.attestation.as_ref().map(|section| self.attestation(section)).transpose()?;
@@ -68,7 +87,8 @@ impl Check<'_> {
         if !vaults.is_empty() && issuers.is_empty() {
             return Err(self.refuse("issuer", Refusal::NoIssuer));
         }
-        let (listeners, warnings) = self.listeners(file, &vaults, &issuers)?;
+        let (listeners, mut warnings) = self.listeners(file, &vaults, &issuers)?;
+        let operations = self.operations(file, &listeners, &mut warnings)?;
         self.everything_is_served(file)?;
         let attestation = match (attestation, &file.attestation) {
             (Some(made), Some(section)) => Some(self.policy_callers(made, section, &issuers)?),
@@ -77,10 +97,11 @@ impl Check<'_> {
         let access = self.access(&file.access, &issuers, &vaults)?;
         Ok(Settings {
             data,
-            root_key,
+            root,
             store,
             ready_rsa_keys,
             listeners,
+            operations,
             issuers,
             authorities,
             attestation,

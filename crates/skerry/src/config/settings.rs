@@ -17,14 +17,18 @@ use skerry_verifier::Floor;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use crate::root::Source;
+
 /// A server.
 pub(crate) struct Settings {
     pub(crate) data: PathBuf,
-    pub(crate) root_key: Zeroizing<[u8; 32]>,
+    pub(crate) root: Source,
     pub(crate) store: StoreSettings,
     /// RSA keys that are made before anybody asks for them.
     pub(crate) ready_rsa_keys: Wanted,
     pub(crate) listeners: Vec<Listener>,
+    /// Where health and what else operators' tools ask is answered, over plain HTTP.
+    pub(crate) operations: Option<SocketAddr>,
     pub(crate) issuers: Vec<Issuer>,
     pub(crate) authorities: Vec<Authority>,
     pub(crate) attestation: Option<Attestation>,

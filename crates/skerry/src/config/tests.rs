@@ -14,6 +14,8 @@ use skerry_identity::Principal;
 use skerry_jose::json::{Object, Value};
 use skerry_jose::{Algorithm, SigningKey};
 use skerry_sources::UrlError;
+use skerry_unseal::{Passphrase, Unreadable, UnsealError};
+use zeroize::Zeroizing;
 
 use super::*;
 use crate::pem;
@@ -143,7 +145,7 @@ fn example_loads() {
     let site = Site::new();
     let settings = site.load().map_err(|error| error.to_string()).unwrap();
     assert_eq!(settings.data, site.path("data"));
-    assert_eq!(&settings.root_key[..2], [0, 0xff]);
+    assert!(matches!(&settings.root, Source::Key(root) if root[..2] == [0, 0xff]));
     assert_eq!(settings.ready_rsa_keys, Wanted { b2048: 8, b3072: 2, b4096: 2 });
     let [vault, attestation, identity] = settings.listeners.as_slice() else { panic!("three listeners") };
     assert_eq!((vault.names.port, vault.address.port()), (443, 8443));
@@ -153,6 +155,7 @@ fn example_loads() {
     assert!(matches!((&attestation.serves, &identity.serves), (Serves::Attestation, Serves::Identity)));
     assert!(settings.listeners.iter().all(|listener| listener.tls.is_some()));
     assert_eq!(settings.warnings, [""; 0]);
+    assert_eq!(settings.operations, Some(([127, 0, 0, 1], 9464).into()));
     // The token service is an issuer of callers without being listed.
     let [entra, ci, own] = settings.issuers.as_slice() else { panic!("three issuers") };
     assert!(matches!(own.keys, Keys::BuiltIn) && matches!(ci.keys, Keys::Fixed(_)));
@@ -190,6 +193,21 @@ fn other_ports_are_warned_of() {
     let warnings = site.load().map_err(|error| error.to_string()).unwrap().warnings;
     assert_eq!(warnings.len(), 1);
     assert!(warnings[0].contains("host:8443"), "{warnings:?}");
+}
+
+/// The operations listener is an address like others; one that the network reaches is worth a word, and none is fine.
+#[test]
+fn operations_are_anywhere_and_warned_of() {
+    let (from, key) = (r#"address = "127.0.0.1:9464""#, "operations.address");
+    edited(from, r#"address = "9464""#, key, Refusal::ListenAddress("9464".to_owned()));
+    let twice = Refusal::ListenAddressTwice { address: "0.0.0.0:8443".to_owned(), first: 0 };
+    edited(from, r#"address = "0.0.0.0:8443""#, key, twice);
+    let site = Site::new();
+    site.edit(from, r#"address = "0.0.0.0:9464""#);
+    let warnings = site.load().map_err(|error| error.to_string()).unwrap().warnings;
+    assert!(warnings.len() == 1 && warnings[0].starts_with(key), "{warnings:?}");
+    site.edit("[operations]\naddress = \"0.0.0.0:9464\"", "");
+    assert_eq!(site.load().map_err(|error| error.to_string()).unwrap().operations, None);
 }
 
 /// What cannot be read as a configuration at all.
@@ -322,6 +340,71 @@ fn key_sets_are_refused() {
         site.put("partner-keys.json", text);
         site.refused("authority[2].jwks", Refusal::KeySet { path: site.path("partner-keys.json") });
     }
+}
+
+/// A passphrase's seal takes its time, so all tests have the same one.
+fn sealed_root() -> &'static [u8] {
+    static SEALED: OnceLock<Vec<u8>> = OnceLock::new();
+    SEALED.get_or_init(|| {
+        let passphrase = Passphrase::new(Zeroizing::new(b"correct horse battery staple".to_vec()));
+        let passphrase = passphrase.map_err(|error| error.to_string()).unwrap();
+        passphrase.seal(&Zeroizing::new([7; 32]), &mut crate::machine::rng()).unwrap().to_bytes()
+    })
+}
+
+const ROOT_KEY: &str =
+    "root_key = \"root.key\"         # openssl rand -hex 32 > root.key; without it nothing stored can be read again\n";
+
+/// The example with a `[root]` in the place of its root key, and a sealed file.
+fn sealed(section: &str) -> Site {
+    let site = Site::new();
+    site.edit(ROOT_KEY, "");
+    site.edit("[operations]\n", &format!("[root]\n{section}\n[operations]\n"));
+    std::fs::write(site.path("root.sealed"), sealed_root()).unwrap();
+    site.mode("root.sealed", 0o600);
+    site
+}
+
+/// The root key is in exactly one place; what is sealed is read, and opened by nobody yet.
+#[test]
+fn roots_are_in_one_place() {
+    let site = sealed("seal = \"passphrase\"\nfile = \"root.sealed\"");
+    let Source::Passphrase(file) = site.load().map_err(|error| error.to_string()).unwrap().root else {
+        panic!("sealed")
+    };
+    assert_eq!((file.path, file.sealed.to_bytes()), (site.path("root.sealed"), sealed_root().to_vec()));
+    let site = sealed("seal = \"credential\"\ncredential = \"skerry-root\"");
+    let root = site.load().map_err(|error| error.to_string()).unwrap().root;
+    assert!(matches!(root, Source::Credential(name) if name == "skerry-root"));
+    edited(ROOT_KEY, "", "server.root_key", Refusal::NoRoot);
+    let both = "[root]\nseal = \"credential\"\ncredential = \"skerry-root\"\n[operations]\n";
+    edited("[operations]\n", both, "root", Refusal::TwoRoots);
+}
+
+/// A seal has its own keys and no others', and its file is what it says.
+#[test]
+fn seals_are_refused() {
+    let passphrase = "seal = \"passphrase\"\nfile = \"root.sealed\"";
+    sealed("seal = \"passphrase\"").refused("root.file", Refusal::SealWants("a file"));
+    sealed("seal = \"credential\"").refused("root.credential", Refusal::SealWants("the name of a credential"));
+    let more = format!("{passphrase}\ncredential = \"x\"");
+    sealed(&more).refused("root.credential", Refusal::OfOtherSeal("passphrase"));
+    sealed("seal = \"credential\"\nfile = \"x\"").refused("root.file", Refusal::OfOtherSeal("credential"));
+    let site = sealed(passphrase);
+    let refused = |error| site.refused("root.file", Refusal::SealedRoot { path: site.path("root.sealed"), error });
+    std::fs::write(site.path("root.sealed"), [sealed_root(), &[0]].concat()).unwrap();
+    refused(Unreadable::Content(UnsealError::Length { len: 89 + 44 + 1 }));
+    site.mode("root.sealed", 0o620);
+    refused(Unreadable::Mode { mode: 0o620 });
+    std::fs::remove_file(site.path("root.sealed")).unwrap();
+    refused(Unreadable::Read(ErrorKind::NotFound));
+    // Octet 10 is the kind: 4 is a token, whose parameters are its own affair.
+    let mut token = sealed_root().to_vec();
+    token[10] = 4;
+    site.put("root.sealed", "");
+    std::fs::write(site.path("root.sealed"), token).unwrap();
+    let refusal = Refusal::OtherSeal { path: site.path("root.sealed"), found: "token" };
+    site.refused("root.seal", refusal);
 }
 
 /// Ready-made keys are a few of each size.

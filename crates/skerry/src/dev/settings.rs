@@ -18,6 +18,7 @@ use crate::config::{
     self, Anchors, Attestation, Authority, Identity, Issuer, Listener, ReleaseKey, Serves, Settings, StoreSettings,
     Vault, VaultKind, VaultListener,
 };
+use crate::root::Source;
 
 /// Settings for these ports. The simulated root, and no other, is believed; the vaults take what it vouches for.
 pub(super) fn settings(
@@ -40,10 +41,11 @@ pub(super) fn settings(
     let listeners = Service::ALL.iter().map(|service| listener(*service, keys, certificates, ports, now));
     Ok(Settings {
         data: folder.path().to_owned(),
-        root_key: keys.root.clone(),
+        root: Source::Key(keys.root.clone()),
         store: StoreSettings::Embedded,
         ready_rsa_keys: Wanted { b2048: 2, ..Wanted::default() },
         listeners: listeners.collect::<anyhow::Result<_>>()?,
+        operations: None,
         issuers: vec![issuer],
         vaults: VAULTS.map(|(name, kind, id)| vault(name, kind, id, &authority.url)).to_vec(),
         authorities: vec![authority],

@@ -4,20 +4,24 @@
 //! ports can be made after. Everything that can fail fails before the first request is answered.
 
 mod callers;
+mod doors;
 mod jobs;
 mod room;
 mod services;
 mod store;
 mod surfaces;
+pub(crate) mod unsealing;
 mod vaults;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use skerry_http::{Limits, Listener, Machine, Server};
+use skerry_http::health::{Health, Phase};
+use skerry_http::{Drained, Machine};
 use skerry_identity::Access;
 use skerry_store::stamp::Kind;
 use skerry_vault::Installation;
@@ -26,7 +30,9 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
+use zeroize::Zeroizing;
 
+pub(crate) use doors::Sockets;
 pub(crate) use services::{attestation, tokens};
 pub(crate) use store::verify;
 
@@ -34,11 +40,18 @@ pub(crate) use vaults::Vaults;
 
 use crate::config::{Serves, Settings};
 use crate::edge::{self, Failure};
+use crate::root;
+use doors::{Doors, Gates};
 use jobs::Jobs;
 
 /// A server that is ready to answer: what is served, on sockets that have connections waiting already.
 pub(crate) struct Assembled {
-    server: Server,
+    doors: Doors,
+    opened: Opened,
+}
+
+/// What is behind the doors: opened, wired, and put there.
+pub(crate) struct Opened {
     installation: Arc<Installation>,
     vaults: Vaults,
     machine: Machine,
@@ -53,11 +66,47 @@ impl Assembled {
     /// The server of these settings on these sockets, one for each listener, in their order.
     pub(crate) async fn new(
         settings: Settings,
-        sockets: Vec<TcpListener>,
+        sockets: impl Into<Sockets>,
         kind: Kind,
         machine: Machine,
     ) -> Result<Assembled, Failure> {
-        let installation = store::open(&settings.data, settings.root_key, kind, &machine).await?;
+        let root = root::take(&settings.root, None)?;
+        let doors = Doors::new(&settings.listeners, sockets.into(), settings.root.word(), &machine)?;
+        let opened = Opened::behind(&doors.gates, settings, root, kind, machine).await?;
+        Ok(Assembled { doors, opened })
+    }
+
+    /// The vaults, by name.
+    pub(crate) fn vaults(&self) -> &Vaults {
+        &self.opened.vaults
+    }
+
+    /// Serves, and does what is due, until `stop` is ready, then lets what is in flight finish.
+    pub(crate) async fn serve(self, stop: impl Future<Output = ()>) {
+        let (stopping, stopped) = watch::channel(false);
+        let served = self.doors.serve(stopped.clone());
+        let serving = async {
+            let told = async {
+                stop.await;
+                stopping.send_replace(true);
+            };
+            tokio::join!(served, told).0
+        };
+        self.opened.work(stopped, serving).await;
+    }
+}
+
+impl Opened {
+    /// Opens what is stored, makes what serves it, and puts that behind the gates, which are open from then on.
+    async fn behind(
+        gates: &Gates,
+        settings: Settings,
+        root: Zeroizing<[u8; 32]>,
+        kind: Kind,
+        machine: Machine,
+    ) -> Result<Opened, Failure> {
+        gates.health.enter(Phase::Opening);
+        let installation = store::open(&settings.data, root, kind, &machine).await?;
         let pool = pool()?;
         let tokens = settings.identity.map(services::tokens).transpose()?.map(Arc::new);
         let callers = Arc::new(callers::issuers(&settings.issuers, tokens.as_ref().map(|tokens| &tokens.service))?);
@@ -68,8 +117,8 @@ impl Assembled {
         let pools = vaults::pools(Arc::clone(&pool), settings.ready_rsa_keys)?;
         let access = Arc::new(Access::new(settings.access));
         let parts = surfaces::Parts { tokens, callers, access, attestation, policies, pool, machine: machine.clone() };
-        let (mut listeners, mut all, mut signers) = (Vec::new(), Vaults::new(), vaults::Signers::default());
-        for (listener, socket) in settings.listeners.into_iter().zip(sockets) {
+        let (mut all, mut signers) = (Vaults::new(), vaults::Signers::default());
+        for (listener, gate) in settings.listeners.into_iter().zip(gates.gates.iter()) {
             let served = match &listener.serves {
                 Serves::Vaults(own) => {
                     let (known, signer) = ((settings.vaults.as_slice(), &authorities), signers.of(&own.release)?);
@@ -77,10 +126,8 @@ impl Assembled {
                 }
                 Serves::Attestation | Serves::Identity | Serves::Metadata => Vaults::new(),
             };
-            let surface = parts.surface(&listener, &served, &settings.issuers)?;
+            gate.open(parts.surface(&listener, &served, &settings.issuers)?);
             all.extend(served);
-            let (address, names, limits) = (listener.address, listener.names, Limits::default());
-            listeners.push((socket, Listener { address, tls: listener.tls, names, surface, limits }));
         }
         jobs::sweep(&all, &machine).await?;
         if !installation.is_remembered() {
@@ -90,19 +137,14 @@ impl Assembled {
                 Failure::unavailable(anyhow::Error::new(refusal).context("the store takes no changes"))
             })?;
         }
-        let server = Server::on(listeners, &machine).context("the listeners could not be set up")?;
-        Ok(Assembled { server, installation, vaults: all, machine })
+        demand(&gates.health, &installation);
+        gates.health.enter(Phase::Open);
+        Ok(Opened { installation, vaults: all, machine })
     }
 
-    /// The vaults, by name.
-    pub(crate) fn vaults(&self) -> &Vaults {
-        &self.vaults
-    }
-
-    /// Serves, and does what is due, until `stop` is ready, then lets what is in flight finish.
-    pub(crate) async fn serve(self, stop: impl Future<Output = ()>) {
-        let Assembled { server, installation, vaults, machine } = self;
-        let (stopping, stopped) = watch::channel(false);
+    /// Does what is due while `serving` is, which ends some time after `stopped` is true.
+    async fn work(self, stopped: watch::Receiver<bool>, serving: impl Future<Output = Drained>) {
+        let Opened { installation, vaults, machine } = self;
         let jobs = tokio::spawn(Jobs::new(vaults).run(machine.clone(), stopped));
         let ticking = tokio::spawn({
             let (installation, machine) = (Arc::clone(&installation), machine.clone());
@@ -113,11 +155,7 @@ impl Assembled {
                 }
             }
         });
-        let drained = server.serve(async {
-            stop.await;
-            stopping.send_replace(true);
-        });
-        let drained = drained.await;
+        let drained = serving.await;
         ticking.abort();
         let abort = jobs.abort_handle();
         if timeout(JOBS_STOP_TIME_MAX, jobs).await.is_err() {
@@ -133,6 +171,22 @@ impl Assembled {
             edge::note(&format!("stopped with {cut} connections cut, and work in flight on {busy} listeners"));
         }
     }
+}
+
+/// What readiness asks for besides an open server: rows that were found to be as they were left, and a log that takes records.
+fn demand(health: &Health, installation: &Arc<Installation>) {
+    let verified = Arc::new(AtomicBool::new(false));
+    tokio::spawn({
+        let (installation, verified) = (Arc::clone(installation), Arc::clone(&verified));
+        async move {
+            // If they are not, this process ends.
+            let outcome = installation.store().verified().await;
+            verified.store(outcome.is_ok(), Ordering::Release);
+        }
+    });
+    health.demand("store-not-verified", move || verified.load(Ordering::Acquire));
+    let log = Arc::clone(installation.log());
+    health.demand("audit-log-closed", move || log.head().is_ok());
 }
 
 /// Stores the time, and how far the log has come.

@@ -12,4 +12,5 @@ mod policy;
 mod process;
 mod serve;
 mod support;
+mod unseal;
 mod vaults;

@@ -26,11 +26,21 @@ pub(crate) struct Running {
 impl Running {
     /// Starts the program and waits for the line `ready`, or for the JSON line that says so.
     pub(crate) fn start(args: &[&str]) -> Running {
-        Running::start_by(Command::new(env!("CARGO_BIN_EXE_skerry")).args(args))
+        Running::start_with(args, "ready", &[])
     }
 
     /// The same by a command that becomes the program.
     pub(crate) fn start_by(command: &mut Command) -> Running {
+        Running::begin(command, "ready")
+    }
+
+    /// Starts the program with variables of its own and waits for a line that is this.
+    pub(crate) fn start_with(args: &[&str], until: &str, variables: &[(&str, &str)]) -> Running {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_skerry"));
+        Running::begin(command.args(args).envs(variables.iter().copied()), until)
+    }
+
+    fn begin(command: &mut Command, until: &str) -> Running {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut stderr = child.stderr.take().unwrap();
         let complaints = std::thread::spawn(move || {
@@ -47,7 +57,7 @@ impl Running {
                 running.child.kill().ok();
                 panic!("not ready after {:?}: {}", running.said, running.complaints.take().unwrap().join().unwrap());
             };
-            let ready = line == "ready" || line.starts_with(r#"{"ready":true"#);
+            let ready = line == until || line.starts_with(r#"{"ready":true"#);
             running.said.push(line);
             if ready {
                 return running;
@@ -57,6 +67,12 @@ impl Running {
 
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Waits for the end that is its own: its exit code, and all of standard error.
+    pub(crate) fn ended(mut self) -> (Option<i32>, String) {
+        let complaints = self.complaints.take().unwrap().join().unwrap();
+        (self.child.wait().unwrap().code(), complaints)
     }
 
     /// Sends a signal, and waits for the end: how it ended, and all of standard error.
@@ -77,7 +93,12 @@ impl Drop for Running {
 
 /// What a command that ends by itself said. One that does not is a failure, and is ended.
 pub(crate) fn ended(args: &[&str]) -> Output {
-    ended_by(Command::new(env!("CARGO_BIN_EXE_skerry")).args(args))
+    ended_with(args, &[])
+}
+
+/// As [`ended`], with variables of its own.
+pub(crate) fn ended_with(args: &[&str], variables: &[(&str, &str)]) -> Output {
+    ended_by(Command::new(env!("CARGO_BIN_EXE_skerry")).args(args).envs(variables.iter().copied()))
 }
 
 /// The same by a command that becomes the program.
@@ -122,4 +143,16 @@ pub(crate) fn ask(ca: &str, url: &str, ask: Ask<'_>) -> Result<Answer, HttpError
 
 pub(crate) fn get(ca: &str, url: &str, path: &str, bearer: Option<&str>) -> Answer {
     ask(ca, url, Ask { method: http::Method::GET, path, bearer, body: None }).unwrap()
+}
+
+/// The answer to a GET over plain HTTP: its status, and its body.
+pub(crate) fn get_plain(address: &str, path: &str) -> (u16, String) {
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: probe\r\nConnection: close\r\n\r\n");
+    std::io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }

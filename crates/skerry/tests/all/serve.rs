@@ -59,7 +59,7 @@ impl Site {
         self.0.path().join(name)
     }
 
-    fn put(&self, name: &str, text: &str) {
+    pub(crate) fn put(&self, name: &str, text: &str) {
         std::fs::write(self.path(name), text).unwrap();
         std::fs::set_permissions(self.path(name), std::fs::Permissions::from_mode(0o600)).unwrap();
     }
@@ -72,12 +72,20 @@ impl Site {
         ["serve", "--config", config].into_iter().chain(more.iter().copied()).collect()
     }
 
-    pub(crate) fn start(&self) -> Running {
-        let config = self.path("skerry.toml");
-        Running::start(&self.args(config.to_str().unwrap(), &[]))
+    /// A path as an argument.
+    pub(crate) fn text(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
     }
 
-    fn ends(&self, more: &[&str], code: i32, word: &str) -> Output {
+    pub(crate) fn start(&self) -> Running {
+        self.start_until("ready")
+    }
+
+    pub(crate) fn start_until(&self, line: &str) -> Running {
+        Running::start_with(&self.args(&self.text("skerry.toml"), &[]), line, &[])
+    }
+
+    pub(crate) fn ends(&self, more: &[&str], code: i32, word: &str) -> Output {
         let config = self.path("skerry.toml");
         let args = self.args(config.to_str().unwrap(), more);
         let output = ended(&args);
@@ -111,6 +119,32 @@ fn it_serves_what_is_configured() {
         let (status, complaints) = running.stop(signal);
         assert_eq!((status.code(), complaints.as_str()), (Some(0), ""));
     }
+}
+
+/// Health is told without a token: over plain HTTP where operators' tools ask, under any Host, and at every service. Ready comes
+/// once the rows are checked, which is soon here.
+#[test]
+fn health_is_told() {
+    let site = Site::new();
+    let config = std::fs::read_to_string(site.path("skerry.toml")).unwrap();
+    site.put("skerry.toml", &format!("{config}[operations]\naddress = \"127.0.0.1:0\"\n"));
+    let running = site.start();
+    let said = |start: &str| running.said.iter().find_map(|line| line.strip_prefix(start)).unwrap();
+    let operations = said("operations on ");
+    assert_eq!(get_plain(operations, "/health/live"), (200, r#"{"live":true}"#.to_owned()));
+    assert_eq!(get_plain(operations, "/health/sealed"), (200, r#"{"sealed":false,"seal":"file"}"#.to_owned()));
+    let not_yet = (503, r#"{"ready":false,"reasons":["store-not-verified"]}"#.to_owned());
+    let ready = (0..).map(|_| get_plain(operations, "/health/ready")).find(|answer| *answer != not_yet).unwrap();
+    assert_eq!(ready, (200, r#"{"ready":true}"#.to_owned()));
+    assert_eq!(get_plain(operations, "/").0, 404);
+    let ca = site.path("tls.pem");
+    for address in said("listening on ").split(", ") {
+        let port = address.rsplit(':').next().unwrap();
+        let answer = get(ca.to_str().unwrap(), &format!("https://localhost:{port}"), "/health/ready", None);
+        assert_eq!((answer.status, answer.json["ready"].as_bool()), (200, Some(true)));
+    }
+    let (status, complaints) = running.stop("TERM");
+    assert_eq!((status.code(), complaints.as_str()), (Some(0), ""));
 }
 
 /// --check reads everything and starts nothing; a refusal names file and key.

@@ -120,7 +120,7 @@ impl Vault {
         let installation = Arc::clone(&self.installation);
         let carry_out = move || {
             let exportable = ExportableKey::new(&of.material, &material).map_err(Refusal::Release)?;
-            let released = skerry_keys::release(&custody, exportable, permit, recorded, algorithm, &mut *rng)
+            let released = skerry_keys::release(&*custody, exportable, permit, recorded, algorithm, &mut *rng)
                 .map_err(Refusal::Release)?;
             let payload = wire::release_payload(&rules, &host, request, &key, &released);
             let value = signer.sign(rules.kind, &payload.to_json()).map_err(|_| Refusal::Signing)?;

@@ -103,7 +103,7 @@ impl Vault {
         let unwrap = move || {
             let guarding = GuardingKey::new(&key.version.material, &binding).map_err(Refusal::Release)?;
             let (wrapped, enc) = ((algorithm, wrapped.as_slice()), Algorithm::RsaAesKeyWrap256);
-            let unwrapped = skerry_keys::secure_unwrap(&custody, guarding, wrapped, permit, recorded, enc, &mut *rng);
+            let unwrapped = skerry_keys::secure_unwrap(&*custody, guarding, wrapped, permit, recorded, enc, &mut *rng);
             let unwrapped = unwrapped.map_err(|error| match error {
                 ReleaseError::Unwrap(error) => Refusal::Cipher(error),
                 error => Refusal::Release(error),

@@ -1,0 +1,69 @@
+//! Where the root key is: `server.root_key`, or `[root]`.
+
+use std::path::Path;
+
+use skerry_unseal::{credential, read};
+
+use super::file::{File, Root as Section, Seal};
+use super::{Check, ConfigError, Refusal};
+use crate::root::{Sealed, Source};
+
+impl Check<'_> {
+    /// Exactly one place. What is sealed is read, and opened by nobody yet.
+    pub(super) fn root(&self, file: &File) -> Result<Source, ConfigError> {
+        match (&file.server.root_key, &file.root) {
+            (Some(path), None) => self.root_key(path),
+            (None, Some(section)) => self.sealed_root(section),
+            (None, None) => Err(self.refuse("server.root_key", Refusal::NoRoot)),
+            (Some(_), Some(_)) => Err(self.refuse("root", Refusal::TwoRoots)),
+        }
+    }
+
+    /// 64 hex digits, and a line's end after them as tools write it.
+    fn root_key(&self, path: &Path) -> Result<Source, ConfigError> {
+        let (key, text) = ("server.root_key", self.secret("server.root_key", path)?);
+        let root = credential::root_of(&text);
+        root.map(Source::Key).ok_or_else(|| self.refuse(key, Refusal::RootKey { path: self.resolve(path) }))
+    }
+
+    fn sealed_root(&self, section: &Section) -> Result<Source, ConfigError> {
+        let only = |what, is_there: bool| match is_there {
+            true => Err(self.refuse(&format!("root.{what}"), Refusal::OfOtherSeal(section.seal.word()))),
+            false => Ok(()),
+        };
+        match section.seal {
+            Seal::Credential => {
+                only("file", section.file.is_some())?;
+                let name = section.credential.clone();
+                let name =
+                    name.ok_or_else(|| self.refuse("root.credential", Refusal::SealWants("the name of a credential")))?;
+                Ok(Source::Credential(name))
+            }
+            Seal::Passphrase => {
+                only("credential", section.credential.is_some())?;
+                Ok(Source::Passphrase(self.sealed_file(section)?))
+            }
+        }
+    }
+
+    fn sealed_file(&self, section: &Section) -> Result<Sealed, ConfigError> {
+        let (key, word) = ("root.file", section.seal.word());
+        let path = section.file.as_deref().ok_or_else(|| self.refuse(key, Refusal::SealWants("a file")))?;
+        let path = self.resolve(path);
+        let sealed =
+            read(&path).map_err(|error| self.refuse(key, Refusal::SealedRoot { path: path.clone(), error }))?;
+        match sealed.kind().word() {
+            found if found == word => Ok(Sealed { path, sealed }),
+            found => Err(self.refuse("root.seal", Refusal::OtherSeal { path, found })),
+        }
+    }
+}
+
+impl Seal {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Passphrase => "passphrase",
+            Self::Credential => "credential",
+        }
+    }
+}
