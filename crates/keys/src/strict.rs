@@ -43,20 +43,19 @@ pub struct Strict {
 }
 
 impl Strict {
-    /// Custody in a token, under a seal by this KEK, iff the token has roots and wraps under them. `software` is the id of the
-    /// KEK that software custody has in the same place.
-    ///
-    /// The caller vouches for the KEK as in [`Software::new`].
-    pub fn new(
-        token: Arc<Token>,
-        kek: (Zeroizing<[u8; 32]>, [u8; 16]),
-        software: [u8; 16],
-    ) -> Result<Self, TokenError> {
+    /// Whether a token can hold keys: it has roots, and wraps under them.
+    pub fn admit(token: &Token) -> Result<(), TokenError> {
         for ability in [Ability::Kwp, Ability::GenerateAes] {
             token.capabilities().demand(ability)?;
         }
-        token.run(|session| Ok(session.current_root()))?.ok_or(TokenError::NoRoot)?;
-        Ok(Self { seal: Software::around_token(kek.0, kek.1), token, software })
+        token.run(|session| Ok(session.current_root()))?.map(drop).ok_or(TokenError::NoRoot)
+    }
+
+    /// Custody in a token, under a seal by this KEK. `software` is the id of the KEK that software custody has in the same place.
+    ///
+    /// The caller vouches for the KEK as in [`Software::new`], and that the token was [admitted](Self::admit).
+    pub fn new(token: Arc<Token>, kek: (Zeroizing<[u8; 32]>, [u8; 16]), software: [u8; 16]) -> Self {
+        Self { seal: Software::around_token(kek.0, kek.1), token, software }
     }
 
     /// Id of the KEK of the seal, as records name it.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use skerry_keys::custody::SealedMaterial;
-use skerry_keys::{KeyType, PublicKey};
+use skerry_keys::{KeyType, Level, PublicKey};
 use skerry_policy::permit::Version;
 use uuid::Uuid;
 
@@ -35,7 +35,10 @@ pub struct Rules {
 
 /// Who stands behind keys that are called HSM keys.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct HsmBacking(Backing);
+pub struct HsmBacking {
+    backing: Backing,
+    level: Level,
+}
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Backing {
@@ -45,24 +48,36 @@ enum Backing {
 }
 
 impl HsmBacking {
+    /// Keys are held at this level. Keys in a token are HSM keys without any danger; those of a root from a token are not, since
+    /// they are in this process while they are used.
+    pub fn held(level: Level) -> HsmBacking {
+        HsmBacking { backing: Backing::None, level }
+    }
+
+    /// Where keys are held.
+    pub fn level(self) -> Level {
+        self.level
+    }
+
     /// The loosenings.
     pub fn danger(self) -> danger::Loosen {
-        danger::Loosen(())
+        danger::Loosen(self.level)
     }
 }
 
 /// What a vault that protects something does not have.
 pub mod danger {
     use super::{Backing, HsmBacking};
+    use skerry_keys::Level;
 
     /// Loosens an [`HsmBacking`].
     #[derive(Debug)]
-    pub struct Loosen(pub(super) ());
+    pub struct Loosen(pub(super) Level);
 
     impl Loosen {
         /// Keys in this process's memory are called HSM keys. They show `hsmPlatform` "0".
         pub fn software_hsm(self) -> HsmBacking {
-            HsmBacking(Backing::Software)
+            HsmBacking { backing: Backing::Software, level: self.0 }
         }
     }
 }
@@ -148,8 +163,9 @@ fn hsm(rules: &Rules, new: &NewKey) -> Result<bool, Refusal> {
 }
 
 fn check_hsm(rules: &Rules) -> Result<(), Refusal> {
-    match (rules.kind, rules.hsm.0) {
+    match (rules.kind, rules.hsm.backing) {
         (VaultKind::Standard, _) => Err(Refusal::HsmOnStandard),
+        _ if rules.hsm.level == Level::HsmStrict => Ok(()),
         (_, Backing::None) => Err(Refusal::HsmInSoftware),
         (_, Backing::Software) => Ok(()),
     }

@@ -26,6 +26,7 @@ use skerry_audit::{
     AuditError, Checkpoint, Entry, Event, Head, History, HistoryError, Leaf, Limits, Log, PublishError, Recorded,
     Report, Verdict,
 };
+use skerry_keys::{Custody, Software, Strict, Token, TokenError};
 use skerry_store::limits::PAGE_ROWS_MAX;
 use skerry_store::seal::{Root, SealError, Sealer};
 use skerry_store::stamp::{Kind, Stamp, StampError};
@@ -105,6 +106,7 @@ pub struct Installation {
     /// The last time that any other node has seen.
     others: AtomicU64,
     remembered: bool,
+    token: Option<Arc<Token>>,
     /// Octets that the disk had left when somebody looked.
     room: AtomicU64,
     log_failed: AtomicBool,
@@ -164,6 +166,7 @@ impl Installation {
             seen: Arc::new(AtomicU64::new(memory.map_or(0, |memory| memory.seen))),
             others: AtomicU64::new(others),
             remembered: memory.is_some(),
+            token: None,
             room: AtomicU64::new(u64::MAX),
             log_failed: AtomicBool::new(false),
         };
@@ -188,6 +191,18 @@ impl Installation {
             (_, None) => skerry_audit::verify(log_folder),
         };
         report.map_err(InstallationError::Audit)
+    }
+
+    /// The same, with keys held in a token from here on: to be said before there are vaults. Keys that this process holds are
+    /// not used then.
+    pub fn held_in(self, token: Arc<Token>) -> Result<Installation, TokenError> {
+        Strict::admit(&token)?;
+        Ok(Installation { token: Some(token), ..self })
+    }
+
+    /// The token that holds the keys, if one does.
+    pub fn token(&self) -> Option<&Arc<Token>> {
+        self.token.as_ref()
     }
 
     /// Whose store it is.
@@ -281,7 +296,15 @@ impl Installation {
     pub(crate) fn keks(&self, vault: Uuid) -> Keks {
         let id = vault.as_bytes();
         let sealer = |label| self.root.sealer(label, id);
-        Keks::new(sealer("vault records"), sealer("vault pages"), self.root.kek("vault material", id))
+        let (kek, kek_id) = self.root.kek("vault material", id);
+        let material = match &self.token {
+            None => Custody::Software(Box::new(Software::new(kek, kek_id))),
+            Some(token) => {
+                let own = self.root.kek("vault material in a token", id);
+                Custody::Strict(Strict::new(Arc::clone(token), own, kek_id))
+            }
+        };
+        Keks::new(sealer("vault records"), sealer("vault pages"), material)
     }
 
     /// A release needs a clock that has not gone back, and is not behind that of another node: which of two is wrong is not

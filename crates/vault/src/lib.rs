@@ -49,4 +49,7 @@ pub use refusal::Refusal;
 pub use signer::{ReleaseSigner, STATEMENT_TYPE, SignerError, VaultKind};
 pub use stock::{Stock, Wanted};
 pub use throttle::Throttling;
-pub use vault::{Due, KeyAttestation, Listing, Pools, ReleaseAnswer, Signature, Vault, VaultConfig, VaultConfigError};
+pub use vault::{
+    Due, KeyAttestation, Listing, Pools, ReleaseAnswer, Rewrap, Rewrapped, Signature, Vault, VaultConfig,
+    VaultConfigError,
+};

@@ -7,7 +7,7 @@ use skerry_attestation_result::TokenError;
 use skerry_audit::AuditError;
 use skerry_identity::Permission;
 use skerry_keys::custody::CustodyError;
-use skerry_keys::{CipherError, ImportError, OpenError, ReleaseError, SignError, TransferError, VerifyError};
+use skerry_keys::{CipherError, Fault, ImportError, OpenError, ReleaseError, SignError, TransferError, VerifyError};
 use skerry_policy::permit::Denied;
 use skerry_policy::release::ParseError;
 use skerry_sources::SourceError;
@@ -197,6 +197,29 @@ impl Refusal {
                 | Refusal::ClockBehind { .. }
                 | Refusal::Denied(_)
         )
+    }
+}
+
+impl Refusal {
+    /// What the token said, if it is its fault, however deep in this it is.
+    pub fn fault(&self) -> Option<Fault> {
+        let of_custody = |error: &CustodyError| match error {
+            CustodyError::Token(fault) => Some(*fault),
+            _ => None,
+        };
+        match self {
+            Refusal::Custody(error)
+            | Refusal::Import(ImportError::Custody(error))
+            | Refusal::Open(OpenError::Custody(error))
+            | Refusal::Release(ReleaseError::Custody(error) | ReleaseError::Open(OpenError::Custody(error))) => {
+                of_custody(error)
+            }
+            Refusal::Release(ReleaseError::Token(fault) | ReleaseError::Unwrap(CipherError::Token(fault)))
+            | Refusal::Sign(SignError::Token(fault))
+            | Refusal::Verify(VerifyError::Token(fault))
+            | Refusal::Cipher(CipherError::Token(fault)) => Some(*fault),
+            _ => None,
+        }
     }
 }
 

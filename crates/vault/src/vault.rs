@@ -15,6 +15,7 @@ mod list;
 mod opened;
 mod read;
 mod release;
+mod rewrap;
 mod rotate;
 mod secure;
 mod sign;
@@ -25,12 +26,10 @@ use std::sync::Arc;
 use quick_cache::sync::Cache;
 use skerry_audit::{Entry, Recorded};
 use skerry_identity::Permission;
-use skerry_keys::custody::Software;
-use skerry_keys::{KeyType, RsaBits};
+use skerry_keys::{Custody, KeyType, RsaBits};
 use skerry_policy::permit::{VaultFloor, Version};
 use skerry_store::seal::Sealer;
 use uuid::Uuid;
-use zeroize::Zeroizing;
 
 use crate::authorities::{Authorities, TrustedAuthority};
 use crate::command::{Context, Randomness};
@@ -52,6 +51,7 @@ pub(crate) use change::{Change, op_id_of};
 pub use list::Listing;
 use opened::Kept;
 pub use release::ReleaseAnswer;
+pub use rewrap::{Rewrap, Rewrapped};
 pub use rotate::Due;
 pub use sign::Signature;
 
@@ -109,7 +109,7 @@ pub struct Vault {
     records: Records,
     pages: Sealer,
     installation: Arc<Installation>,
-    custody: Arc<Software>,
+    custody: Arc<Custody>,
     signer: Arc<ReleaseSigner>,
     authorities: Authorities,
     tokens: Tokens,
@@ -251,11 +251,11 @@ pub(crate) fn random_uuid(rng: &mut Randomness) -> Uuid {
 pub(crate) struct Keks {
     pub(crate) records: Sealer,
     pub(crate) pages: Sealer,
-    pub(crate) material: Software,
+    pub(crate) material: Custody,
 }
 
 impl Keks {
-    pub(crate) fn new(records: Sealer, pages: Sealer, material: (Zeroizing<[u8; 32]>, [u8; 16])) -> Keks {
-        Keks { records, pages, material: Software::new(material.0, material.1) }
+    pub(crate) fn new(records: Sealer, pages: Sealer, material: Custody) -> Keks {
+        Keks { records, pages, material }
     }
 }

@@ -7,7 +7,7 @@
 
 use skerry_jose::b64;
 use skerry_jose::json::Object;
-use skerry_keys::{Curve, KeyType, OctBits, PublicKey, ReleasedKey};
+use skerry_keys::{Curve, KeyType, Level, OctBits, PublicKey, ReleasedKey};
 use skerry_keywrap::Algorithm;
 use skerry_policy::permit::VaultFloor;
 
@@ -62,10 +62,11 @@ pub fn attested_key_bundle(rules: &Rules, host: &str, key: &Key, attestation: &K
     bundle
 }
 
-/// What this service states of a key, as far as software can: who holds it and since when, and that no hardware does.
+/// What this service states of a key, as far as software can: who holds it and since when. That a token holds it is its word too:
+/// no certificate of a token's vendor is behind it.
 ///
 /// `public` is whether it is about the public half, which it then has in it.
-pub fn key_statement(host: &str, vault: Uuid, key: &Key, public: bool, now: u64) -> Object {
+pub fn key_statement(rules: &Rules, (host, vault): (&str, Uuid), key: &Key, public: bool, now: u64) -> Object {
     let (head, version) = (&key.head, &key.version);
     let mut statement = Object::new()
         .with("iss", format!("https://{host}"))
@@ -78,7 +79,7 @@ pub fn key_statement(host: &str, vault: Uuid, key: &Key, public: bool, now: u64)
         .with("kty", family(&version.public))
         .with("created", version.created)
         .with("origin", origin(version.origin))
-        .with("custody", "software")
+        .with("custody", rules.hsm.level().as_str())
         .with("exportable", head.exportable)
         .with("policy_immutable", head.immutable);
     if let Some(policy) = &head.policy {
@@ -302,10 +303,24 @@ fn key_hsm(released: &ReleasedKey) -> Object {
 
 /// The members that answers but releases have. A symmetric key's size shows here, since nothing else of it does.
 fn all_attributes(rules: &Rules, key: &Key) -> Object {
-    let attributes = attributes(rules, key).with("hsmPlatform", HSM_PLATFORM_SOFTWARE);
+    let attributes = attributes(rules, key).with("hsmPlatform", hsm_platform(rules.hsm.level()));
+    let attributes = match rules.hsm.level() {
+        // What "0" says already.
+        Level::Software => attributes,
+        level => attributes.with(CUSTODY, level.as_str()),
+    };
     match key.version.key_type {
         KeyType::Oct { bits } => attributes.with("key_size", key_bits(bits)),
         KeyType::Rsa { .. } | KeyType::Ec { .. } | KeyType::Akp { .. } => attributes,
+    }
+}
+
+/// Azure's names: "0" is software, "1" an HSM of whatever certificate ("2" says FIPS 140-3 level 3, which nobody here knows). A root
+/// from a token keeps no key out of this process.
+fn hsm_platform(level: Level) -> &'static str {
+    match level {
+        Level::Software | Level::HsmRoot => "0",
+        Level::HsmStrict => "1",
     }
 }
 
@@ -416,7 +431,7 @@ fn crv(curve: Curve) -> &'static str {
 pub const MIN_IAT: &str = "x-skerry-min-iat";
 /// Of our statements about keys.
 const STATEMENT_VERSION: &str = "skerry-1";
-/// Azure's name of a level at which there is no HSM: custody is in software.
-const HSM_PLATFORM_SOFTWARE: &str = "0";
+/// Our own attribute: where the key is held, if not in this process under a root key of its own.
+pub const CUSTODY: &str = "x-skerry-custody";
 /// Fewer days than these are "customized".
 const FULL_RETENTION_DAYS: u32 = 90;

@@ -11,7 +11,7 @@ use http::header::{HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use skerry_audit::AuditError;
 use skerry_identity::{Forbidden, Permission, Unauthorized};
 use skerry_jose::json::Object;
-use skerry_keys::{CipherError, SignError, TransferError, VerifyError};
+use skerry_keys::{CipherError, CustodyError, Fault, OpenError, ReleaseError, SignError, TransferError, VerifyError};
 use skerry_policy::permit::Denied;
 use skerry_vault::backup::BackupError;
 use skerry_vault::{Refusal, VaultKind, explained};
@@ -193,6 +193,9 @@ impl Door<'_> {
     /// The table. Where Azure's sentence is not known, or the fault is in what the caller sent, it is ours.
     fn of_vault(&self, refusal: &Refusal, may_read: bool) -> Answer {
         use Refusal as R;
+        if let Some(answer) = self.of_token(refusal) {
+            return answer;
+        }
         match refusal {
             R::KeyNotFound { name } => key_not_found(name),
             R::VersionNotFound { name, version } => key_not_found(&format!("{name}/{version}")),
@@ -309,6 +312,25 @@ impl Door<'_> {
             | R::Failed
             | R::Signing
             | R::Misuse { .. } => fault(self.id),
+        }
+    }
+
+    /// What a token does not do is the server's limit and nobody's fault: who asks can ask for something else. One that is away comes
+    /// back.
+    fn of_token(&self, refusal: &Refusal) -> Option<Answer> {
+        let not_supported = || Some(Answer::new(StatusCode::BAD_REQUEST, "NotSupported", explained(refusal)));
+        match (refusal.fault(), refusal) {
+            (Some(Fault::Unsupported(_)), _)
+            | (None, Refusal::Transfer(TransferError::InToken))
+            | (None, Refusal::Custody(CustodyError::OtherCustody { .. }))
+            | (None, Refusal::Open(OpenError::Custody(CustodyError::OtherCustody { .. })))
+            | (None, Refusal::Release(ReleaseError::Custody(CustodyError::OtherCustody { .. }))) => not_supported(),
+            (Some(Fault::Gone | Fault::Busy), _) => {
+                let message = "The token that holds the keys of this vault does not answer now.";
+                Some(Answer::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message))
+            }
+            (Some(_), _) => Some(fault(self.id)),
+            (None, _) => None,
         }
     }
 

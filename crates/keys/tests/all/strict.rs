@@ -28,7 +28,7 @@ fn token(place: &Place) -> Arc<Token> {
 
 fn strict(token: &Arc<Token>) -> Strict {
     let kek = (Zeroizing::new([0x66; 32]), KEK_ID);
-    Strict::new(Arc::clone(token), kek, *custody().kek_id()).unwrap()
+    Strict::new(Arc::clone(token), kek, *custody().kek_id())
 }
 
 fn stays(key_type: KeyType) -> Binding {
@@ -314,7 +314,7 @@ fn keys_move_to_the_newest_root() {
         let signature = signature.sign(SignAlgorithm::Ps256, &[1; 32], &mut rng()).unwrap();
         assert_eq!(verify(&public, SignAlgorithm::Ps256, &[1; 32], &signature), Ok(true));
         // To another place: the same, and on no other terms.
-        let elsewhere = Strict::new(Arc::clone(&token), (Zeroizing::new([0x11; 32]), [0x22; 16]), [0; 16]).unwrap();
+        let elsewhere = Strict::new(Arc::clone(&token), (Zeroizing::new([0x11; 32]), [0x22; 16]), [0; 16]);
         let there = held.reseal(&sealed, &binding(RSA), (&elsewhere, &binding(RSA)), &mut rng()).unwrap();
         assert_eq!(elsewhere.root_of(&there, &binding(RSA)), Ok(newest.id));
         let refused = held.reseal(&sealed, &binding(RSA), (&elsewhere, &stays(RSA)), &mut rng());
@@ -329,10 +329,9 @@ fn custodies_do_not_mix() {
     alone("strict::custodies_do_not_mix", |place| {
         place.init("one");
         let token = Arc::new(place.open("one").unwrap());
-        let kek = || (Zeroizing::new([0x66; 32]), KEK_ID);
-        let none = Strict::new(Arc::clone(&token), kek(), [0; 16]).err();
-        assert_eq!(none, Some(TokenError::NoRoot));
+        assert_eq!(Strict::admit(&token), Err(TokenError::NoRoot));
         token.make_first_roots(&mut rng()).unwrap();
+        assert_eq!(Strict::admit(&token), Ok(()));
         let held = Custody::Strict(strict(&token));
         let here = Custody::Software(Box::new(custody()));
         let prepared = PreparedKey::generate(RsaBits::B2048).unwrap();

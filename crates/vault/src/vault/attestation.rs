@@ -1,7 +1,8 @@
 //! What the service states of a key: where it came from, who holds it, whether it may leave.
 //!
-//! No hardware vouches for a key in software custody, so this is not what a Managed HSM gives: it is the word of the key that
-//! signs releases, in a form of our own, which says `custody` "software" and never anything else.
+//! No hardware vouches for a key in software custody, and a PKCS#11 token does not for those that it holds, so this is not what a
+//! Managed HSM gives: it is the word of the key that signs releases, in a form of our own, which says in `custody` where the key
+//! is in the clear, and no more than is so.
 
 use std::sync::Arc;
 
@@ -34,10 +35,11 @@ impl Vault {
         host: &str,
     ) -> Result<(Key, KeyAttestation), Refusal> {
         let key = self.get(context, key).await?;
+        let rules = self.rules;
         let (signer, vault, host, now) = (Arc::clone(&self.signer), self.id, host.to_owned(), unix_secs(context.now));
         let state = move || {
             let about = |public| {
-                let statement = wire::key_statement(&host, vault, &key, public, now);
+                let statement = wire::key_statement(&rules, (&host, vault), &key, public, now);
                 signer.sign_statement(&statement.to_json()).map_err(|_| Refusal::Signing)
             };
             let symmetric = key.version.public == PublicKey::Oct;

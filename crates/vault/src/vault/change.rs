@@ -130,7 +130,7 @@ impl Vault {
         import: Option<Arc<Brought>>,
     ) -> Result<Made, Refusal> {
         let prepared = match (&import, binding.key_type) {
-            (None, KeyType::Rsa { bits }) => self.pools.stock.take(bits),
+            (None, KeyType::Rsa { bits }) if self.custody.strict().is_none() => self.pools.stock.take(bits),
             _ => None,
         };
         let origin = import.as_ref().map_or(Origin::Generated, |brought| brought.origin());

@@ -109,10 +109,12 @@ impl Vault {
         permit: Permit,
         result: &TrustedResult,
     ) -> Result<ReleaseAnswer, Refusal> {
-        let recorded = self.record(entries::permitted(context, &permit, result)).await?;
-        let entry = command.proof.then(|| recorded.entry_octets());
-        let (binding, leaf) = (key.binding(self.id), recorded.leaf());
+        let binding = key.binding(self.id);
         let algorithm = command.enc.unwrap_or(Algorithm::CkmRsaAesKeyWrap);
+        // What cannot be done is not put on record as done.
+        self.custody.check_release(algorithm).map_err(Refusal::Release)?;
+        let recorded = self.record(entries::permitted(context, &permit, result)).await?;
+        let (entry, leaf) = (command.proof.then(|| recorded.entry_octets()), recorded.leaf());
         let (custody, mut rng) = (Arc::clone(&self.custody), (context.randomness)());
         let (of, material) = (Arc::clone(&key.version), binding);
         let (rules, signer) = (self.rules, Arc::clone(&self.signer));

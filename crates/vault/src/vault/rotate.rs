@@ -192,18 +192,18 @@ impl Due {
 }
 
 /// All rows under a prefix, some at a time.
-struct Rows {
+pub(super) struct Rows {
     prefix: Vec<u8>,
     after: Option<Vec<u8>>,
     more: bool,
 }
 
 impl Rows {
-    fn of(prefix: Vec<u8>) -> Rows {
+    pub(super) fn of(prefix: Vec<u8>) -> Rows {
         Rows { prefix, after: None, more: true }
     }
 
-    async fn next(&mut self, vault: &Vault) -> Result<Option<Vec<Row>>, Refusal> {
+    pub(super) async fn next(&mut self, vault: &Vault) -> Result<Option<Vec<Row>>, Refusal> {
         if !self.more {
             return Ok(None);
         }

@@ -36,8 +36,8 @@ impl Vault {
             let wrap = move |key: &OpenedKey| key.secure_wrap(algorithm, &mut *rng).map_err(Refusal::Cipher);
             return self.with_opened(found, SECURE_KEY_LEN, wrap).await;
         }
-        let version = Arc::clone(&found.key.version);
-        let wrap = move || skerry_keys::secure_wrap(&version.public, algorithm, &mut *rng);
+        let (version, custody) = (Arc::clone(&found.key.version), Arc::clone(&self.custody));
+        let wrap = move || custody.secure_wrap(&version.public, algorithm, &mut *rng);
         let wrapped = self.work(wrap).await?.map_err(Refusal::Cipher)?;
         Ok((found.key, wrapped))
     }
@@ -97,6 +97,7 @@ impl Vault {
         permit: Permit,
         result: &TrustedResult,
     ) -> Result<(Key, String), Refusal> {
+        self.custody.check_release(Algorithm::RsaAesKeyWrap256).map_err(Refusal::Release)?;
         let recorded = self.record(entries::unwrapping(context, &permit, result, command.wrapped)).await?;
         let (custody, mut rng) = (Arc::clone(&self.custody), (context.randomness)());
         let (binding, algorithm, wrapped) = (key.binding(self.id), command.algorithm, command.wrapped.to_vec());
