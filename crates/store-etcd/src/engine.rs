@@ -91,6 +91,14 @@ impl Remote for Etcd {
         }))
     }
 
+    fn forget(&self) -> Answer<'_, Revision> {
+        let core = Arc::clone(&self.core);
+        Box::pin(self.work(async move {
+            let head = core.head().await?;
+            upkeep::compact(&core, head.revision).await.map(|()| head.revision)
+        }))
+    }
+
     fn lease<'a>(&'a self, name: &'a str, holder: &'a str, ttl: Duration) -> Answer<'a, Option<Lease>> {
         let (core, name, holder) = (Arc::clone(&self.core), name.to_owned(), holder.to_owned());
         Box::pin(self.work(async move { lease::take(&core, &name, &holder, ttl).await }))

@@ -60,7 +60,8 @@ impl History {
     }
 }
 
-async fn compact(core: &Core, revision: Revision) -> Result<(), StoreError> {
+/// Forgets the history before a revision.
+pub(crate) async fn compact(core: &Core, revision: Revision) -> Result<(), StoreError> {
     let request = CompactionRequest { revision: core.etcd(revision) };
     match core.servers.change::<_, Done>(wire::COMPACT, &request, PAGE_TIMEOUT).await {
         Ok(_) | Err(Failure::Compacted) => Ok(()),

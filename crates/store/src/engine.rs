@@ -36,6 +36,8 @@ pub trait Remote: Send + Sync {
     fn watch(&self, prefix: &[u8], from: Revision) -> Result<Watch, StoreError>;
     /// See [`crate::Store::fence`].
     fn fence(&self) -> Answer<'_, Revision>;
+    /// See [`crate::Store::forget`].
+    fn forget(&self) -> Answer<'_, Revision>;
     /// See [`crate::Store::lease`].
     fn lease<'a>(&'a self, name: &'a str, holder: &'a str, ttl: Duration) -> Answer<'a, Option<Lease>>;
 }

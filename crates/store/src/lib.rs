@@ -23,6 +23,7 @@ mod lease;
 pub mod limits;
 mod memory;
 mod meter;
+pub mod migrate;
 mod model;
 mod ops;
 mod page;

@@ -119,6 +119,17 @@ impl<V> Published<V> {
         Ok(())
     }
 
+    /// Forgets the history before what is shown.
+    pub(crate) fn forget(&self) -> Result<Revision, StoreError> {
+        self.check()?;
+        let mut history = self.feed.history.write().map_err(|_| StoreError::Failed)?;
+        let newest = history.newest();
+        *history = History::after(newest);
+        drop(history);
+        self.news.send_replace(());
+        Ok(newest)
+    }
+
     /// A watch from `from` on, of which the changes are held or will come: `known` is the newest revision that there is, if
     /// that is more than what is shown yet.
     pub fn watch(&self, prefix: &[u8], from: Revision, known: Revision) -> Result<Watch, StoreError> {

@@ -19,6 +19,9 @@ use rand_core::CryptoRng;
 /// The key that the stamp is stored under.
 pub const STAMP_KEY: &[u8] = b"meta/stamp";
 
+/// The key of the mark that says that the rows of this store are those of another now: see [`crate::migrate`].
+pub const MOVED_KEY: &[u8] = b"meta/moved";
+
 /// The format of records that this version reads and writes.
 pub const FORMAT: u16 = 1;
 
@@ -52,7 +55,10 @@ impl Stamp {
 impl Store {
     /// The store's stamp, iff it is of this kind, of a format that is known, and under this root. An empty store is
     /// stamped, with an installation from `rng`.
+    ///
+    /// One whose rows were moved to another store is refused, so that there are never two that are served.
     pub async fn stamp(&self, kind: Kind, root: &Root, rng: &mut (dyn CryptoRng + Send)) -> Result<Stamp, StampError> {
+        self.not_moved().await?;
         let sealer = root.sealer(INSTALLATION, &[0; 16]);
         let stamp = match self.get(STAMP_KEY, At::Linearizable).await? {
             Some(entry) => open(&sealer, &entry)?,
@@ -63,9 +69,23 @@ impl Store {
 
     /// The store's stamp, as [`Store::stamp`] gives it, of a store that has one.
     pub async fn stamped(&self, kind: Kind, root: &Root) -> Result<Stamp, StampError> {
+        self.not_moved().await?;
+        self.stamp_as_it_is(kind, root).await
+    }
+
+    /// The stamp, also of a store whose rows were moved.
+    pub(crate) async fn stamp_as_it_is(&self, kind: Kind, root: &Root) -> Result<Stamp, StampError> {
         let sealer = root.sealer(INSTALLATION, &[0; 16]);
         let entry = self.get(STAMP_KEY, At::Linearizable).await?.ok_or(StampError::Missing)?;
         of_kind(open(&sealer, &entry)?, kind)
+    }
+
+    /// Whatever the mark says: it is there or not.
+    async fn not_moved(&self) -> Result<(), StampError> {
+        match self.get(MOVED_KEY, At::Linearizable).await? {
+            Some(_) => Err(StampError::Moved),
+            None => Ok(()),
+        }
     }
 
     async fn first_stamp(
@@ -166,6 +186,9 @@ pub enum StampError {
     /// The store is sealed under another root.
     #[error("store is sealed under another root")]
     OtherRoot,
+    /// What was in this store is in another since it was migrated.
+    #[error("store was migrated to another")]
+    Moved,
     /// The store holds records but no stamp.
     #[error("store has no stamp")]
     Missing,
@@ -187,6 +210,6 @@ pub enum StampError {
 }
 
 /// Label of the KEK of the stamp alone.
-const INSTALLATION: &str = "installation";
+pub(crate) const INSTALLATION: &str = "installation";
 const DEV: u8 = 1;
 const SERVE: u8 = 2;

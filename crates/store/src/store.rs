@@ -205,6 +205,15 @@ impl Store {
         self.1.seen(verified)
     }
 
+    /// Forgets the history up to now, and gives the revision it ends at: a snapshot of what was before is compacted.
+    pub async fn forget(&self) -> Result<Revision, StoreError> {
+        match self.0.as_ref() {
+            Engine::Memory(engine) => engine.published.forget(),
+            Engine::Embedded(engine) => engine.published.forget(),
+            Engine::Remote(engine) => engine.forget().await,
+        }
+    }
+
     /// The lease of this name, iff nobody holds it: among all that use the store, on all nodes. `holder` is who is told to
     /// others that look. It is kept until it is dropped; a node that does not come to keep it loses it after `ttl`.
     ///

@@ -17,6 +17,8 @@ mod leases;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod migrate;
+#[cfg(test)]
 mod naive;
 #[cfg(test)]
 mod power;
