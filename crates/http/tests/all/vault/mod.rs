@@ -4,6 +4,7 @@ mod backup;
 mod byok;
 mod cipher;
 mod counted;
+mod disk;
 mod door;
 mod floor;
 mod keys;

@@ -98,18 +98,15 @@ impl Scene {
     }
 
     pub(super) async fn with(limits: Limits, queue_max: usize) -> Scene {
+        Self::on(Store::memory(), skerry_audit::Limits::default(), limits, queue_max).await
+    }
+
+    /// On a store and a log that may fail.
+    pub(super) async fn on(store: Store, log_limits: skerry_audit::Limits, limits: Limits, queue_max: usize) -> Scene {
         let log = TempDir::new().unwrap();
         let machine = machine();
         let root = Root::new(Zeroizing::new([0x77; 32]));
-        let opening = Installation::open(
-            Store::memory(),
-            root,
-            Kind::Serve,
-            log.path(),
-            skerry_audit::Limits::default(),
-            now(),
-            machine.randomizer(),
-        );
+        let opening = Installation::open(store, root, Kind::Serve, log.path(), log_limits, now(), machine.randomizer());
         let (installation, _) = opening.await.unwrap();
         let installation = Arc::new(installation);
         let log_key = installation.log_key().clone();
