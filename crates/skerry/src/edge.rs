@@ -45,7 +45,7 @@ impl Failure {
     }
 
     /// What another process says that it ends with.
-    pub(crate) fn with(exit: u8, error: anyhow::Error) -> Failure {
+    pub(crate) fn of(exit: u8, error: anyhow::Error) -> Failure {
         Failure { exit, error }
     }
 

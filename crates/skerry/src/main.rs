@@ -3,6 +3,7 @@
 //! Exit codes: 0 ok, 1 refused, 2 usage, 3 unavailable, 4 integrity.
 
 mod audit;
+mod backup;
 mod config;
 mod demo;
 mod dev;
@@ -39,6 +40,7 @@ enum Command {
     /// Read the audit log, check it, or prove what is in it
     #[command(subcommand)]
     Audit(audit::Command),
+    Backup(backup::Options),
     Demo(demo::Options),
     Dev(dev::Options),
     /// Look at evidence of a TEE, or verify it
@@ -52,16 +54,19 @@ enum Command {
     Policy(policy::Command),
     #[command(subcommand)]
     Root(root::Command),
+    Restore(backup::RestoreOptions),
     Serve(serve::Options),
     Simulate(simulate::Options),
     Unseal(unseal::Options),
     Vault(vault::Options),
     Verify(verify::Options),
+    VerifyBackup(backup::VerifyOptions),
 }
 
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Audit(command) => audit::run(&command),
+        Command::Backup(options) => backup::run(&options),
         Command::Demo(options) => demo::run(&options),
         Command::Dev(options) => dev::run(&options),
         Command::Key(options) => key::run(&options),
@@ -69,10 +74,12 @@ fn main() -> ExitCode {
         Command::Policy(command) => policy::run(&command),
         Command::Evidence(command) => evidence::run(command),
         Command::Root(command) => root::run(command),
+        Command::Restore(options) => backup::run_restore(&options),
         Command::Serve(options) => serve::run(&options),
         Command::Simulate(options) => simulate::run(&options),
         Command::Unseal(options) => unseal::run(&options),
         Command::Vault(options) => vault::run(&options),
         Command::Verify(options) => verify::run(&options),
+        Command::VerifyBackup(options) => backup::run_verify(&options),
     }
 }

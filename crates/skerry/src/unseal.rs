@@ -51,7 +51,7 @@ fn unseal(options: &Options) -> Result<(), Failure> {
         Outcome::Opened => Ok(say("unsealed: the server is open")?),
         Outcome::Refused(text) => Err(Failure::refused(anyhow!("{text}"))),
         Outcome::Failed { exit, text } => {
-            Err(Failure::with(exit, anyhow!("unsealed, and the server does not open: {text}")))
+            Err(Failure::of(exit, anyhow!("unsealed, and the server does not open: {text}")))
         }
     }
 }

@@ -92,11 +92,12 @@ fn refuse(error: AuditError, folder: &Path) -> Failure {
     if unread { error.into() } else { Failure::integrity(error) }
 }
 
-fn text(head: &Head) -> String {
+pub(crate) fn text(head: &Head) -> String {
     format!("{}:{}:{}", hex::encode(head.log), head.records, hex::encode(head.hash))
 }
 
-fn parse(text: &str) -> Option<Head> {
+/// A head as this command prints it.
+pub(crate) fn parse(text: &str) -> Option<Head> {
     let mut parts = text.splitn(3, ':');
     let mut octets = [0; 16];
     hex::decode_to_slice(parts.next()?, &mut octets).ok()?;

@@ -146,7 +146,13 @@ async fn begin(
         (true, None) => {}
         (true, Some(_)) => return Err(MigrateError::MovedElsewhere),
         (false, None) => return Err(MigrateError::NotEmpty),
-        (false, Some(_)) => return Err(if is_done(to, sealer, installation).await? { MigrateError::Done } else { MigrateError::NotEmpty }),
+        (false, Some(_)) => {
+            return Err(if is_done(to, sealer, installation).await? {
+                MigrateError::Done
+            } else {
+                MigrateError::NotEmpty
+            });
+        }
     }
     let mut id = vec![0; 16];
     rng.fill_bytes(&mut id);

@@ -3,6 +3,7 @@
 //! Sockets are bound first, so that a port that is taken is known before anything is made or opened, and what depends on
 //! ports can be made after. Everything that can fail fails before the first request is answered.
 
+pub(crate) mod backups;
 mod callers;
 mod doors;
 mod jobs;
@@ -34,13 +35,14 @@ use zeroize::Zeroizing;
 
 pub(crate) use doors::Sockets;
 pub(crate) use services::{attestation, tokens};
-pub(crate) use store::verify;
+pub(crate) use store::{AUDIT, STORE, open, verify};
 
 pub(crate) use vaults::Vaults;
 
 use crate::config::{Serves, Settings};
 use crate::edge::{self, Failure};
 use crate::root;
+use backups::Backups;
 use doors::{Doors, Gates};
 use jobs::Jobs;
 
@@ -54,6 +56,7 @@ pub(crate) struct Assembled {
 pub(crate) struct Opened {
     installation: Arc<Installation>,
     vaults: Vaults,
+    backups: Option<Backups>,
     machine: Machine,
 }
 
@@ -138,14 +141,16 @@ impl Opened {
             })?;
         }
         demand(&gates.health, &installation);
+        let backups = Backups::listen(&settings.data, &installation, &machine)?;
         gates.health.enter(Phase::Open);
-        Ok(Opened { installation, vaults: all, machine })
+        Ok(Opened { installation, vaults: all, backups, machine })
     }
 
     /// Does what is due while `serving` is, which ends some time after `stopped` is true.
     async fn work(self, stopped: watch::Receiver<bool>, serving: impl Future<Output = Drained>) {
-        let Opened { installation, vaults, machine } = self;
-        let jobs = tokio::spawn(Jobs::new(vaults).run(machine.clone(), stopped));
+        let Opened { installation, vaults, backups, machine } = self;
+        let jobs = tokio::spawn(Jobs::new(vaults).run(machine.clone(), stopped.clone()));
+        let backups = backups.map(|backups| tokio::spawn(backups.run(stopped)));
         let ticking = tokio::spawn({
             let (installation, machine) = (Arc::clone(&installation), machine.clone());
             async move {
@@ -157,6 +162,10 @@ impl Opened {
         });
         let drained = serving.await;
         ticking.abort();
+        if let Some(backups) = backups {
+            // It stops at once.
+            let _ = backups.await;
+        }
         let abort = jobs.abort_handle();
         if timeout(JOBS_STOP_TIME_MAX, jobs).await.is_err() {
             // A purge that is cut short here is finished by the next start.
@@ -190,7 +199,7 @@ fn demand(health: &Health, installation: &Arc<Installation>) {
 }
 
 /// Stores the time, and how far the log has come.
-async fn tick(installation: &Installation, machine: &Machine) {
+pub(crate) async fn tick(installation: &Installation, machine: &Machine) {
     if let Err(error) = installation.tick(machine.now(), machine.randomizer()).await {
         edge::note(&format!("the time could not be stored: {}", edge::chain(error)));
     }

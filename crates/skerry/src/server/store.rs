@@ -156,6 +156,6 @@ const DAMAGED: &str = "the disk gave back other octets than were written: restor
 const OTHER_ROOT: &str = "the root key is not the one this folder was made with";
 const ALTERED: &str = "what is stored is not as it was left: restore it, or start with an empty folder";
 /// The redb file.
-const STORE: &str = "store.redb";
+pub(crate) const STORE: &str = "store.redb";
 /// The folder of the audit log.
-const AUDIT: &str = "audit";
+pub(crate) const AUDIT: &str = "audit";

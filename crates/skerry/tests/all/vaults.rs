@@ -1,6 +1,8 @@
 //! `skerry serve` with vaults under a domain: two issuers of callers, one of which is really fetched from, an attestation
 //! authority of a file, and who learns what.
 
+mod backup;
+
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
@@ -71,7 +73,7 @@ permissions = ["release"]
 issuer = "FETCHED"
 subjects = ["operator"]
 vault = "kv1"
-permissions = ["get", "create"]
+permissions = ["get", "create", "delete"]
 [[access]]
 issuer = "FETCHED"
 subjects = ["debugger"]

@@ -191,7 +191,13 @@ fn unknown_outcomes_are_settled() {
     // Lost and unanswered commits to the target, some in a row.
     let (from, faults) = (source(), Faults::default());
     let to = Store::memory_with(faults.clone());
-    faults.then(Fault::Lost).then(Fault::Unanswered).pass(1).then(Fault::Lost).then(Fault::Lost).then(Fault::Unanswered);
+    faults
+        .then(Fault::Lost)
+        .then(Fault::Unanswered)
+        .pass(1)
+        .then(Fault::Lost)
+        .then(Fault::Lost)
+        .then(Fault::Unanswered);
     assert_eq!(go(&from, &to).map(|report| report.rows), Ok(1002));
     assert_eq!(rows(&to).len(), 1003);
 }

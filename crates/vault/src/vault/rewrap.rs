@@ -9,7 +9,7 @@ use std::sync::Arc;
 use skerry_audit::Event;
 use skerry_identity::Permission;
 use skerry_keys::{Custody, SealedMaterial};
-use skerry_store::{Check, Revision};
+use skerry_store::{At, Check, Revision};
 
 use super::rotate::Rows;
 use crate::command::Context;

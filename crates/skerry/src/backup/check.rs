@@ -1,0 +1,145 @@
+//! All of a backup, read with its key: what verifying and restoring have in common.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{BufReader, Write as _};
+use std::path::Path;
+
+use anyhow::{Context as _, anyhow};
+use skerry_audit::{AuditError, Head};
+use skerry_backup::{About, Backup, Contents, Part, ReadError, Summary};
+use skerry_store::stamp::{STAMP_KEY, Stamp};
+use skerry_store::{Exported, OpId, Row, Settled};
+use skerry_vault::{Seal, Seals};
+
+use super::file::full;
+use crate::edge::Failure;
+
+/// What was found in a backup of which everything holds.
+pub(super) struct Found {
+    pub(super) summary: Summary,
+    /// The transactions that its rows are known to have.
+    pub(super) made: HashSet<OpId>,
+    /// Rows whose seal opened.
+    pub(super) opened: u64,
+    /// Rows under keys that this version does not know.
+    pub(super) unknown: u64,
+}
+
+/// The file, whole and as it was written, as far as shows without a key.
+pub(super) fn open(path: &Path, progress: impl FnMut(u64)) -> Result<Backup<BufReader<File>>, Failure> {
+    let file = File::open(path).with_context(|| format!("backup {}", path.display()))?;
+    Backup::open(BufReader::with_capacity(BUFFER_LEN, file), progress).map_err(|error| refuse(error, path))
+}
+
+/// A backup that is not read or believed, and what to do.
+pub(super) fn refuse(error: ReadError, path: &Path) -> Failure {
+    let what = format!("backup {}", path.display());
+    let (exit, context) = match &error {
+        ReadError::NotABackup | ReadError::UnknownFormat { .. } => (crate::edge::USAGE, what),
+        ReadError::OtherRecoveryKey => (
+            crate::edge::USAGE,
+            format!("{what}: `skerry verify-backup` without a key says which certificates it is sealed to"),
+        ),
+        ReadError::Io { .. } => (crate::edge::UNAVAILABLE, what),
+        ReadError::Truncated { .. } => (
+            crate::edge::INTEGRITY,
+            format!("{what}: it was not copied whole, or its making was cut off: take another copy"),
+        ),
+        _ => (crate::edge::INTEGRITY, format!("{what}: nothing of it is used: take another copy, or an older backup")),
+    };
+    Failure::of(exit, anyhow::Error::new(error).context(context))
+}
+
+/// Reads everything; `rows` gets what the store has, and the log goes into this folder. Rows count once this has returned.
+pub(super) fn walk(
+    contents: &mut Contents<'_, BufReader<File>>,
+    (path, about): (&Path, &About),
+    log: &Path,
+    mut rows: impl FnMut(&[Exported]) -> Result<(), Failure>,
+    mut progress: impl FnMut(u64),
+) -> Result<Found, Failure> {
+    let log_path = log.join(LOG_FILE);
+    let mut log_file = File::create_new(&log_path).with_context(|| format!("{}", log_path.display()))?;
+    let root = skerry_store::seal::Root::new(zeroize::Zeroizing::new(*contents.root().danger().octets()));
+    let (mut seals, mut made) = (Seals::new(&root), HashSet::new());
+    let (mut opened, mut unknown, mut stamped) = (0_u64, 0_u64, false);
+    while let Some(part) = contents.part().map_err(|error| refuse(error, path))? {
+        match &part {
+            Part::Log(octets) => log_file.write_all(octets).map_err(|error| full(error, &log_path))?,
+            Part::Rows(page) => {
+                for exported in page {
+                    match exported {
+                        Exported::Op { op, settled: Settled::Committed(_), .. } => drop(made.insert(*op)),
+                        Exported::Op { .. } => {}
+                        Exported::Entry(row) => {
+                            let count = if is_sealed(&mut seals, row)? { &mut opened } else { &mut unknown };
+                            *count = count.saturating_add(1);
+                            stamped |= row.key == STAMP_KEY && is_stamp_of(&root, row, about)?;
+                        }
+                    }
+                }
+                rows(page)?;
+            }
+        }
+        progress(contents.read());
+    }
+    log_file.sync_all().map_err(|error| full(error, &log_path))?;
+    if !stamped {
+        return Err(Failure::integrity(anyhow!("the backup has no stamp of a store among its rows")));
+    }
+    let summary = contents.summary().cloned().context("the backup has no end")?;
+    log_is_whole(log, &about.log.head)?;
+    Ok(Found { summary, made, opened, unknown })
+}
+
+/// Whether the row opened; false if it is under a key that this version does not know.
+fn is_sealed(seals: &mut Seals<'_>, row: &Row) -> Result<bool, Failure> {
+    match seals.check(row) {
+        Seal::Opens => Ok(true),
+        Seal::Unknown => Ok(false),
+        Seal::Broken(error) => {
+            let key = row.key.escape_ascii();
+            let context = format!("row {key} was not what was stored when the backup was made: take an older one");
+            Err(Failure::integrity(anyhow::Error::new(error).context(context)))
+        }
+    }
+}
+
+fn is_stamp_of(root: &skerry_store::seal::Root, row: &Row, about: &About) -> Result<bool, Failure> {
+    let stamp =
+        Stamp::read(root, &row.entry).context("stamp of the store in the backup").map_err(Failure::integrity)?;
+    match (stamp.installation, stamp.kind) == (about.installation, about.kind) {
+        true => Ok(true),
+        false => Err(Failure::integrity(anyhow!("the rows of the backup are of another store than it says"))),
+    }
+}
+
+/// The log is there up to the head that the backup names, and not one octet more.
+fn log_is_whole(folder: &Path, head: &Head) -> Result<(), Failure> {
+    let context = "audit log in the backup";
+    let report = skerry_audit::verify_against(folder, head).context(context).map_err(Failure::integrity)?;
+    match (report.head == *head, report.torn_octets) {
+        (true, 0) => Ok(()),
+        _ => Err(Failure::integrity(anyhow!("{context}: it does not end where the backup says"))),
+    }
+}
+
+/// Whether the log in this folder has, or continues, a head.
+pub(super) fn continues(folder: &Path, head: &Head, whose: &str) -> Result<(), Failure> {
+    match skerry_audit::verify_against(folder, head) {
+        Ok(_) => Ok(()),
+        Err(error @ AuditError::OtherLog) => {
+            let context = format!(
+                "{whose}: it is of another log: that of another server, or of this one after it was restored, of which the first \
+                 record names the log before"
+            );
+            Err(Failure::refused(anyhow::Error::new(error).context(context)))
+        }
+        Err(error) => Err(Failure::integrity(anyhow::Error::new(error).context(whose.to_owned()))),
+    }
+}
+
+/// The name of a log's file in its folder.
+pub(super) const LOG_FILE: &str = "audit.log";
+const BUFFER_LEN: usize = 256 * 1024;

@@ -1,0 +1,159 @@
+//! The folder that a restore makes: beside where it is to be, and there only when all of it is.
+
+use std::fs::{DirBuilder, File, TryLockError};
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, anyhow};
+use skerry_store::seal::Root;
+use zeroize::Zeroizing;
+
+use super::file::{folder_of, sync};
+use crate::edge::{self, Failure};
+use crate::server::AUDIT;
+
+/// A folder that is being filled. What is left of one that was not finished is a folder beside the target, which no server takes
+/// for its own, and which the next restore removes.
+pub(super) struct Target {
+    folder: PathBuf,
+    work: PathBuf,
+    _lock: File,
+}
+
+impl Target {
+    /// Where nothing is, or an empty folder.
+    pub(super) fn begin(folder: &Path) -> Result<Target, Failure> {
+        let shown = folder.display();
+        match std::fs::read_dir(folder).map(|mut entries| entries.next().is_some()) {
+            Ok(true) => {
+                let text = "is not empty, and nothing is restored over something: name a new folder";
+                return Err(anyhow!("{shown} {text}").into());
+            }
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(anyhow::Error::new(error).context(format!("{shown}")).into());
+            }
+            _ => {}
+        }
+        let name = folder.file_name().ok_or_else(|| anyhow!("{shown} has no name of a folder"))?;
+        let mut hidden = std::ffi::OsString::from(".");
+        hidden.push(name);
+        hidden.push(".restoring");
+        let work = folder_of(folder).join(hidden);
+        let new = make_dir(&work)?;
+        let lock = File::options().create(true).truncate(false).write(true).mode(0o600).open(work.join(LOCK));
+        let lock = lock.with_context(|| format!("{}", work.display()))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Failure::unavailable(anyhow!("{shown} is being restored by another process")));
+            }
+            Err(TryLockError::Error(error)) => {
+                return Err(anyhow::Error::new(error).context(format!("{}", work.display())).into());
+            }
+        }
+        let target = Target { folder: folder.to_owned(), work, _lock: lock };
+        if !new {
+            edge::note(&format!(
+                "{} of a restore that was cut off is removed; this one begins anew",
+                target.work.display()
+            ));
+            remove(&target.data())?;
+        }
+        make_dir(&target.data())?;
+        make_dir(&target.log())?;
+        Ok(target)
+    }
+
+    /// What will be the folder.
+    pub(super) fn data(&self) -> PathBuf {
+        self.work.join("data")
+    }
+
+    /// Of the log that the restored server begins.
+    pub(super) fn log(&self) -> PathBuf {
+        self.data().join(AUDIT)
+    }
+
+    /// A folder for the log from before.
+    pub(super) fn before(&self, log: &[u8; 16]) -> Result<PathBuf, Failure> {
+        let before = self.log().join(format!("before-{}", hex::encode(log)));
+        make_dir(&before)?;
+        Ok(before)
+    }
+
+    /// Gives it its name, once everything in it is durable.
+    pub(super) fn finish(&self, before: &Path) -> Result<(), Failure> {
+        for folder in [before, &self.log(), &self.data()] {
+            sync(folder)?;
+        }
+        // An empty folder that is there gives way; one that was filled meanwhile does not.
+        let renamed = std::fs::rename(self.data(), &self.folder);
+        renamed.with_context(|| format!("{} cannot be put in its place", self.folder.display()))?;
+        Ok(sync(folder_of(&self.folder))?)
+    }
+}
+
+impl Drop for Target {
+    /// What is left of a restore that failed, or the lock of one that did not. That it cannot be removed the next one says.
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.work);
+    }
+}
+
+/// Where the root key is written: a file of its own, that is new, or nothing.
+pub(super) struct RootFile<'a>(Option<&'a Path>);
+
+impl<'a> RootFile<'a> {
+    pub(super) fn new(path: Option<&'a Path>) -> Result<RootFile<'a>, Failure> {
+        match path.filter(|path| path.symlink_metadata().is_ok()) {
+            Some(path) => {
+                Err(anyhow!("{}: there is something already, and nothing is written over", path.display()).into())
+            }
+            None => Ok(RootFile(path)),
+        }
+    }
+
+    /// As `root_key` of a configuration names one.
+    pub(super) fn write(&self, root: &Root) -> Result<(), Failure> {
+        let Some(path) = self.0 else { return Ok(()) };
+        let mut text = Zeroizing::new([0; 64]);
+        // Infallible: twice 32 octets.
+        let _ = hex::encode_to_slice(root.danger().octets(), text.as_mut_slice());
+        let write = || -> std::io::Result<()> {
+            let mut file = File::options().create_new(true).write(true).mode(0o600).open(path)?;
+            file.write_all(text.as_slice())?;
+            file.sync_all()
+        };
+        write().with_context(|| format!("root key {}", path.display()))?;
+        sync(folder_of(path))?;
+        Ok(())
+    }
+
+    /// Takes it away again.
+    pub(super) fn undo(&self) {
+        if let Some(path) = self.0 {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// Whether the folder is new.
+fn make_dir(path: &Path) -> Result<bool, Failure> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(anyhow::Error::new(error).context(format!("{}", path.display())).into()),
+    }
+}
+
+fn remove(folder: &Path) -> Result<(), Failure> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(anyhow::Error::new(error).context(format!("{} cannot be removed", folder.display())).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+const LOCK: &str = "lock";
