@@ -11,7 +11,7 @@
 //! group that arrived in part, and may be damage in the middle of the log: it stays corrupted.
 
 use crate::format::{HASH_LEN, Hash, PREFIX_LEN, Place, RECORD_HEAD_LEN, record_len};
-use crate::limits::{BODY_LEN_MAX, LOST_LEN_MAX};
+use crate::limits::{BODY_LEN_READ_MAX, LOST_LEN_MAX};
 use std::ops::Range;
 
 /// The octets of a file behind its last good record.
@@ -72,7 +72,7 @@ impl Tail<'_> {
             return false;
         };
         let low = u32::from_be_bytes(*len);
-        (1..=BODY_LEN_MAX >> 8).any(|high| {
+        (1..=BODY_LEN_READ_MAX >> 8).any(|high| {
             let len = u32::try_from(high << 8).unwrap_or(u32::MAX) | low;
             self.place.head(len).get(PREFIX_LEN..) == Some(check)
         })
@@ -108,7 +108,7 @@ impl Tail<'_> {
         let (index, rest) = rest.split_first_chunk()?;
         let previous: &Hash = rest.first_chunk()?;
         let len = u32::from_be_bytes(*len);
-        let body = usize::try_from(len).ok().filter(|len| *len <= BODY_LEN_MAX)?;
+        let body = usize::try_from(len).ok().filter(|len| *len <= BODY_LEN_READ_MAX)?;
         let index = u64::from_be_bytes(*index);
         // Behind this place, and not further than records fit: nearly all other octets end here.
         let most = u64::try_from(self.octets.len() / record_len(0)).unwrap_or(u64::MAX);
