@@ -138,7 +138,7 @@ vault = "faults"
 permissions = ["get", "list", "create", "update", "delete", "recover", "rotate", "release"]
 "#,
             data = data.display(),
-            store = store_section(store),
+            store = store_section(node, store),
         );
         let name = format!("node-{node}.toml");
         self.put(&name, &text)?;
@@ -196,7 +196,7 @@ permissions = ["get", "list", "create", "update", "delete", "recover", "rotate",
 }
 
 /// What says in a configuration where the store is.
-fn store_section(store: &StoreConfig) -> String {
+fn store_section(node: usize, store: &StoreConfig) -> String {
     match store {
         StoreConfig::Redb => String::new(),
         StoreConfig::Etcd { ports } => {
@@ -205,8 +205,9 @@ fn store_section(store: &StoreConfig) -> String {
                 r#"[store]
 engine = "etcd"
 endpoints = [{}]
-prefix = "skerry/"
-tls = {{ ca = "etcd-ca.pem", certificate = "etcd.pem", key = "etcd.key" }}
+node = "node-{node}"
+roots = "etcd-ca.pem"
+client = {{ certificates = "etcd.pem", key = "etcd.key" }}
 "#,
                 endpoints.join(", ")
             )
