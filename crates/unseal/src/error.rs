@@ -2,6 +2,8 @@
 
 use std::io::ErrorKind;
 
+use crate::tpm::TpmError;
+
 /// Why a root is not sealed, or does not come out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -36,6 +38,10 @@ pub enum UnsealError {
     Memory { kib: u32 },
     #[error("cryptographic library failed")]
     Library,
+
+    // The TPM.
+    #[error(transparent)]
+    Tpm(#[from] TpmError),
 
     // The credential.
     #[error("{name:?} is not the name of a credential")]

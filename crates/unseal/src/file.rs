@@ -19,6 +19,7 @@ use crate::cipher::{self, NONCE_LEN, TAG_LEN};
 use crate::error::UnsealError;
 use crate::limits::{FILE_BYTES_MAX, PARAMETERS_LEN_MAX};
 use crate::passphrase::Parameters as PassphraseParameters;
+use crate::tpm::Object;
 
 /// What a seal gives for the right answer: 32 octets under which the root is sealed. No Debug, no Clone; wiped when dropped.
 pub struct Secret(Zeroizing<[u8; 32]>);
@@ -56,6 +57,8 @@ impl RootId {
 pub enum Kind {
     /// From a passphrase.
     Passphrase(PassphraseParameters),
+    /// From a TPM 2.0.
+    Tpm(Object),
     /// From a PKCS#11 token: octets that the custody of tokens gave and understands.
     Token(Vec<u8>),
 }
@@ -65,6 +68,7 @@ impl Kind {
     pub fn word(&self) -> &'static str {
         match self {
             Self::Passphrase(_) => "passphrase",
+            Self::Tpm(_) => "tpm",
             Self::Token(_) => "token",
         }
     }
@@ -72,6 +76,7 @@ impl Kind {
     fn number(&self) -> u8 {
         match self {
             Self::Passphrase(_) => PASSPHRASE,
+            Self::Tpm(_) => TPM,
             Self::Token(_) => TOKEN,
         }
     }
@@ -79,6 +84,7 @@ impl Kind {
     fn to_bytes(&self) -> Vec<u8> {
         match self {
             Self::Passphrase(parameters) => parameters.to_bytes().to_vec(),
+            Self::Tpm(object) => object.to_bytes(),
             Self::Token(octets) => octets.clone(),
         }
     }
@@ -86,6 +92,7 @@ impl Kind {
     fn parse(number: u8, octets: &[u8]) -> Result<Kind, UnsealError> {
         match number {
             PASSPHRASE => PassphraseParameters::parse(octets).map(Kind::Passphrase),
+            TPM => Object::parse(octets).map(Kind::Tpm),
             TOKEN => Ok(Kind::Token(octets.to_vec())),
             kind => Err(UnsealError::UnknownKind { kind }),
         }
@@ -198,4 +205,5 @@ const ROOT_LEN: usize = 32;
 const LABEL: &str = "sealed root";
 const PASSPHRASE: u8 = 1;
 // 2 is the systemd credential, which has no file.
+const TPM: u8 = 3;
 const TOKEN: u8 = 4;

@@ -4,6 +4,7 @@
 mod credential;
 mod disk;
 mod file;
+mod tpm;
 
 use skerry_testkit::seeded;
 use skerry_unseal::{Passphrase, SealedRoot};
