@@ -83,13 +83,8 @@ impl<R: Read + Seek> Backup<R> {
     }
 
     /// Octets of the file.
-    pub fn len(&self) -> u64 {
+    pub fn octets(&self) -> u64 {
         self.len
-    }
-
-    /// Always false: there is a header at least.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
     }
 
     /// What is in it, from the beginning, if it is sealed to this key.
@@ -143,6 +138,28 @@ pub enum Part {
     Log(Vec<u8>),
 }
 
+impl Part {
+    /// What the plaintext of a chunk has, if it is one of rows or of the log. Nobody vouches for it here.
+    pub fn parse(chunk: &[u8]) -> Option<Self> {
+        let (&kind, content) = chunk.split_first()?;
+        match ChunkKind::parse(kind)? {
+            ChunkKind::Entries => entries(content).map(Self::Rows),
+            ChunkKind::Ops => ops(content).map(Self::Rows),
+            ChunkKind::Log => Some(Self::Log(content.to_vec())),
+            ChunkKind::Root | ChunkKind::End => None,
+        }
+    }
+
+    fn count(&self, counts: &mut Counts, kind: ChunkKind) {
+        let (count, more) = match (self, kind) {
+            (Self::Log(log), _) => (&mut counts.log, log.len()),
+            (Self::Rows(rows), ChunkKind::Entries) => (&mut counts.entries, rows.len()),
+            (Self::Rows(rows), _) => (&mut counts.ops, rows.len()),
+        };
+        *count = count.saturating_add(octets(more));
+    }
+}
+
 impl<R: Read + Seek> Contents<'_, R> {
     /// The root that the rows are sealed under.
     pub fn root(&self) -> &Root {
@@ -166,21 +183,13 @@ impl<R: Read + Seek> Contents<'_, R> {
             return Err(wrong("its kind is not next"));
         }
         self.kind = kind;
-        let rows = match kind {
-            ChunkKind::Entries => entries(content).ok_or(wrong("rows"))?,
-            ChunkKind::Ops => ops(content).ok_or(wrong("op ids"))?,
-            ChunkKind::Log => {
-                self.counts.log = self.counts.log.saturating_add(octets(content.len()));
-                return Ok(Some(Part::Log(content.to_vec())));
-            }
-            ChunkKind::Root | ChunkKind::End => {
-                self.end(index, content)?;
-                return Ok(None);
-            }
-        };
-        let count = if kind == ChunkKind::Entries { &mut self.counts.entries } else { &mut self.counts.ops };
-        *count = count.saturating_add(octets(rows.len()));
-        Ok(Some(Part::Rows(rows)))
+        if kind == ChunkKind::End {
+            self.end(index, content)?;
+            return Ok(None);
+        }
+        let part = Part::parse(&chunk).ok_or(wrong("its rows"))?;
+        part.count(&mut self.counts, kind);
+        Ok(Some(part))
     }
 
     /// What was read, once all was.

@@ -5,7 +5,7 @@ use std::io::Cursor;
 use aws_lc_rs::digest;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng as _;
-use skerry_backup::{Backup, ReadError};
+use skerry_backup::{Backup, Part, ReadError};
 
 use crate::fixtures::*;
 
@@ -165,4 +165,27 @@ fn foreign_and_newer_files_are_told_apart() {
         file[header + at] = octet;
         assert_eq!(outside(&file), Some(ReadError::ChunkForm { index: 0 }));
     }
+}
+
+/// What is in a chunk is read to its last octet or not at all, whoever sealed it.
+#[test]
+fn chunks_have_no_loose_ends() {
+    let entry = [&[2, 0, 1, b'k', 0, 0, 0, 25], [0; 24].as_slice(), b"v"].concat();
+    let op = [&[3], [0; 8].as_slice(), &[1], &[7; 16]].concat();
+    for chunk in [&entry, &op] {
+        assert!(matches!(Part::parse(chunk), Some(Part::Rows(rows)) if rows.len() == 1));
+        for len in 2..chunk.len() {
+            assert_eq!(Part::parse(&chunk[..len]), None, "{len} octets of {chunk:?}");
+        }
+        let one_more = [chunk.as_slice(), &[0]].concat();
+        assert_eq!(Part::parse(&one_more), None);
+    }
+    // A row that is shorter than its own head, an op id in no known state, and kinds that are no part.
+    let short = [[2, 0, 1, b'k', 0, 0, 0, 23].as_slice(), &[0; 23]].concat();
+    let mut state = op;
+    state[9] = 3;
+    for chunk in [short, state, vec![], vec![0], vec![1; 33], vec![5; 57], vec![6]] {
+        assert_eq!(Part::parse(&chunk), None, "{chunk:?}");
+    }
+    assert_eq!(Part::parse(&[4, 1, 2]), Some(Part::Log(vec![1, 2])));
 }

@@ -21,7 +21,7 @@ fn everything_comes_back_to_each_recovery_key() {
     let mut told = 0;
     let backup = Backup::open(Cursor::new(&file), |octets| told += octets).unwrap();
     assert_eq!(backup.about(), &about(rows().len(), LOG.len()));
-    assert_eq!((backup.len(), told), (u64::try_from(file.len()).unwrap(), backup.len()));
+    assert_eq!((backup.octets(), told), (u64::try_from(file.len()).unwrap(), backup.octets()));
     assert_eq!((backup.digest(), written.entries, written.ops), (&written.digest, 2, 2));
     let certificates: Vec<_> = recipients.iter().map(|one| *one.certificate()).collect();
     assert_eq!(backup.recipients(), certificates);

@@ -69,7 +69,7 @@ fn restore(options: &Options) -> Result<(), Failure> {
     let bar = bar("restoring");
     let mut backup = check::open(&options.file, |_| ())?;
     is_the_one(backup.digest(), options.digest.as_deref())?;
-    let (about, len, word) = (backup.about().clone(), backup.len(), options.accept_loss_since.as_deref());
+    let (about, len, word) = (backup.about().clone(), backup.octets(), options.accept_loss_since.as_deref());
     if about.kind == Kind::Dev {
         return Err(anyhow!("the backup is of a folder of `skerry dev`, which `skerry serve` does not take").into());
     }

@@ -48,7 +48,7 @@ fn verify(options: &Options) -> Result<(), Failure> {
     let bar = bar("verifying");
     let mut backup = check::open(&options.file, |_| ())?;
     is_the_one(backup.digest(), options.digest.as_deref())?;
-    let (about, digest, len) = (backup.about().clone(), *backup.digest(), backup.len());
+    let (about, digest, len) = (backup.about().clone(), *backup.digest(), backup.octets());
     let recipients: Vec<String> = backup.recipients().iter().map(hex::encode).collect();
     let known = options.known_head.as_deref().map(known::head).transpose()?;
     let found = match &key {
