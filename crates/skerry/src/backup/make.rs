@@ -45,11 +45,11 @@ pub(crate) fn who(uid: u32) -> String {
     format!("unix:uid={uid}")
 }
 
-/// Puts it on record and writes it, on a thread of its own. `progress` is told how far it is, of how much, and says whether to go on.
+/// Puts it on record and writes it, on a thread of its own; to the certificates that are allowed, if it is said which. `progress` is told how far it is, of how much, and says whether to go on.
 pub(crate) async fn make(
     installation: &Installation,
     data: &Path,
-    job: &Job,
+    (job, allowed): (&Job, Option<&[Vec<u8>]>),
     out: &mut (impl Write + Send),
     now: SystemTime,
     progress: impl FnMut(u64, u64) -> bool + Send,
@@ -57,6 +57,13 @@ pub(crate) async fn make(
     let stamp = installation.stamp();
     if stamp.kind == Kind::Dev {
         return Err(anyhow!("folders of `skerry dev` are not backed up: stop it and copy the folder").into());
+    }
+    if let Some(allowed) = allowed
+        && job.recipients.iter().any(|certificate| !allowed.contains(certificate))
+    {
+        let text =
+            "a certificate is not among those of [backup] in the configuration, and backups are sealed to no others";
+        return Err(Failure::refused(anyhow!(text)));
     }
     let recipients = recipients(&job.recipients)?;
     let names: Vec<String> = recipients.iter().map(|one| hex::encode(one.certificate())).collect();

@@ -47,8 +47,8 @@ pub(crate) struct Options {
     /// File to make; nothing may be there yet
     #[arg(long, value_name = "FILE")]
     to: PathBuf,
-    /// Certificate of a recovery key, PEM; each of several can recover alone
-    #[arg(long, value_name = "CERT", required = true)]
+    /// Certificate of a recovery key, PEM; each of several can recover alone. Those of [backup] in the configuration, unless given
+    #[arg(long, value_name = "CERT")]
     recovery_cert: Vec<PathBuf>,
     /// MiB a second to read at most, so that the server's own work goes on; 0 is no limit
     #[arg(long, value_name = "MIB", default_value_t = RATE)]
@@ -70,9 +70,20 @@ fn backup(options: &Options) -> Result<(), Failure> {
         edge::note(&format!("warning: {warning}"));
     }
     let settings = config::load(&options.config, now).map_err(anyhow::Error::new)?;
+    let recipients: Vec<Vec<u8>> = certificates.iter().flat_map(|file| file.certificates.clone()).collect();
+    let recipients = match (recipients.is_empty(), &settings.recovery) {
+        (false, _) => recipients,
+        (true, Some(configured)) => configured.clone(),
+        (true, None) => {
+            return Err(anyhow!(
+                "nobody to seal it to: name recovery certificates in [backup], or with --recovery-cert"
+            )
+            .into());
+        }
+    };
     let mut out = file::NewFile::create(&options.to)?;
     let job = Job {
-        recipients: certificates.iter().flat_map(|file| file.certificates.clone()).collect(),
+        recipients,
         octets_per_sec: u64::from(options.rate).saturating_mul(1024 * 1024),
         who: make::who(rustix::process::geteuid().as_raw()),
     };
@@ -85,10 +96,17 @@ fn backup(options: &Options) -> Result<(), Failure> {
             let (machine, root) = (machine::machine(), root::take(&settings.root, None)?);
             server::runtime()?.block_on(async {
                 let installation = server::open(&settings.data, root, Kind::Serve, &machine).await?;
-                let made = make(&installation, &settings.data, &job, &mut out, now, |done, all| {
-                    show(&bar, done, all);
-                    true
-                })
+                let made = make(
+                    &installation,
+                    &settings.data,
+                    (&job, settings.recovery.as_deref()),
+                    &mut out,
+                    now,
+                    |done, all| {
+                        show(&bar, done, all);
+                        true
+                    },
+                )
                 .await;
                 // So that the next start finds little to read.
                 server::tick(&installation, &machine).await;

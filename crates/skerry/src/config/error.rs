@@ -111,6 +111,10 @@ pub(crate) enum Refusal {
     #[error("{0:?} is not a prefix of keys: ASCII, 1 to 64 characters, ending in a slash")]
     Prefix(String),
 
+    // [backup]
+    #[error("a certificate in {path} is not fit to recover with: {why}", path = .path.display())]
+    RecoveryCertificate { path: PathBuf, why: skerry_backup::RecipientError },
+
     // [[listener]]
     #[error("there is none, so nobody could be served: add [[listener]]")]
     NoListener,

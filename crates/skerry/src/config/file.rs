@@ -9,6 +9,7 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
     pub(super) server: Server,
+    pub(super) backup: Option<Backup>,
     pub(super) root: Option<Root>,
     pub(super) operations: Option<Operations>,
     #[serde(default)]
@@ -89,6 +90,13 @@ pub(super) struct Store {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct StoreDanger {
     pub(super) plain: bool,
+}
+
+/// To whom backups are sealed.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Backup {
+    pub(super) recovery: Vec<PathBuf>,
 }
 
 /// By bits of the modulus.

@@ -4,6 +4,7 @@
 //! the names of their files, whose modes are looked at. Paths are relative to the folder of the configuration. The time is
 //! an argument, for certificates.
 
+mod backup;
 mod error;
 mod file;
 mod files;
@@ -78,6 +79,7 @@ impl Check<'_> {
         let data = self.data(&file.server)?;
         let root = self.root(file)?;
         let store = self.store(file.store.as_ref())?;
+        let recovery = file.backup.as_ref().map(|section| self.recovery(section)).transpose()?;
         let ready_rsa_keys = self.ready_rsa_keys(&file.server)?;
         let attestation = file.attestation.as_ref().map(|section| self.attestation(section)).transpose()?;
         let identity = file.identity.as_ref().map(|section| self.identity(section)).transpose()?;
@@ -99,6 +101,7 @@ impl Check<'_> {
             data,
             root,
             store,
+            recovery,
             ready_rsa_keys,
             listeners,
             operations,

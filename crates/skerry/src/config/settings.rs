@@ -24,6 +24,8 @@ pub(crate) struct Settings {
     pub(crate) data: PathBuf,
     pub(crate) root: Source,
     pub(crate) store: StoreSettings,
+    /// The certificates, DER, that backups are sealed to and no others; none leaves it to who asks.
+    pub(crate) recovery: Option<Vec<Vec<u8>>>,
     /// RSA keys that are made before anybody asks for them.
     pub(crate) ready_rsa_keys: Wanted,
     pub(crate) listeners: Vec<Listener>,

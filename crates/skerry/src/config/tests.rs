@@ -727,6 +727,29 @@ fn policy_signers_are_certificates() {
     site.refused(key, Refusal::PolicySigner { path: path(&site) });
 }
 
+/// Backups are sealed to certificates that are fit for it.
+#[test]
+fn recovery_certificates_are_fit() {
+    const IDENTITY: &str = "[identity]\n";
+    let with = |files: &str, text: &str| {
+        let site = Site::new();
+        site.edit(IDENTITY, &format!("[backup]\nrecovery = [{files}]\n{IDENTITY}"));
+        site.put("recovery.pem", text);
+        site
+    };
+    const FILE: &str = "\"recovery.pem\"";
+    let good = with(FILE, &(rsa(&[]).0 + &p256(&[]).0)).load().map_err(|error| error.to_string()).unwrap();
+    assert_eq!(good.recovery.map(|certificates| certificates.len()), Some(2));
+    assert_eq!(Site::new().load().map_err(|error| error.to_string()).unwrap().recovery, None);
+    with("", "").refused("backup.recovery", Refusal::Empty);
+    let (key, path) = ("backup.recovery[0]", |site: &Site| site.path("recovery.pem"));
+    let site = with(FILE, "");
+    site.refused(key, Refusal::NoCertificate { path: path(&site) });
+    let site = with(FILE, include_str!("../../../backup/tests/all/weak.pem"));
+    let why = skerry_backup::RecipientError::RsaBits { bits: 1024 };
+    site.refused(key, Refusal::RecoveryCertificate { path: path(&site), why });
+}
+
 /// The token service and its clients.
 #[test]
 fn identity_is_refused() {

@@ -52,6 +52,7 @@ pub(super) fn settings(
         attestation: Some(attestation),
         identity: Some(identity),
         access: access.to_vec(),
+        recovery: None,
         warnings: Vec::new(),
     })
 }

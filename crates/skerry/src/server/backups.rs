@@ -59,9 +59,17 @@ impl Place {
 pub(super) struct Backups {
     listener: UnixListener,
     place: Place,
+    asked: Arc<Asked>,
+}
+
+/// What is asked for a backup.
+struct Asked {
     data: PathBuf,
     installation: Arc<Installation>,
     machine: Machine,
+    /// The certificates that are taken, if not all are.
+    recovery: Option<Vec<Vec<u8>>>,
+    one: Semaphore,
 }
 
 impl Drop for Backups {
@@ -76,6 +84,7 @@ impl Backups {
         data: &Path,
         installation: &Arc<Installation>,
         machine: &Machine,
+        recovery: Option<Vec<Vec<u8>>>,
     ) -> anyhow::Result<Option<Backups>> {
         if installation.stamp().kind == Kind::Dev {
             return Ok(None);
@@ -89,25 +98,24 @@ impl Backups {
         let listener = UnixListener::bind(place.path()).with_context(context)?;
         std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(0o600)).with_context(context)?;
         let (installation, machine) = (Arc::clone(installation), machine.clone());
-        Ok(Some(Backups { listener, place, data: data.to_owned(), installation, machine }))
+        let asked = Asked { data: data.to_owned(), installation, machine, recovery, one: Semaphore::new(1) };
+        Ok(Some(Backups { listener, place, asked: Arc::new(asked) }))
     }
 
     /// Makes what it is asked for, until it is told to stop: then nobody is waited for, and a backup that is being made is cut off,
     /// which whoever asked for it notices.
     pub(super) async fn run(self, mut stop: watch::Receiver<bool>) {
-        let (one, mut asked) = (Arc::new(Semaphore::new(1)), JoinSet::new());
+        let mut answers = JoinSet::new();
         loop {
             let accepted = tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => return,
-                Some(_) = asked.join_next() => continue,
+                Some(_) = answers.join_next() => continue,
                 accepted = self.listener.accept() => accepted,
             };
             match accepted {
                 Ok((socket, _)) => {
-                    let (installation, machine) = (Arc::clone(&self.installation), self.machine.clone());
-                    let (data, one) = (self.data.clone(), Arc::clone(&one));
-                    asked.spawn(async move { answer(socket, &installation, &data, &machine, &one).await });
+                    answers.spawn(answer(socket, Arc::clone(&self.asked)));
                 }
                 Err(error) => {
                     edge::note(&format!("socket for backups: {error}"));
@@ -118,7 +126,7 @@ impl Backups {
     }
 }
 
-async fn answer(socket: UnixStream, installation: &Arc<Installation>, data: &Path, machine: &Machine, one: &Semaphore) {
+async fn answer(socket: UnixStream, asked: Arc<Asked>) {
     let uid = match socket.peer_cred() {
         Ok(peer) if is_allowed(peer.uid(), rustix::process::geteuid().as_raw()) => peer.uid(),
         // Who is not allowed here is told nothing.
@@ -127,7 +135,7 @@ async fn answer(socket: UnixStream, installation: &Arc<Installation>, data: &Pat
     let (read, write) = socket.into_split();
     let (frames, sent) = mpsc::channel(FRAMES_MAX);
     let making = async {
-        let end = match made((read, uid), installation, data, machine, one, frames.clone()).await {
+        let end = match made((read, uid), &asked, frames.clone()).await {
             Ok(made) => Frame::Done(made),
             Err(failure) => Frame::Refused { exit: failure.exit(), message: failure.text() },
         };
@@ -141,10 +149,7 @@ async fn answer(socket: UnixStream, installation: &Arc<Installation>, data: &Pat
 
 async fn made(
     (read, uid): (tokio::net::unix::OwnedReadHalf, u32),
-    installation: &Arc<Installation>,
-    data: &Path,
-    machine: &Machine,
-    one: &Semaphore,
+    asked: &Arc<Asked>,
     frames: mpsc::Sender<Frame>,
 ) -> Result<Made, Failure> {
     let mut line = String::new();
@@ -153,17 +158,24 @@ async fn made(
     let read = read.map_err(|_| anyhow!("no request came"))?;
     read.context("request")?;
     let job = parse_request(&line, who(uid)).context("a request that this version does not know")?;
-    let Ok(_one) = one.try_acquire() else {
+    let Ok(_one) = asked.one.try_acquire() else {
         return Err(Failure::unavailable(anyhow!("another backup is being made: ask again when it is done")));
     };
-    let (installation, data, now) = (Arc::clone(installation), data.to_owned(), machine.now());
+    let (asked, now) = (Arc::clone(asked), asked.machine.now());
     let runtime = tokio::runtime::Handle::current();
     // On a thread that may block: the disk is read there, and whoever reads slowly is waited for.
     let work = move || {
         let progress_frames = frames.clone();
         let mut out = Pipe { frames, octets: Vec::new() };
         let progress = move |done, all| progress_frames.blocking_send(Frame::Progress { done, all }).is_ok();
-        let made = runtime.block_on(make(&installation, &data, &job, &mut out, now, progress))?;
+        let made = runtime.block_on(make(
+            &asked.installation,
+            &asked.data,
+            (&job, asked.recovery.as_deref()),
+            &mut out,
+            now,
+            progress,
+        ))?;
         out.flush().context("the connection")?;
         Ok(made)
     };

@@ -141,7 +141,7 @@ impl Opened {
             })?;
         }
         demand(&gates.health, &installation);
-        let backups = Backups::listen(&settings.data, &installation, &machine)?;
+        let backups = Backups::listen(&settings.data, &installation, &machine, settings.recovery)?;
         gates.health.enter(Phase::Open);
         Ok(Opened { installation, vaults: all, backups, machine })
     }

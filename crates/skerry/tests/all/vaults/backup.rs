@@ -12,12 +12,12 @@ use rcgen::{CertificateParams, KeyPair};
 use super::*;
 
 /// A site with a recovery key, which is kept elsewhere in the same folder.
-struct Kept {
-    site: Site,
+pub(super) struct Kept {
+    pub(super) site: Site,
 }
 
 impl Kept {
-    fn new() -> Kept {
+    pub(super) fn new() -> Kept {
         let kept = Kept { site: Site::new() };
         // RSA, as most custodians have; another on P-256.
         let rsa = SigningKey::generate(Algorithm::Rs256).unwrap();
@@ -52,25 +52,25 @@ impl Kept {
         (out, err)
     }
 
-    fn json(&self, args: &str) -> Value {
+    pub(super) fn json(&self, args: &str) -> Value {
         serde_json::from_str(&self.run(&format!("{args} --json"), 0).0).unwrap()
     }
 
-    fn refuses(&self, args: &str, code: i32, words: &[&str]) {
+    pub(super) fn refuses(&self, args: &str, code: i32, words: &[&str]) {
         let (_, err) = self.run(args, code);
         for word in words {
             assert!(err.contains(word), "{args}: {word:?} is not in {err:?}");
         }
     }
 
-    fn backup(&self, to: &str) -> Value {
+    pub(super) fn backup(&self, to: &str) -> Value {
         self.json(&format!(
             "backup --config @skerry.toml --to @{to} --recovery-cert @recovery.pem --recovery-cert @second.pem"
         ))
     }
 
     /// The site on another data folder and root key.
-    fn moved(&self, data: &str, root: &str) {
+    pub(super) fn moved(&self, data: &str, root: &str) {
         let config = std::fs::read_to_string(self.site.path("skerry.toml")).unwrap();
         let config = config.replace(r#"data = "data""#, &format!("data = {data:?}"));
         self.site.put("skerry.toml", &config.replace("root.key", root));
@@ -84,7 +84,7 @@ impl Kept {
 }
 
 /// What a TEE gets of the key.
-fn released(served: &Served<'_>) -> Vec<u8> {
+pub(super) fn released(served: &Served<'_>) -> Vec<u8> {
     let (key, good) = attested("good");
     let answer = served.release(&tee(), &good);
     assert_eq!(answer.status, 200, "{}", answer.json);
@@ -103,13 +103,13 @@ fn released(served: &Served<'_>) -> Vec<u8> {
     release.unwrap(&key).unwrap().expose().to_vec()
 }
 
-fn make(served: &Served<'_>, name: &str) {
+pub(super) fn make(served: &Served<'_>, name: &str) {
     let body = json!({"kty": "EC-HSM", "crv": "P-256"});
     let answer = served.post(&format!("/keys/{name}/create"), &served.site.fetched("operator"), body);
     assert_eq!(answer.status, 200, "{}", answer.json);
 }
 
-fn status(served: &Served<'_>, name: &str) -> u16 {
+pub(super) fn status(served: &Served<'_>, name: &str) -> u16 {
     served.get("kv1.vault.localhost", &format!("/keys/{name}"), Some(&served.site.fetched("operator"))).status
 }
 
@@ -391,6 +391,25 @@ fn a_restore_is_whole_or_nothing() {
     assert!(String::from_utf8(full.stderr).unwrap().contains("no room"));
     assert!(!kept.site.path("full.skb").exists());
     released(&served);
+}
+
+/// Where the configuration says to whom backups are sealed, nobody else is sealed to, by the running server or by the command.
+#[test]
+fn configured_certificates_are_the_only_ones() {
+    let kept = Kept::new();
+    let backup = |more: &str| format!("backup --config @skerry.toml --to @made.skb {more}");
+    kept.refuses(&backup(""), 2, &["nobody to seal it to", "[backup]", "--recovery-cert"]);
+    let config = std::fs::read_to_string(kept.site.path("skerry.toml")).unwrap();
+    kept.site.put("skerry.toml", &format!("{config}[backup]\nrecovery = [\"recovery.pem\"]\n"));
+    let refused = "not among those of [backup]";
+    kept.refuses(&backup("--recovery-cert @second.pem"), 1, &[refused]);
+    let served = kept.site.start();
+    kept.refuses(&backup("--recovery-cert @second.pem"), 1, &["the server says", refused]);
+    kept.refuses(&backup("--recovery-cert @recovery.pem --recovery-cert @second.pem"), 1, &[refused]);
+    kept.run(&backup(""), 0);
+    drop(served);
+    kept.json("verify-backup @made.skb --recovery-key @recovery.key");
+    kept.refuses("verify-backup @made.skb --recovery-key @second.key", 2, &["not sealed to this recovery key"]);
 }
 
 /// One backup at a time; and a server that is told to stop does not wait for who reads slowly.
