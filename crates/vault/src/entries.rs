@@ -109,7 +109,7 @@ fn entry(context: &Context<'_>, event: Event, subject: [u8; 32], key: KeyRef, ve
 }
 
 /// The start of a text that a token can make long, so that no denial is too long to be recorded.
-fn cut(mut text: String) -> String {
+pub(crate) fn cut(mut text: String) -> String {
     if text.len() > EXPLANATION_BYTES_MAX {
         let end = (0..=EXPLANATION_BYTES_MAX).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
         text.truncate(end);

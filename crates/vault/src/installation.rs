@@ -26,6 +26,7 @@ use skerry_audit::{
     AuditError, Checkpoint, Entry, Event, Head, History, HistoryError, Leaf, Limits, Log, PublishError, Recorded,
     Report, Verdict,
 };
+use skerry_identity::Principal;
 use skerry_keys::{Custody, Software, Strict, Token, TokenError};
 use skerry_store::limits::PAGE_ROWS_MAX;
 use skerry_store::seal::{Root, SealError, Sealer};
@@ -34,6 +35,7 @@ use skerry_store::{At, Op, OpId, Outcome, Row, Settled, Store, StoreError, Txn};
 use skerry_tlog::{Frontier, KeyError, SignedCheckpoint, VerifyingKey};
 use uuid::Uuid;
 
+use crate::budget::Budgets;
 use crate::command::{Randomizer, Randomness};
 use crate::entries;
 use crate::limits::DISK_FREE_MIN;
@@ -42,7 +44,9 @@ use crate::publishing::{Publishing, Signing, StartError, signing_key};
 use crate::recorder::Recorder;
 use crate::refusal::Refusal;
 use crate::stored::Corrupted;
+use crate::usage::Usage;
 use crate::vault::{Keks, op_id_of, random};
+use crate::witness::{WitnessError, Witnessed};
 
 /// Why an installation does not open. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -93,6 +97,10 @@ pub struct Installation {
     store: Store,
     log: Arc<Log>,
     recorder: Recorder,
+    usage: Usage,
+    denials: Budgets,
+    refused: [AtomicU64; 2],
+    witnessed: Witnessed,
     signing: Signing,
     publishing: Mutex<Option<Publishing>>,
     root: Root,
@@ -152,10 +160,16 @@ impl Installation {
         let signing = Signing::new(signing_key(&root, &id).map_err(InstallationError::LogKey)?);
         let log = Arc::new(log);
         let recorder = Recorder::start(Arc::clone(&log)).map_err(|error| InstallationError::Thread(error.kind()))?;
+        let usage = Usage::start(Arc::clone(&log)).map_err(|error| InstallationError::Thread(error.kind()))?;
+        let (denials, refused, witnessed) = (Budgets::default(), Default::default(), Witnessed::default());
         let installation = Installation {
             store,
             log,
             recorder,
+            usage,
+            denials,
+            refused,
+            witnessed,
             signing,
             publishing: Mutex::default(),
             root,
@@ -238,6 +252,13 @@ impl Installation {
         Ok(())
     }
 
+    /// Puts on record what waits for that, publishes what is durable, and ends both. Waits for the disk. What is used after it
+    /// is not on record, so it is for when nobody is served any more.
+    pub fn stop(&self) {
+        self.usage.stop();
+        self.stop_publishing();
+    }
+
     /// Publishes what is durable and ends that. Waits for the disk.
     pub fn stop_publishing(&self) {
         let publishing = self.publishing.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -260,6 +281,61 @@ impl Installation {
         self.signing.checkpoint(&self.log, records)
     }
 
+    /// Puts the newest checkpoint of another node's log on record in this one: which record it is, or none if what it says is on
+    /// record already.
+    pub async fn witness(&self, note: &[u8], now: SystemTime) -> Result<Option<Leaf>, WitnessError> {
+        let own = self.log_key().name();
+        let Some((seen, entry)) = self.witnessed.entry(&self.root, own, note, now)? else { return Ok(None) };
+        let recorded = self.record(entry).await.map_err(WitnessError::Record)?;
+        self.witnessed.keep(seen);
+        Ok(Some(recorded.leaf()))
+    }
+
+    /// Counts a request that was refused before there was anything to put on record: 401 or 404. What was counted is put on
+    /// record with the next [`tick`](Self::tick).
+    pub fn count_refused(&self, status: u16) {
+        let [unauthorized, not_found] = &self.refused;
+        match status {
+            401 => unauthorized.fetch_add(1, Ordering::Relaxed),
+            404 => not_found.fetch_add(1, Ordering::Relaxed),
+            _ => 0,
+        };
+    }
+
+    pub(crate) fn usage(&self) -> &Usage {
+        &self.usage
+    }
+
+    /// Puts a denial of this caller on record, durably; past his budget it is counted instead.
+    pub(crate) async fn record_denial(
+        &self,
+        who: &Principal,
+        now: SystemTime,
+        entry: impl FnOnce() -> Entry,
+    ) -> Result<(), Refusal> {
+        match self.denials.spend(who, unix_secs(now)) {
+            true => self.record(entry()).await.map(drop),
+            false => Ok(()),
+        }
+    }
+
+    /// What was counted since the last time, as entries.
+    fn counted(&self, now: SystemTime) -> Vec<Entry> {
+        let denials = self.denials.take(unix_secs(now)).into_iter().map(|(who, count)| {
+            let text = format!("{count} denials of releases, past the caller's budget");
+            let who = who.map_or_else(|| "many".to_owned(), |who| who.to_string());
+            Entry { who, ..entries::service(Event::DenialsCounted, now, Verdict::Denied, text) }
+        });
+        let [unauthorized, not_found] = &self.refused;
+        let (unauthorized, not_found) = (unauthorized.swap(0, Ordering::Relaxed), not_found.swap(0, Ordering::Relaxed));
+        let refused = (unauthorized > 0 || not_found > 0).then(|| {
+            let text =
+                format!("{unauthorized} requests without a good token (401), {not_found} for what is not there (404)");
+            entries::service(Event::RefusalsCounted, now, Verdict::Denied, text)
+        });
+        denials.chain(refused).collect()
+    }
+
     /// The proof that a record is in the log, with the record, as text (C2SP tlog-proof).
     pub(crate) fn proof(&self, leaf: &Leaf, entry: Vec<u8>) -> Result<String, Refusal> {
         self.signing.proof(&self.log, leaf, entry)
@@ -279,13 +355,16 @@ impl Installation {
         self.root.sealer(label, id.as_bytes())
     }
 
-    /// Remembers the time, so that a clock that goes back is noticed after a restart too, and looks what time other nodes
-    /// have. To be called every minute or so.
+    /// Remembers the time, so that a clock that goes back is noticed after a restart too, looks what time other nodes have,
+    /// and puts on record what was counted since the last time. To be called every minute or so.
     pub async fn tick(&self, now: SystemTime, randomness: &Randomizer) -> Result<(), Refusal> {
         let all = Memory::all(&self.store, &self.meta).await.map_err(refuse)?;
         let others = all.iter().filter(|(at, _)| **at != self.place).map(|(_, memory)| memory.seen).max();
         // Not the greatest there ever was: a node whose clock was set right must not keep the others from releasing.
         self.others.store(others.unwrap_or(0), Ordering::Relaxed);
+        for entry in self.counted(now) {
+            drop(self.record(entry).await?);
+        }
         let op = OpId(random(&mut randomness()));
         match self.commit(Txn { op, checks: Vec::new(), ops: Vec::new() }, now, randomness()).await? {
             Outcome::Committed(_) => Ok(()),

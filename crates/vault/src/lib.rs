@@ -26,6 +26,7 @@ pub mod uses;
 pub mod wire;
 
 mod authorities;
+mod budget;
 mod entries;
 mod installation;
 mod node;
@@ -37,7 +38,9 @@ mod signer;
 mod stock;
 mod throttle;
 mod tokens;
+mod usage;
 mod vault;
+mod witness;
 
 pub use authorities::TrustedAuthority;
 pub use entries::explained;
@@ -53,3 +56,4 @@ pub use vault::{
     Due, KeyAttestation, Listing, Pools, ReleaseAnswer, Rewrap, Rewrapped, Signature, Vault, VaultConfig,
     VaultConfigError,
 };
+pub use witness::WitnessError;

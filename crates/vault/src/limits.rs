@@ -56,3 +56,24 @@ pub const PUBLISH_RECORDS_MAX: u64 = 4096;
 /// Octets that a disk has to have left for anything new to be recorded: what ten thousand records a second, at 1.5 KiB each,
 /// take until somebody looks again, so that outcomes of what was begun always find room.
 pub const DISK_FREE_MIN: u64 = 16 * 1024 * 1024;
+
+/// How long a use of a key waits to be put on record: the stated lag.
+pub const USES_LAG: Duration = Duration::from_secs(1);
+
+/// Uses after which they are put on record at once: at 10,000 a second some twenty writes.
+pub const USES_WRITTEN_AT: usize = 512;
+
+/// Uses in one write, so that nobody waits long for the log's lock: a quarter of a millisecond.
+pub const USES_TOGETHER: usize = 128;
+
+/// Uses that wait: more than a second of the most that two cores were seen to do. At some 200 octets each, 6 MiB.
+pub const USES_WAITING_MAX: usize = 32 * 1024;
+
+/// Denials of one caller that go on record each for itself, one after another: more than anybody makes by mistake.
+pub const DENIALS_AT_ONCE: u64 = 240;
+
+/// And then, a second.
+pub const DENIALS_PER_SEC: u64 = 4;
+
+/// Callers that have a budget of denials of their own; all others share one.
+pub const DENIED_CALLERS_MAX: usize = 4096;

@@ -24,7 +24,7 @@ mod transfer;
 use std::sync::Arc;
 
 use quick_cache::sync::Cache;
-use skerry_audit::{Entry, Recorded};
+use skerry_audit::{Entry, Event, Recorded};
 use skerry_identity::Permission;
 use skerry_keys::{Custody, KeyType, RsaBits};
 use skerry_policy::permit::{VaultFloor, Version};
@@ -45,6 +45,7 @@ use crate::signer::{ReleaseSigner, VaultKind};
 use crate::stock::Stock;
 use crate::throttle::{Load, Throttle, Throttled, Throttling};
 use crate::tokens::Tokens;
+use crate::usage::Noting;
 
 pub use attestation::KeyAttestation;
 pub(crate) use change::{Change, op_id_of};
@@ -196,6 +197,21 @@ impl Vault {
 
     async fn record(&self, entry: Entry) -> Result<Recorded, Refusal> {
         self.installation.record(entry).await
+    }
+
+    /// Puts a denial on record before it is answered, or counts it where the caller has had many.
+    async fn record_denial(&self, context: &Context<'_>, entry: impl FnOnce() -> Entry) -> Result<(), Refusal> {
+        self.installation.record_denial(context.grant.principal(), context.now, entry).await
+    }
+
+    /// A use of a key that begins now, and is put on record a moment after it ended.
+    fn noting<'a>(&'a self, context: &Context<'a>, event: Event, key: &Key) -> Noting<'a> {
+        self.installation.usage().begin(context, event, key.binding(self.id).key)
+    }
+
+    /// Counts a request about this vault that was refused before there was anything to put on record.
+    pub fn count_refused(&self, status: u16) {
+        self.installation.count_refused(status);
     }
 
     /// Private-key work, and every other use of a key: on what is known to be stored, not on what may have been put there.

@@ -91,7 +91,14 @@ impl Surface {
         let resource = caller::resource(request.host());
         match self.respond(request, vault.as_deref(), &resource).await {
             Ok(reply) => reply,
-            Err(refused) => self.door(request, vault.as_deref(), &resource).refuse(refused),
+            Err(refused) => {
+                let reply = self.door(request, vault.as_deref(), &resource).refuse(refused);
+                // Whichever vault: they share a log.
+                if let Some(vault) = vault.as_ref().or(self.vaults.values().next()) {
+                    vault.count_refused(reply.status().as_u16());
+                }
+                reply
+            }
         }
     }
 

@@ -174,7 +174,7 @@ impl Opened {
         // So that the next start finds little to read. It needs no more than a commit, unless the store is checked still.
         let _ = timeout(TICK_TIME_MAX, tick(&installation, &machine)).await;
         // Waits for the disk, and nobody is served any more.
-        let _ = tokio::task::spawn_blocking(move || installation.stop_publishing()).await;
+        let _ = tokio::task::spawn_blocking(move || installation.stop()).await;
         if drained.connections_cut > 0 || drained.listeners_busy > 0 {
             let (cut, busy) = (drained.connections_cut, drained.listeners_busy);
             edge::note(&format!("stopped with {cut} connections cut, and work in flight on {busy} listeners"));

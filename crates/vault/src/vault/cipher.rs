@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use skerry_attestation_result::unix_secs;
+use skerry_audit::Event;
 use skerry_identity::Permission;
 use skerry_keys::{CipherError, EncryptAlgorithm, Encrypted, KeyType, Parameter, WrapAlgorithm};
 use zeroize::Zeroizing;
@@ -26,19 +27,21 @@ impl Vault {
     ) -> Result<(Key, Encrypted), Refusal> {
         let found = self.permitted(context, Permission::Encrypt, command.key, Operation::Encrypt).await?;
         absent(Parameter::Tag, command.tag)?;
+        let noting = self.noting(context, Event::Encrypt, &found.key);
         let Owned { algorithm, text, iv, aad, .. } = Owned::of(command);
         if is_rsa(&found.key) {
             let version = Arc::clone(&found.key.version);
             let encrypt =
                 move || skerry_keys::encrypt(&version.public, algorithm, &text, iv.as_deref(), aad.as_deref());
-            let encrypted = self.public_work(found.key.version.key_type, encrypt).await?.map_err(Refusal::Cipher)?;
+            let encrypted = self.public_work(found.key.version.key_type, encrypt).await;
+            let encrypted = noting.end(encrypted.and_then(|encrypted| encrypted.map_err(Refusal::Cipher)))?;
             return Ok((found.key, encrypted));
         }
         let (iv, mut rng) = (iv.filter(|_| !algorithm.as_str().ends_with("GCM")), (context.randomness)());
         let encrypt = move |key: &skerry_keys::OpenedKey| {
             key.encrypt(algorithm, &text, iv.as_deref(), aad.as_deref(), &mut *rng).map_err(Refusal::Cipher)
         };
-        self.with_opened(found, command.text.len(), encrypt).await
+        noting.end(self.with_opened(found, command.text.len(), encrypt).await)
     }
 
     /// Decrypts a text. Whatever is wrong with it is one refusal.
@@ -48,12 +51,13 @@ impl Vault {
         command: &CipherCommand<'_, EncryptAlgorithm>,
     ) -> Result<(Key, Zeroizing<Vec<u8>>), Refusal> {
         let found = self.permitted(context, Permission::Decrypt, command.key, Operation::Decrypt).await?;
+        let noting = self.noting(context, Event::Decrypt, &found.key);
         let Owned { algorithm, text, iv, aad, tag } = Owned::of(command);
         let decrypt = move |key: &skerry_keys::OpenedKey| {
             let decrypted = key.decrypt(algorithm, &text, iv.as_deref(), aad.as_deref(), tag.as_deref());
             decrypted.map_err(Refusal::Cipher)
         };
-        self.with_opened(found, command.text.len(), decrypt).await
+        noting.end(self.with_opened(found, command.text.len(), decrypt).await)
     }
 
     /// Wraps a key.
@@ -64,15 +68,17 @@ impl Vault {
     ) -> Result<(Key, Vec<u8>), Refusal> {
         let found = self.permitted(context, Permission::WrapKey, command.key, Operation::WrapKey).await?;
         text_alone(command)?;
+        let noting = self.noting(context, Event::WrapKey, &found.key);
         let Owned { algorithm, text, .. } = Owned::of(command);
         if is_rsa(&found.key) {
             let version = Arc::clone(&found.key.version);
             let wrap = move || skerry_keys::wrap(&version.public, algorithm, &text);
-            let wrapped = self.public_work(found.key.version.key_type, wrap).await?.map_err(Refusal::Cipher)?;
+            let wrapped = self.public_work(found.key.version.key_type, wrap).await;
+            let wrapped = noting.end(wrapped.and_then(|wrapped| wrapped.map_err(Refusal::Cipher)))?;
             return Ok((found.key, wrapped));
         }
-        self.with_opened(found, command.text.len(), move |key| key.wrap(algorithm, &text).map_err(Refusal::Cipher))
-            .await
+        let wrap = move |key: &skerry_keys::OpenedKey| key.wrap(algorithm, &text).map_err(Refusal::Cipher);
+        noting.end(self.with_opened(found, command.text.len(), wrap).await)
     }
 
     /// Unwraps a key. Whatever is wrong with it is one refusal.
@@ -83,9 +89,10 @@ impl Vault {
     ) -> Result<(Key, Zeroizing<Vec<u8>>), Refusal> {
         let found = self.permitted(context, Permission::UnwrapKey, command.key, Operation::UnwrapKey).await?;
         text_alone(command)?;
+        let noting = self.noting(context, Event::UnwrapKey, &found.key);
         let Owned { algorithm, text, .. } = Owned::of(command);
-        self.with_opened(found, command.text.len(), move |key| key.unwrap(algorithm, &text).map_err(Refusal::Cipher))
-            .await
+        let unwrap = move |key: &skerry_keys::OpenedKey| key.unwrap(algorithm, &text).map_err(Refusal::Cipher);
+        noting.end(self.with_opened(found, command.text.len(), unwrap).await)
     }
 
     /// The key, for a caller who may do this with a version that can be used so.

@@ -46,8 +46,8 @@ impl Vault {
                 let of = key.binding(self.id).key;
                 let (head, believed) = (&key.head, believed.as_deref());
                 let event = Event::ReleaseDenied;
-                let entry = entries::denied((context, event), head, of, command.target, believed, &refusal);
-                drop(self.record(entry).await?);
+                let entry = || entries::denied((context, event), head, of, command.target, believed, &refusal);
+                self.record_denial(context, entry).await?;
                 Err(refusal)
             }
             Err(refusal) => Err(refusal),

@@ -18,6 +18,7 @@ use crate::decide;
 use crate::entries;
 use crate::meter::Custody;
 use crate::record::Key;
+use crate::records::FoundKey;
 use crate::refusal::Refusal;
 use crate::vault::Vault;
 use crate::wire;
@@ -31,6 +32,16 @@ impl Vault {
         algorithm: WrapAlgorithm,
     ) -> Result<(Key, Vec<u8>), Refusal> {
         let found = self.permitted(context, Permission::WrapKey, key, Operation::SecureWrapKey).await?;
+        let noting = self.noting(context, Event::SecureWrapKey, &found.key);
+        noting.end(self.secure_wrap_with(context, found, algorithm).await)
+    }
+
+    async fn secure_wrap_with(
+        &self,
+        context: &Context<'_>,
+        found: FoundKey,
+        algorithm: WrapAlgorithm,
+    ) -> Result<(Key, Vec<u8>), Refusal> {
         let mut rng = (context.randomness)();
         if let KeyType::Oct { .. } = found.key.version.key_type {
             let wrap = move |key: &OpenedKey| key.secure_wrap(algorithm, &mut *rng).map_err(Refusal::Cipher);
@@ -59,8 +70,8 @@ impl Vault {
                 self.meter.denied(&refusal);
                 let (of, event) = (key.binding(self.id).key, Event::SecureUnwrapDenied);
                 let (head, believed) = (&key.head, believed.as_deref());
-                let entry = entries::denied((context, event), head, of, command.target, believed, &refusal);
-                drop(self.record(entry).await?);
+                let entry = || entries::denied((context, event), head, of, command.target, believed, &refusal);
+                self.record_denial(context, entry).await?;
                 Err(refusal)
             }
             Err(refusal) => Err(refusal),

@@ -1,5 +1,6 @@
 //! Signing and verifying with keys that stay here.
 
+use skerry_audit::Event;
 use skerry_identity::Permission;
 use skerry_keys::{KeyType, MlDsaText, OpenedKey, SignError, VerifyError};
 
@@ -23,7 +24,8 @@ impl Vault {
         let found = self.permitted(context, Permission::Sign, command.key, Operation::Sign).await?;
         let (algorithm, digest, mut rng) = (command.algorithm, command.digest.to_vec(), (context.randomness)());
         let sign = move |key: &OpenedKey| key.sign(algorithm, &digest, &mut *rng).map_err(Refusal::Sign);
-        let (key, value) = self.with_opened(found, command.digest.len(), sign).await?;
+        let noting = self.noting(context, Event::Sign, &found.key);
+        let (key, value) = noting.end(self.with_opened(found, command.digest.len(), sign).await)?;
         Ok(Signature { key, value })
     }
 
@@ -39,7 +41,8 @@ impl Vault {
         let text = OwnedText::of(&command.text);
         let octets = text.octets();
         let sign = move |key: &OpenedKey| key.sign_ml_dsa(&text.borrowed()).map_err(Refusal::Sign);
-        let (key, value) = self.with_opened(found, octets, sign).await?;
+        let noting = self.noting(context, Event::Sign, &found.key);
+        let (key, value) = noting.end(self.with_opened(found, octets, sign).await)?;
         Ok(Signature { key, value })
     }
 
@@ -57,20 +60,22 @@ impl Vault {
         }
         check_said(command, key_type)?;
         let (text, signature) = (OwnedText::of(&command.text), signature.to_vec());
+        let noting = self.noting(context, Event::Verify, &found.key);
         let verify = move || skerry_keys::verify_ml_dsa(&found.key.version.public, &text.borrowed(), &signature);
-        self.work(verify).await?.map_err(Refusal::Verify)
+        noting.end(self.work(verify).await.and_then(|holds| holds.map_err(Refusal::Verify)))
     }
 
     /// Whether a signature is one by this key over the digest. A false one is an answer, not a refusal.
     pub async fn verify(&self, context: &Context<'_>, command: &VerifyCommand<'_>) -> Result<bool, Refusal> {
         let found = self.permitted(context, Permission::Verify, command.key, Operation::Verify).await?;
         let (algorithm, digest, signature) = (command.algorithm, command.digest.to_vec(), command.signature.to_vec());
+        let noting = self.noting(context, Event::Verify, &found.key);
         if let KeyType::Oct { .. } = found.key.version.key_type {
             let verify = move |key: &OpenedKey| key.verify(algorithm, &digest, &signature).map_err(Refusal::Verify);
-            return Ok(self.with_opened(found, command.digest.len(), verify).await?.1);
+            return Ok(noting.end(self.with_opened(found, command.digest.len(), verify).await)?.1);
         }
         let verify = move || skerry_keys::verify(&found.key.version.public, algorithm, &digest, &signature);
-        self.work(verify).await?.map_err(Refusal::Verify)
+        noting.end(self.work(verify).await.and_then(|holds| holds.map_err(Refusal::Verify)))
     }
 }
 

@@ -41,3 +41,4 @@ mod support;
 mod throttling;
 mod tokens;
 mod transfer;
+mod usage;

@@ -192,7 +192,10 @@ fn origins_are_kept() {
     assert_eq!((bytes[0], bytes[1]), (0x8d, 1), "format 1, 13 fields");
     let read = decode_version(&bytes).unwrap();
     assert_eq!((read.origin, encode_version(&read).unwrap()), (Origin::Unknown, bytes.clone()));
-    assert_eq!(text(&wire::key_statement(HOST, VAULT_ID, &old, false, NOW), "origin"), "unknown");
+    assert_eq!(
+        text(&wire::key_statement(scene.vault.rules(), (HOST, VAULT_ID), &old, false, NOW), "origin"),
+        "unknown"
+    );
     let new = encode_version(&key.version).unwrap();
     assert_eq!((new[0], new[1], new.last()), (0x8e, 2, Some(&2)), "format 2, 14 fields");
     for odd in [
