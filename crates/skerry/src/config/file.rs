@@ -46,12 +46,17 @@ pub(super) struct Root {
     pub(super) file: Option<PathBuf>,
     #[serde(default)]
     pub(super) credential: Option<String>,
+    #[serde(default)]
+    pub(super) device: Option<PathBuf>,
+    #[serde(default)]
+    pub(super) pin_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Seal {
     Passphrase,
+    Tpm,
     Credential,
 }
 

@@ -6,7 +6,7 @@ use skerry_unseal::{credential, read};
 
 use super::file::{File, Root as Section, Seal};
 use super::{Check, ConfigError, Refusal};
-use crate::root::{Sealed, Source};
+use crate::root::{self, Sealed, Source};
 
 impl Check<'_> {
     /// Exactly one place. What is sealed is read, and opened by nobody yet.
@@ -27,21 +27,28 @@ impl Check<'_> {
     }
 
     fn sealed_root(&self, section: &Section) -> Result<Source, ConfigError> {
-        let only = |what, is_there: bool| match is_there {
-            true => Err(self.refuse(&format!("root.{what}"), Refusal::OfOtherSeal(section.seal.word()))),
-            false => Ok(()),
-        };
-        match section.seal {
-            Seal::Credential => {
-                only("file", section.file.is_some())?;
-                let name = section.credential.clone();
-                let name =
-                    name.ok_or_else(|| self.refuse("root.credential", Refusal::SealWants("the name of a credential")))?;
-                Ok(Source::Credential(name))
+        let Section { seal, file, credential, device, pin_file } = section;
+        for (what, is_there, seals) in [
+            ("file", file.is_some(), [Seal::Passphrase, Seal::Tpm].as_slice()),
+            ("credential", credential.is_some(), &[Seal::Credential]),
+            ("device", device.is_some(), &[Seal::Tpm]),
+            ("pin_file", pin_file.is_some(), &[Seal::Tpm]),
+        ] {
+            if is_there && !seals.contains(seal) {
+                return Err(self.refuse(&format!("root.{what}"), Refusal::OfOtherSeal(seal.word())));
             }
-            Seal::Passphrase => {
-                only("credential", section.credential.is_some())?;
-                Ok(Source::Passphrase(self.sealed_file(section)?))
+        }
+        match seal {
+            Seal::Passphrase => Ok(Source::Passphrase(self.sealed_file(section)?)),
+            Seal::Tpm => {
+                let device = self.resolve(device.as_deref().unwrap_or(Path::new(root::TPM)));
+                let pin =
+                    pin_file.as_deref().map(|path| self.secret("root.pin_file", path).map(|_| self.resolve(path)));
+                Ok(Source::Tpm { file: self.sealed_file(section)?, device, pin: pin.transpose()? })
+            }
+            Seal::Credential => {
+                let wanted = Refusal::SealWants("the name of a credential");
+                credential.clone().map(Source::Credential).ok_or_else(|| self.refuse("root.credential", wanted))
             }
         }
     }
@@ -63,6 +70,7 @@ impl Seal {
     fn word(self) -> &'static str {
         match self {
             Self::Passphrase => "passphrase",
+            Self::Tpm => "tpm",
             Self::Credential => "credential",
         }
     }

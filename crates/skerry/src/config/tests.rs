@@ -381,6 +381,38 @@ fn roots_are_in_one_place() {
     edited("[operations]\n", both, "root", Refusal::TwoRoots);
 }
 
+/// A TPM's seal has a device, which is the kernel's if nothing is said, and a PIN in a file that others cannot read.
+#[test]
+fn tpms_have_a_device() {
+    let object = [[0, 0x0b].as_slice(), &[1; 32], &[0, 0x81, 0, 0], &[0, 1, 9], &[0, 1, 9]].concat();
+    let head = [b"SKRYROOT".as_slice(), &[0, 1, 3], &[2; 16], &[0, u8::try_from(object.len()).unwrap()]].concat();
+    let octets = [head.as_slice(), &object, &[3; 60]].concat();
+    let site = |more: &str| {
+        let site = sealed(&format!("seal = \"tpm\"\nfile = \"root.sealed\"\n{more}"));
+        std::fs::write(site.path("root.sealed"), &octets).unwrap();
+        site
+    };
+    let Source::Tpm { device, pin, .. } = site("").load().map_err(|error| error.to_string()).unwrap().root else {
+        panic!("a TPM's")
+    };
+    assert_eq!((device, pin), ("/dev/tpmrm0".into(), None));
+    let other = site("device = \"tpm.sock\"\npin_file = \"backup.secret\"");
+    let Source::Tpm { device, pin, .. } = other.load().map_err(|error| error.to_string()).unwrap().root else {
+        panic!("a TPM's")
+    };
+    assert_eq!((device, pin), (other.path("tpm.sock"), Some(other.path("backup.secret"))));
+    other.mode("backup.secret", 0o644);
+    other.refused("root.pin_file", Refusal::SecretMode { path: other.path("backup.secret"), mode: 0o644 });
+    let refusal = Refusal::OtherSeal { path: site("").path("root.sealed"), found: "passphrase" };
+    let passphrase = sealed("seal = \"tpm\"\nfile = \"root.sealed\"");
+    let error = passphrase.load().map(drop).unwrap_err();
+    assert_eq!(std::mem::discriminant(&error.refusal), std::mem::discriminant(&refusal), "{error}");
+    for (more, what) in [("device = \"x\"", "device"), ("pin_file = \"x\"", "pin_file")] {
+        let section = format!("seal = \"passphrase\"\nfile = \"root.sealed\"\n{more}");
+        sealed(&section).refused(&format!("root.{what}"), Refusal::OfOtherSeal("passphrase"));
+    }
+}
+
 /// A seal has its own keys and no others', and its file is what it says.
 #[test]
 fn seals_are_refused() {

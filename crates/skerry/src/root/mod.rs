@@ -9,13 +9,15 @@ mod command;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
-use skerry_unseal::{Passphrase, SealedRoot, UnsealError, credential};
+use skerry_unseal::tpm::{self, TpmError};
+use skerry_unseal::{SealedRoot, UnsealError, credential};
 use zeroize::Zeroizing;
 
 pub(crate) use ask::passphrase;
 pub(crate) use command::{Command, run};
 
-use crate::edge::Failure;
+use crate::edge::{self, Failure};
+use crate::machine;
 
 /// Where the root key is, as configuration says; what is a file has been read.
 pub(crate) enum Source {
@@ -25,6 +27,8 @@ pub(crate) enum Source {
     Credential(String),
     /// In a file, under a passphrase that somebody knows.
     Passphrase(Sealed),
+    /// In a file that the TPM at this device opens, for the PIN in a file if there is one.
+    Tpm { file: Sealed, device: PathBuf, pin: Option<PathBuf> },
 }
 
 /// A sealed root and its file.
@@ -41,9 +45,13 @@ impl Source {
             Self::Key(_) => "file",
             Self::Credential(_) => "credential",
             Self::Passphrase(_) => "passphrase",
+            Self::Tpm { .. } => "tpm",
         }
     }
 }
+
+/// The device of the kernel's resource manager.
+pub(crate) const TPM: &str = "/dev/tpmrm0";
 
 /// The root of an installation. Who is asked for a passphrase, if one is needed, is said by `passphrase_file`: a file, `-` for
 /// standard input, or nobody named, which is whoever sits at the terminal.
@@ -53,18 +61,28 @@ pub(crate) fn take(source: &Source, passphrase_file: Option<&Path>) -> Result<Ze
         Source::Credential(name) => of_credential(name),
         Source::Passphrase(file) => {
             let passphrase = passphrase(&format!("Passphrase of {}: ", file.path.display()), passphrase_file)?;
-            open(&passphrase, file)
+            passphrase.open(&file.sealed).map_err(|error| unopened(error, &file.path))
         }
+        Source::Tpm { file, device, pin } => of_tpm(file, device, pin.as_deref()),
     }
 }
 
-/// The root in a file, under this passphrase.
-pub(crate) fn open(passphrase: &Passphrase, file: &Sealed) -> Result<Zeroizing<[u8; 32]>, Failure> {
-    passphrase.open(&file.sealed).map_err(|error| {
-        let refused = matches!(error, UnsealError::Passphrase);
-        let error = anyhow::Error::new(error).context(file.path.display().to_string());
-        if refused { Failure::refused(error) } else { Failure::integrity(error) }
-    })
+fn of_tpm(file: &Sealed, device: &Path, pin: Option<&Path>) -> Result<Zeroizing<[u8; 32]>, Failure> {
+    let pin = pin.map(|path| passphrase("PIN of the TPM's seal: ", Some(path))).transpose()?;
+    let opened = tpm::Device::open(device).map_err(UnsealError::Tpm);
+    let root = opened.and_then(|mut device| tpm::open(&mut device, &file.sealed, pin.as_ref(), &mut machine::rng()));
+    root.map_err(|error| unopened(error, &file.path))
+}
+
+/// Who must act: whoever has the passphrase or PIN, whoever runs the machine, or whoever has a copy of the file.
+fn unopened(error: UnsealError, path: &Path) -> Failure {
+    let exit = match &error {
+        UnsealError::Passphrase | UnsealError::Tpm(TpmError::Pin | TpmError::Pcr | TpmError::OtherTpm) => edge::REFUSED,
+        UnsealError::Tpm(TpmError::Altered) => edge::INTEGRITY,
+        UnsealError::Tpm(_) | UnsealError::Memory { .. } => edge::UNAVAILABLE,
+        _ => edge::INTEGRITY,
+    };
+    Failure::with(exit, anyhow::Error::new(error).context(path.display().to_string()))
 }
 
 fn of_credential(name: &str) -> Result<Zeroizing<[u8; 32]>, Failure> {

@@ -250,3 +250,72 @@ fn credentials_are_made_by_systemd() {
     assert!(!said.contains(&"5a".repeat(32)), "{said}");
     assert_eq!(std::fs::read_to_string(&out).unwrap(), "5a".repeat(32));
 }
+
+/// An emulated TPM with a state of its own, which ends with this.
+struct Tpm(std::process::Child);
+
+impl Tpm {
+    fn start(site: &Site) -> Tpm {
+        std::fs::create_dir_all(site.path("tpm")).unwrap();
+        std::fs::remove_file(site.path("tpm.sock")).ok();
+        let socket = format!("type=unixio,path={}", site.text("tpm.sock"));
+        let child = std::process::Command::new("swtpm")
+            .args(["socket", "--tpm2", "--flags", "not-need-init,startup-clear", "--server", &socket])
+            .args(["--tpmstate", &format!("dir={}", site.text("tpm"))])
+            .args(["--ctrl", &format!("type=unixio,path={}", site.text("ctrl.sock"))])
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let begun = std::time::Instant::now();
+        while UnixStream::connect(site.path("tpm.sock")).is_err() {
+            assert!(begun.elapsed().as_secs() < 60, "swtpm does not listen");
+            std::thread::yield_now();
+        }
+        Tpm(child)
+    }
+}
+
+impl Drop for Tpm {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+/// A TPM opens the server by itself, from a passphrase's seal that was changed to its own; without it, with another one, or without its
+/// PIN the server does not start, and says why.
+#[test]
+#[ignore = "needs swtpm"]
+fn tpms_unseal_by_themselves() {
+    let site = sealed_site();
+    let (config, words, device) = (site.text("skerry.toml"), site.text("words"), site.text("tpm.sock"));
+    let running = site.start_until("sealed");
+    unseal(&site, "words", 0, "unsealed");
+    running.stop("TERM");
+    let tpm = Tpm::start(&site);
+    site.put("pin", "2468");
+    let pin = site.text("pin");
+    let to_tpm = ["--tpm", "--tpm-device", &device, "--tpm-pcrs", "0,7", "--tpm-pin-file", &pin];
+    let reseal: Vec<&str> =
+        ["root", "reseal", "--config", &config, "--passphrase-file", &words].into_iter().chain(to_tpm).collect();
+    said(&reseal, 0, "seal = \"tpm\"");
+    said(&["root", "status", &site.text("root.sealed")], 0, "seal: tpm\npcrs: 0,7\npin: yes");
+    site.ends(&[], 2, "is sealed by tpm");
+    let text = std::fs::read_to_string(site.path("skerry.toml")).unwrap();
+    let section = "seal = \"tpm\"\ndevice = \"tpm.sock\"\npin_file = \"pin\"";
+    site.put("skerry.toml", &text.replace("seal = \"passphrase\"", section));
+    let running = site.start_until("ready");
+    let probe = operations(&running);
+    assert_eq!(get_plain(&probe, "/health/sealed"), (200, r#"{"sealed":false,"seal":"tpm"}"#.to_owned()));
+    running.stop("TERM");
+    said(&["verify", "--config", &config], 0, "every row is as it was last committed");
+    site.put("pin", "1234");
+    site.ends(&[], 1, "the PIN is wrong");
+    site.put("pin", "2468");
+    drop(tpm);
+    site.ends(&[], 3, "no TPM at this place");
+    std::fs::remove_dir_all(site.path("tpm")).unwrap();
+    let _other = Tpm::start(&site);
+    site.ends(&[], 1, "another TPM than the one it was sealed by");
+}
