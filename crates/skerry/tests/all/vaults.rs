@@ -2,6 +2,7 @@
 //! authority of a file, and who learns what.
 
 mod backup;
+mod formats;
 
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
