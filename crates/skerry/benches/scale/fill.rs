@@ -82,7 +82,7 @@ impl Folder {
         self.put("skerry.toml", &config.replace("AUTHORIZATION", TENANT.trim_end_matches('/')))
     }
 
-    fn put(&self, name: &str, text: &str) -> anyhow::Result<()> {
+    pub(crate) fn put(&self, name: &str, text: &str) -> anyhow::Result<()> {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(self.path(name))?;
         Ok(file.write_all(text.as_bytes())?)
     }
@@ -220,7 +220,7 @@ fn chain(certificates: &[Vec<u8>]) -> anyhow::Result<String> {
     certificates.iter().map(|der| pem("CERTIFICATE", der)).collect()
 }
 
-fn pem(label: &'static str, der: &[u8]) -> anyhow::Result<String> {
+pub(crate) fn pem(label: &'static str, der: &[u8]) -> anyhow::Result<String> {
     let pem = der::pem::encode_string(label, der::pem::LineEnding::LF, der);
     pem.map_err(|error| anyhow::anyhow!("no PEM: {error}"))
 }

@@ -5,13 +5,14 @@
 //! row is checked), keys at random and pages of the list; stopped, started once more, killed after a change, and started again.
 //!
 //! `cargo bench --bench scale` measures 1,000 to 1,000,000 keys, which takes some minutes and 4 GB of disk below the target
-//! folder, and leaves nothing; `-- --keys N` takes one number. Without `--bench` it is some tens of keys. Times are elapsed.
+//! folder, and leaves nothing; `-- --keys N` takes one number, `-- --backup` measures backup and restore instead. Without `--bench` it is some tens of keys. Times are elapsed.
 
 #[path = "../common/mod.rs"]
 mod common;
 #[path = "../common/https/mod.rs"]
 mod https;
 
+mod backup;
 mod fill;
 mod program;
 
@@ -31,9 +32,13 @@ fn main() -> anyhow::Result<()> {
         (None, true) => FULL.to_vec(),
         (None, false) => TINY.to_vec(),
     };
+    let mut out = std::io::stdout().lock();
+    if args.iter().any(|arg| arg == "--backup") {
+        writeln!(out, "{}", backup::HEADER)?;
+        return counts.into_iter().try_for_each(|keys| backup::Figures::of(keys)?.print(&mut out));
+    }
     // What a server takes that has next to nothing.
     let empty = Figures::of(1)?.resident_mib;
-    let mut out = std::io::stdout().lock();
     writeln!(out, "{HEADER}")?;
     for keys in counts {
         let figures = Figures::of(keys)?;
