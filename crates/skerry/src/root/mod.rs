@@ -82,7 +82,7 @@ fn unopened(error: UnsealError, path: &Path) -> Failure {
         UnsealError::Tpm(_) | UnsealError::Memory { .. } => edge::UNAVAILABLE,
         _ => edge::INTEGRITY,
     };
-    Failure::with(exit, anyhow::Error::new(error).context(path.display().to_string()))
+    Failure::of(exit, anyhow::Error::new(error).context(path.display().to_string()))
 }
 
 fn of_credential(name: &str) -> Result<Zeroizing<[u8; 32]>, Failure> {
