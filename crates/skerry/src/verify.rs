@@ -17,7 +17,7 @@ use skerry_store::stamp::Kind;
 use crate::config;
 use crate::edge::{Failure, say};
 use crate::root;
-use crate::server;
+use crate::server::{self, Site};
 
 /// Check all of what is stored: the whole audit log, every row of the store, and that they belong together
 ///
@@ -83,7 +83,11 @@ fn of_log(folder: &Path, head: Option<&str>) -> Result<Report, Failure> {
 fn of_folder(config: &Path, passphrase_file: Option<&Path>) -> Result<(Report, Option<u64>), Failure> {
     let settings = config::load(config, SystemTime::now()).map_err(anyhow::Error::new)?;
     let root = root::take(&settings.root, passphrase_file)?;
-    server::runtime()?.block_on(server::verify(&settings.data, root, Kind::Serve))
+    server::runtime()?.block_on(server::verify(
+        &Site { folder: &settings.data, store: &settings.store },
+        root,
+        Kind::Serve,
+    ))
 }
 
 fn refuse(error: AuditError, folder: &Path) -> Failure {

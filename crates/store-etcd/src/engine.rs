@@ -4,7 +4,7 @@ use crate::core::{Core, Head, head_of, header, unexpected};
 use crate::feed::{self, Followed};
 use crate::fence::{self, Fences};
 use crate::layout::{ABORTED, COMMITTED};
-use crate::limits::{FENCE_PATIENCE, READ_TIMEOUT};
+use crate::limits::READ_TIMEOUT;
 use crate::servers::Failure;
 use crate::wire::{self, Compare, RangeResponse, RequestOp, TxnRequest, TxnResponse};
 use crate::{lease, page, upkeep};
@@ -14,7 +14,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
 
 /// Works on the runtime it was opened on; callers only wait for it, wherever they are.
 pub(crate) struct Etcd {
@@ -82,13 +81,10 @@ impl Remote for Etcd {
     }
 
     fn fence(&self) -> Answer<'_, Revision> {
-        let (core, fences) = (Arc::clone(&self.core), self.fences.clone());
-        Box::pin(self.work(async move {
-            let revision = fences.next().await?;
-            // Who follows changes is to have seen it as well.
-            let reached = timeout(FENCE_PATIENCE, core.published.reached(revision)).await;
-            reached.map_err(|_| StoreError::Unreachable)?.map(|()| revision)
-        }))
+        // Who follows changes may not have seen it yet: whoever needs that waits for it, and a watch that has stopped stops nobody
+        // who can read.
+        let fences = self.fences.clone();
+        Box::pin(self.work(async move { fences.next().await }))
     }
 
     fn forget(&self) -> Answer<'_, Revision> {
@@ -109,7 +105,11 @@ async fn get(core: &Core, fences: &Fences, key: &[u8], at: At) -> Result<Option<
     match at {
         At::Linearizable => get_newest(core, fences, key).await,
         At::Cached(least) => {
-            if let Some(held) = core.cached(key, least)? {
+            // A watch that works is a millisecond or two behind, which is less than asking.
+            if core.is_cached(key)?
+                && core.caught_up(least).await?
+                && let Some(held) = core.cached(key, least)?
+            {
                 return Ok(held);
             }
             must_be_known(core, fences, least).await?;

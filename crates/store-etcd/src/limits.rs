@@ -50,9 +50,6 @@ pub const PAUSE: Duration = Duration::from_millis(50);
 /// milliseconds behind when all is well.
 pub const WATCH_PATIENCE: Duration = Duration::from_millis(50);
 
-/// How long a fence waits for the watch, so that those who follow changes have seen what the fence saw.
-pub const FENCE_PATIENCE: Duration = Duration::from_secs(5);
-
 /// A connection that is silent is asked after this time whether it still is one; servers of etcd forbid to ask oftener than
 /// every 5 seconds (`--grpc-keepalive-min-time`).
 pub const KEEP_ALIVE: Duration = Duration::from_secs(6);

@@ -26,6 +26,13 @@ impl Lease {
         *self.lost.borrow() || self.lost.has_changed().is_err()
     }
 
+    /// Gives it back, and returns when that is done or nobody can do it: then its time goes by.
+    pub async fn release(self) {
+        let Self { mut lost, _held } = self;
+        drop(_held);
+        while lost.changed().await.is_ok() {}
+    }
+
     /// Returns when the lease is lost. May be dropped while it waits.
     pub async fn lost(&mut self) {
         // A sender that is gone cannot keep it any more.

@@ -39,7 +39,7 @@ use crate::budget::Budgets;
 use crate::command::{Randomizer, Randomness};
 use crate::entries;
 use crate::limits::DISK_FREE_MIN;
-use crate::node::{MEMORY, Node};
+use crate::node::{MEMORY, Node, SHOWN};
 use crate::publishing::{Publishing, Signing, StartError, signing_key};
 use crate::recorder::Recorder;
 use crate::refusal::Refusal;
@@ -108,6 +108,8 @@ pub struct Installation {
     stamp: Stamp,
     /// Where the store remembers this server.
     place: Vec<u8>,
+    /// Where a node shows others its log's checkpoint.
+    shown_at: Option<Vec<u8>>,
     /// Where it remembered it when it had another name: to be taken away by the next commit.
     former: Mutex<Option<Vec<u8>>>,
     seen: Arc<AtomicU64>,
@@ -176,6 +178,7 @@ impl Installation {
             meta,
             stamp,
             place,
+            shown_at: node.shown(),
             former: Mutex::new(former),
             seen: Arc::new(AtomicU64::new(memory.map_or(0, |memory| memory.seen))),
             others: AtomicU64::new(others),
@@ -291,6 +294,35 @@ impl Installation {
         Ok(Some(recorded.leaf()))
     }
 
+    /// What shows other nodes, if there are others, how far this one's log has come.
+    fn shown(&self, rng: &mut (dyn rand_core::CryptoRng + Send)) -> Result<Option<Op>, Refusal> {
+        let Some(place) = &self.shown_at else { return Ok(None) };
+        let note = self.log_checkpoint()?;
+        let sealed = self.meta.seal(place, note.note().as_bytes(), rng).map_err(Refusal::Seal)?;
+        Ok(Some(Op::Put(place.clone(), sealed)))
+    }
+
+    /// The newest checkpoints that other nodes have shown, by their names; nobody vouches for them before
+    /// [`witness`](Self::witness) has looked.
+    pub async fn shown_checkpoints(&self) -> Result<Vec<(String, Vec<u8>)>, Refusal> {
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.store.range(SHOWN, after.as_deref(), PAGE_ROWS_MAX, At::Linearizable).await?;
+            after = page.rows.last().map(|row| row.key.clone());
+            for Row { key, entry } in page.rows {
+                if self.shown_at.as_ref() == Some(&key) {
+                    continue;
+                }
+                let note = self.meta.open(&key, &entry.value).map_err(Corrupted::Seal)?;
+                let node = String::from_utf8_lossy(key.get(SHOWN.len()..).unwrap_or_default()).into_owned();
+                all.push((node, note.to_vec()));
+            }
+            if !page.more {
+                return Ok(all);
+            }
+        }
+    }
+
     /// Counts a request that was refused before there was anything to put on record: 401 or 404. What was counted is put on
     /// record with the next [`tick`](Self::tick).
     pub fn count_refused(&self, status: u16) {
@@ -366,7 +398,8 @@ impl Installation {
             drop(self.record(entry).await?);
         }
         let op = OpId(random(&mut randomness()));
-        match self.commit(Txn { op, checks: Vec::new(), ops: Vec::new() }, now, randomness()).await? {
+        let ops = self.shown(&mut *randomness())?.into_iter().collect();
+        match self.commit(Txn { op, checks: Vec::new(), ops }, now, randomness()).await? {
             Outcome::Committed(_) => Ok(()),
             Outcome::Conflict(_) | Outcome::Unknown => Err(Refusal::Unsettled),
         }

@@ -49,6 +49,19 @@ impl Node {
     }
 }
 
+impl Node {
+    /// Where it shows the others the newest checkpoint of its log.
+    pub(crate) fn shown(&self) -> Option<Vec<u8>> {
+        match self {
+            Node::Only => None,
+            Node::Named(name) => Some([SHOWN, name.0.as_bytes()].concat()),
+        }
+    }
+}
+
+/// With this begin the keys of checkpoints that nodes show.
+pub(crate) const SHOWN: &[u8] = b"meta/tlog/";
+
 /// With this begin the keys of all memories, and of nothing else.
 pub(crate) const MEMORY: &[u8] = b"meta/memory";
 

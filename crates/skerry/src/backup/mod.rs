@@ -30,7 +30,7 @@ use crate::config;
 use crate::edge::{self, Failure, say};
 use crate::machine;
 use crate::root;
-use crate::server;
+use crate::server::{self, Site};
 
 /// Back up a server: all keys, the audit log and the root key, sealed to recovery certificates
 ///
@@ -94,8 +94,9 @@ fn backup(options: &Options) -> Result<(), Failure> {
         Some(made) => made,
         None => {
             let (machine, root) = (machine::machine(), root::take(&settings.root, None)?);
+            let site = Site { folder: &settings.data, store: &settings.store };
             server::runtime()?.block_on(async {
-                let installation = server::open(&settings.data, root, Kind::Serve, &machine).await?;
+                let (installation, name) = server::open(&site, root, Kind::Serve, &machine).await?;
                 let made = make(
                     &installation,
                     &settings.data,
@@ -110,6 +111,9 @@ fn backup(options: &Options) -> Result<(), Failure> {
                 .await;
                 // So that the next start finds little to read.
                 server::tick(&installation, &machine).await;
+                if let Some(name) = name {
+                    name.release().await;
+                }
                 made
             })?
         }

@@ -4,12 +4,16 @@
 //! deleted keys whose time is over are purged and keys whose rotation policy says so are rotated: one key after another, in
 //! the name of a principal that may do that and nothing else. A key that cannot be purged or rotated is told of and stops no
 //! other. What is due is decided by [`Vault`] and the time, which is an argument.
+//!
+//! Of nodes that share a store one does it at a time, by a lease. That saves work and protects nothing: each purge and rotation is
+//! a change like a caller's, which holds only if nothing came in between.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use skerry_http::Machine;
 use skerry_identity::{Access, Assignment, Grant, Permission, Principal, Scope};
+use skerry_store::{Lease, Store};
 use skerry_vault::command::{Context, Randomizer};
 use skerry_vault::record::KeyName;
 use skerry_vault::{Due, Refusal, Vault, explained};
@@ -37,6 +41,7 @@ pub(super) async fn sweep(vaults: &Vaults, machine: &Machine) -> Result<(), Fail
 pub(super) struct Jobs {
     vaults: Vaults,
     access: Access,
+    store: Store,
 }
 
 /// What a job does with a key that is due.
@@ -47,25 +52,35 @@ enum Job {
 }
 
 impl Jobs {
-    pub(super) fn new(vaults: Vaults) -> Jobs {
+    pub(super) fn new(vaults: Vaults, store: Store) -> Jobs {
         let access = access(&vaults);
-        Jobs { vaults, access }
+        Jobs { vaults, access, store }
     }
 
     /// Does what is due every minute, until it is told to stop, which is heard between two keys. The first time is a minute
     /// from now, so that a clock that is set late in the start of a machine is right by then.
     pub(super) async fn run(self, machine: Machine, mut stop: watch::Receiver<bool>) {
-        let mut before = BTreeSet::new();
+        let (mut before, mut lease) = (BTreeSet::new(), None::<Lease>);
         loop {
             tokio::select! {
                 biased;
                 // A sender that is gone has stopped too.
-                _ = stop.wait_for(|stop| *stop) => return,
+                _ = stop.wait_for(|stop| *stop) => break,
                 () = sleep(PAUSE) => {}
+            }
+            if lease.as_ref().is_none_or(Lease::is_lost) {
+                // Where it cannot be had it cannot be known what is due either.
+                lease = self.store.lease(LEASE, "jobs", LEASE_TTL).await.ok().flatten();
+            }
+            if lease.is_none() {
+                continue;
             }
             let failures = self.pass(machine.now(), machine.randomizer(), &stop).await;
             news(&failures, &before).iter().for_each(|line| edge::note(line));
             before = failures;
+        }
+        if let Some(lease) = lease {
+            lease.release().await;
         }
     }
 
@@ -193,6 +208,12 @@ pub(super) fn access(vaults: &Vaults) -> Access {
 
 /// From the end of a pass to the next.
 const PAUSE: Duration = Duration::from_secs(60);
+
+/// Name of the lease of the node that does it.
+const LEASE: &str = "jobs";
+
+/// Longer than a pass and its pause: a node that does it goes on doing it.
+const LEASE_TTL: Duration = Duration::from_secs(180);
 
 /// A purge is two commits, an RSA key of 4096 bits takes a second or more: a pass has an end, and the next takes the rest.
 const KEYS_PER_PASS_MAX: usize = 64;

@@ -9,6 +9,7 @@ mod doors;
 mod jobs;
 mod room;
 mod services;
+mod shared;
 mod store;
 mod surfaces;
 pub(crate) mod unsealing;
@@ -35,7 +36,7 @@ use zeroize::Zeroizing;
 
 pub(crate) use doors::Sockets;
 pub(crate) use services::{attestation, tokens};
-pub(crate) use store::{AUDIT, STORE, open, verify};
+pub(crate) use store::{AUDIT, STORE, Site, open, verify};
 
 pub(crate) use vaults::Vaults;
 
@@ -45,6 +46,7 @@ use crate::root;
 use backups::Backups;
 use doors::{Doors, Gates};
 use jobs::Jobs;
+use shared::Name;
 
 /// A server that is ready to answer: what is served, on sockets that have connections waiting already.
 pub(crate) struct Assembled {
@@ -57,6 +59,7 @@ pub(crate) struct Opened {
     installation: Arc<Installation>,
     vaults: Vaults,
     backups: Option<Backups>,
+    name: Option<Name>,
     machine: Machine,
 }
 
@@ -109,7 +112,8 @@ impl Opened {
         machine: Machine,
     ) -> Result<Opened, Failure> {
         gates.health.enter(Phase::Opening);
-        let installation = store::open(&settings.data, root, kind, &machine).await?;
+        let (installation, name) =
+            store::open(&Site { folder: &settings.data, store: &settings.store }, root, kind, &machine).await?;
         let pool = pool()?;
         let tokens = settings.identity.map(services::tokens).transpose()?.map(Arc::new);
         let callers = Arc::new(callers::issuers(&settings.issuers, tokens.as_ref().map(|tokens| &tokens.service))?);
@@ -143,19 +147,20 @@ impl Opened {
         demand(&gates.health, &installation);
         let backups = Backups::listen(&settings.data, &installation, &machine, settings.recovery)?;
         gates.health.enter(Phase::Open);
-        Ok(Opened { installation, vaults: all, backups, machine })
+        Ok(Opened { installation, vaults: all, backups, name, machine })
     }
 
     /// Does what is due while `serving` is, which ends some time after `stopped` is true.
     async fn work(self, stopped: watch::Receiver<bool>, serving: impl Future<Output = Drained>) {
-        let Opened { installation, vaults, backups, machine } = self;
-        let jobs = tokio::spawn(Jobs::new(vaults).run(machine.clone(), stopped.clone()));
+        let Opened { installation, vaults, backups, name, machine } = self;
+        let jobs = tokio::spawn(Jobs::new(vaults, installation.store().clone()).run(machine.clone(), stopped.clone()));
         let backups = backups.map(|backups| tokio::spawn(backups.run(stopped)));
         let ticking = tokio::spawn({
             let (installation, machine) = (Arc::clone(&installation), machine.clone());
             async move {
                 loop {
                     tick(&installation, &machine).await;
+                    shared::witness(&installation, &machine).await;
                     sleep(TICK).await;
                 }
             }
@@ -175,6 +180,9 @@ impl Opened {
         let _ = timeout(TICK_TIME_MAX, tick(&installation, &machine)).await;
         // Waits for the disk, and nobody is served any more.
         let _ = tokio::task::spawn_blocking(move || installation.stop()).await;
+        if let Some(name) = name {
+            name.release().await;
+        }
         if drained.connections_cut > 0 || drained.listeners_busy > 0 {
             let (cut, busy) = (drained.connections_cut, drained.listeners_busy);
             edge::note(&format!("stopped with {cut} connections cut, and work in flight on {busy} listeners"));

@@ -20,22 +20,47 @@ use skerry_vault::{Installation, InstallationError, Node};
 use zeroize::Zeroizing;
 
 use super::room;
+use super::shared::{self, Name};
+use crate::config::StoreSettings;
 use crate::edge::{self, Failure};
 
-/// Opens what is in the folder, or makes it where there is nothing.
+/// Where what is stored is: the audit log in a folder, and the store there too, unless it is shared.
+pub(crate) struct Site<'a> {
+    pub(crate) folder: &'a Path,
+    pub(crate) store: &'a StoreSettings,
+}
+
+impl Site<'_> {
+    fn node(&self) -> Node {
+        match self.store {
+            StoreSettings::Embedded => Node::Only,
+            StoreSettings::Etcd(etcd) => Node::Named(etcd.node.clone()),
+        }
+    }
+}
+
+/// Opens what is in the folder, or makes it where there is nothing; with the name that is held, where there are several servers.
 pub(crate) async fn open(
-    folder: &Path,
+    site: &Site<'_>,
     root: Zeroizing<[u8; 32]>,
     kind: Kind,
     machine: &Machine,
-) -> Result<Arc<Installation>, Failure> {
+) -> Result<(Arc<Installation>, Option<Name>), Failure> {
+    let (folder, node) = (site.folder, site.node());
     let (path, log) = (folder.join(STORE), folder.join(AUDIT));
     let root = Root::new(root);
-    let store = store(&path, &root, kind).map_err(|error| unopened(error, &path, folder))?;
+    let store = match site.store {
+        StoreSettings::Embedded => store(&path, &root, kind).map_err(|error| unopened(error, &path, folder))?,
+        StoreSettings::Etcd(etcd) => shared::open(etcd).await?,
+    };
+    let name = match &node {
+        Node::Only => None,
+        Node::Named(name) => Some(Name::keep(store.clone(), shared::hold(&store, name).await?, name.clone())),
+    };
     DirBuilder::new().recursive(true).mode(0o700).create(&log).with_context(|| format!("{}", log.display()))?;
     let limits = skerry_audit::Limits::default();
     let (now, randomizer) = (machine.now(), machine.randomizer());
-    let opened = Installation::open(store, root, kind, &log, limits, now, randomizer).await;
+    let opened = Installation::open_as(&node, (store, root, kind), (&log, limits), now, randomizer).await;
     let (installation, opened) = opened.map_err(|error| refuse(error, folder))?;
     if opened.torn_octets > 0 || opened.settled_committed > 0 || opened.settled_aborted > 0 {
         edge::note(&format!(
@@ -47,21 +72,27 @@ pub(crate) async fn open(
     installation.publish(&log).map_err(|error| refuse(error, folder))?;
     let installation = Arc::new(installation);
     room::watch(&installation, folder);
-    Ok(installation)
+    Ok((installation, name))
 }
 
 /// Checks all of a folder, and changes nothing in it: the store whole, and the log from its first record to the last that the
 /// store knows of. The log, and the store's newest revision.
 pub(crate) async fn verify(
-    folder: &Path,
+    site: &Site<'_>,
     root: Zeroizing<[u8; 32]>,
     kind: Kind,
 ) -> Result<(Report, Option<u64>), Failure> {
+    let (folder, node) = (site.folder, site.node());
     let (path, log) = (folder.join(STORE), folder.join(AUDIT));
     let root = Root::new(root);
-    let store = Store::open(&path, &root, Options::new(give_up)).map_err(|error| unopened(error, &path, folder))?;
+    let store = match site.store {
+        StoreSettings::Embedded => {
+            Store::open(&path, &root, Options::new(give_up)).map_err(|error| unopened(error, &path, folder))?
+        }
+        StoreSettings::Etcd(etcd) => shared::open(etcd).await?,
+    };
     let report =
-        Installation::verify(&Node::Only, (&store, &root, kind), &log).await.map_err(|error| refuse(error, folder))?;
+        Installation::verify(&node, (&store, &root, kind), &log).await.map_err(|error| refuse(error, folder))?;
     let revision = store.fence().await.map_err(|error| unopened(error, &path, folder))?;
     Ok((report, Some(revision.0)))
 }

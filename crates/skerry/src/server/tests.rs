@@ -105,7 +105,11 @@ impl Site {
     /// What the jobs could not do at a time.
     async fn pass(&self, secs: u64) -> Vec<String> {
         let (_stopping, stop) = watch::channel(false);
-        Jobs::new(self.vaults.clone()).pass(at(secs), &randomness, &stop).await.into_iter().collect()
+        Jobs::new(self.vaults.clone(), self.store.clone())
+            .pass(at(secs), &randomness, &stop)
+            .await
+            .into_iter()
+            .collect()
     }
 
     /// How many versions a key has.
@@ -281,14 +285,14 @@ async fn jobs_stop_with_the_server() {
     site.create("payments").await;
     site.delete("payments").await;
     let (stopping, stop) = watch::channel(true);
-    let jobs = Jobs::new(site.vaults.clone());
+    let jobs = Jobs::new(site.vaults.clone(), site.store.clone());
     assert_eq!(jobs.pass(at(NOW + 90 * DAY), &randomness, &stop).await.len(), 0);
     assert!(site.is_deleted("payments").await);
     jobs.run(machine(NOW + 90 * DAY), stop).await;
     drop(stopping);
     let (stopping, stop) = watch::channel(false);
     drop(stopping);
-    Jobs::new(site.vaults.clone()).run(machine(NOW + 90 * DAY), stop).await;
+    Jobs::new(site.vaults.clone(), site.store.clone()).run(machine(NOW + 90 * DAY), stop).await;
     assert!(site.is_deleted("payments").await);
 }
 

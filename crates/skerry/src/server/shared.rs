@@ -1,0 +1,141 @@
+//! A store that several servers share: etcd, and what a node does there beside the others.
+//!
+//! A node is known by its name, and holds a lease of that name as long as it runs: a second server of the same name is refused.
+//! Every minute it shows the newest signed checkpoint of its audit log in the store, and puts those that the others show on record in its
+//! own (docs/decisions/018).
+
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use skerry_http::Machine;
+use skerry_store::{Lease, Store, StoreError};
+use skerry_store_etcd::{Make, OpenError, Options, Trust};
+use skerry_vault::{Installation, NodeName};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::config::{Etcd, EtcdTls};
+use crate::edge::{self, Failure};
+use crate::{machine, pem};
+
+/// The store on these servers, which is made if there is none.
+pub(super) async fn open(etcd: &Etcd) -> Result<Store, Failure> {
+    let trust = match &etcd.tls {
+        Some(tls) => mutual(tls)?,
+        None => Trust::DangerNone,
+    };
+    let options = Options { prefix: etcd.prefix.clone(), ..Options::new(etcd.endpoints.clone(), trust) };
+    skerry_store_etcd::open(options, Make::Either(machine::random())).await.map_err(|error| refused(error, etcd))
+}
+
+/// Holds the name, or says who else has it. A server that was killed holds its name for some seconds more, so it is waited for.
+pub(super) async fn hold(store: &Store, node: &NodeName) -> Result<Lease, Failure> {
+    let (name, holder) = (format!("node/{node}"), format!("process {}", std::process::id()));
+    let until = Instant::now() + NAME_TTL + NAME_TTL;
+    loop {
+        let lease = store.lease(&name, &holder, NAME_TTL).await;
+        match lease.with_context(|| format!("the name {node}")).map_err(Failure::unavailable)? {
+            Some(lease) => return Ok(lease),
+            None if Instant::now() < until => sleep(NAME_PAUSE).await,
+            None => {
+                return Err(Failure::unavailable(anyhow!(
+                    "another server runs as node {node}: give each a name and a data folder of its own, [store] node"
+                )));
+            }
+        }
+    }
+}
+
+/// A node's name, held while its server runs.
+pub(crate) struct Name {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Name {
+    /// Keeps a name. When etcd was not reached for so long that it is lost it is taken again: whoever took it meanwhile has been
+    /// refused for want of this node's log, or runs on a copy of it, which is for an operator to end.
+    pub(super) fn keep(store: Store, lease: Lease, node: NodeName) -> Name {
+        let (stop, stopped) = oneshot::channel();
+        Name { stop, task: tokio::spawn(keep(store, lease, node, stopped)) }
+    }
+
+    /// Gives it back, so that the next server of this name need not wait.
+    pub(crate) async fn release(self) {
+        // One that ended has nothing to give back.
+        let _ = self.stop.send(());
+        let _ = timeout(NAME_TTL, self.task).await;
+    }
+}
+
+async fn keep(store: Store, mut lease: Lease, node: NodeName, mut stopped: oneshot::Receiver<()>) {
+    loop {
+        tokio::select! {
+            _ = &mut stopped => return lease.release().await,
+            () = lease.lost() => {}
+        }
+        edge::note(&format!("node {node} lost its name, since etcd was not reached: it is taken again"));
+        lease = loop {
+            tokio::select! {
+                _ = &mut stopped => return,
+                held = hold(&store, &node) => match held {
+                    Ok(lease) => break lease,
+                    Err(failure) => edge::note(&failure.text()),
+                },
+            }
+            sleep(NAME_PAUSE).await;
+        };
+    }
+}
+
+/// Puts on record how far the other nodes' logs have come. What is wrong with one of them is for an operator to look at: it stops
+/// nobody here.
+pub(super) async fn witness(installation: &Installation, machine: &Machine) {
+    let shown = match installation.shown_checkpoints().await {
+        Ok(shown) => shown,
+        Err(error) => {
+            edge::note(&format!("checkpoints of other nodes could not be read: {}", edge::chain(error)));
+            return;
+        }
+    };
+    for (node, note) in shown {
+        if let Err(error) = installation.witness(&note, machine.now()).await {
+            edge::note(&format!("audit log of node {node}: {}", edge::chain(error)));
+        }
+    }
+}
+
+fn mutual(tls: &EtcdTls) -> anyhow::Result<Trust> {
+    let text = |certificates: &[Vec<u8>]| -> anyhow::Result<Vec<u8>> {
+        let blocks = certificates.iter().map(|der| pem::block(pem::CERTIFICATE, der));
+        Ok(blocks.collect::<anyhow::Result<Vec<_>>>()?.iter().flat_map(|block| block.bytes()).collect())
+    };
+    let key = pem::block(pem::PRIVATE_KEY, &tls.key)?;
+    Ok(Trust::Mutual { roots: text(&tls.roots)?, certificates: text(&tls.chain)?, key: key.as_bytes().to_vec() })
+}
+
+fn refused(error: OpenError, etcd: &Etcd) -> Failure {
+    let servers = etcd.endpoints.join(", ");
+    let (failure, context): (fn(anyhow::Error) -> Failure, String) = match &error {
+        OpenError::Options(_) => (Failure::from, "[store]".to_owned()),
+        OpenError::Store(StoreError::Unreachable | StoreError::NoQuorum) => (
+            Failure::unavailable,
+            format!("etcd at {servers} does not answer: `etcdctl endpoint health` says which members do"),
+        ),
+        OpenError::Store(StoreError::Denied { .. }) => (
+            Failure::unavailable,
+            format!("etcd at {servers}: [store] roots and client have to be those that it was started with"),
+        ),
+        OpenError::Store(StoreError::Foreign) => (
+            Failure::integrity,
+            format!("something else is under {} in etcd at {servers}: take another [store] prefix", etcd.prefix),
+        ),
+        _ => (Failure::integrity, format!("store in etcd at {servers}")),
+    };
+    failure(anyhow::Error::new(error).context(context))
+}
+
+/// How long a name is held after its server was last heard of.
+const NAME_TTL: Duration = Duration::from_secs(15);
+const NAME_PAUSE: Duration = Duration::from_millis(500);
