@@ -1,6 +1,5 @@
 //! Servers of etcd, started for a test. They end when this process ends, however it does.
 
-use crate::engines::runtime;
 use base64::prelude::{BASE64_STANDARD as STANDARD, Engine as _};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustix::process::{Pid, Signal, kill_process};
@@ -10,8 +9,10 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use tokio::runtime::{Builder, Runtime};
 
 /// One or more servers that hold the same data.
 pub(crate) struct Cluster {
@@ -223,6 +224,12 @@ impl Ca {
 
 fn pem(label: &str, der: &[u8]) -> String {
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der))
+}
+
+/// Where stores work, while callers wait elsewhere.
+pub(crate) fn runtime() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap())
 }
 
 pub(crate) fn open_on_runtime(options: Options, make: Make) -> Result<Store, OpenError> {

@@ -3,8 +3,7 @@
 use crate::cluster::{Cluster, open_on_runtime};
 use skerry_store::Store;
 use skerry_store_etcd::Make;
-use std::sync::{Mutex, OnceLock};
-use tokio::runtime::{Builder, Runtime};
+use std::sync::Mutex;
 
 /// Sequences of steps that are held against the naive model; each step is some round trips.
 pub(crate) const CASES: u32 = 16;
@@ -21,12 +20,6 @@ pub(crate) fn quick_engines() -> Vec<(&'static str, Store, Guard)> {
     let cluster = free.unwrap_or_else(Cluster::single);
     let store = open_on_runtime(cluster.options(), Make::New([7; 16])).unwrap();
     vec![("etcd", store, Guard(Some(cluster)))]
-}
-
-/// Where stores work, while callers wait elsewhere.
-pub(crate) fn runtime() -> &'static Runtime {
-    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    RUNTIME.get_or_init(|| Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap())
 }
 
 impl Drop for Guard {

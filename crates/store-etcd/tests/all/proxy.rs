@@ -1,6 +1,6 @@
 //! Between a node and a server: loses answers, or everything.
 
-use crate::engines::runtime;
+use crate::cluster::runtime;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
