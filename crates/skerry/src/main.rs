@@ -19,6 +19,7 @@ mod root;
 mod serve;
 mod server;
 mod simulate;
+mod store;
 mod unseal;
 mod vault;
 mod verify;
@@ -57,6 +58,9 @@ enum Command {
     Restore(backup::RestoreOptions),
     Serve(serve::Options),
     Simulate(simulate::Options),
+    /// Move what is stored to another engine
+    #[command(subcommand)]
+    Store(store::Command),
     Unseal(unseal::Options),
     Vault(vault::Options),
     Verify(verify::Options),
@@ -77,6 +81,7 @@ fn main() -> ExitCode {
         Command::Restore(options) => backup::run_restore(&options),
         Command::Serve(options) => serve::run(&options),
         Command::Simulate(options) => simulate::run(&options),
+        Command::Store(command) => store::run(&command),
         Command::Unseal(options) => unseal::run(&options),
         Command::Vault(options) => vault::run(&options),
         Command::Verify(options) => verify::run(&options),

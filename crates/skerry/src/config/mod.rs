@@ -21,8 +21,8 @@ use std::time::SystemTime;
 
 pub(crate) use error::{ConfigError, Refusal};
 pub(crate) use settings::{
-    Anchors, Attestation, Authority, Etcd, EtcdTls, Fetch, Identity, Issuer, Keys, Listener, ReleaseKey, Serves,
-    Settings, StoreSettings, Vault, VaultKind, VaultListener,
+    Anchors, Attestation, Authority, Etcd, Fetch, Identity, Issuer, Keys, Listener, ReleaseKey, Serves, Settings,
+    StoreSettings, Vault, VaultKind, VaultListener,
 };
 
 use crate::root::Source;

@@ -6,6 +6,7 @@
 pub(crate) mod backups;
 mod callers;
 mod doors;
+pub(crate) mod etcd;
 mod jobs;
 mod room;
 mod services;
@@ -36,7 +37,7 @@ use zeroize::Zeroizing;
 
 pub(crate) use doors::Sockets;
 pub(crate) use services::{attestation, tokens};
-pub(crate) use store::{AUDIT, STORE, Site, open, verify};
+pub(crate) use store::{AUDIT, STORE, Site, embedded, open, settled, verify};
 
 pub(crate) use vaults::Vaults;
 

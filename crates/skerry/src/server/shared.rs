@@ -8,26 +8,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use skerry_http::Machine;
-use skerry_store::{Lease, Store, StoreError};
-use skerry_store_etcd::{Make, OpenError, Options, Trust};
+use skerry_store::{Lease, Store};
 use skerry_vault::{Installation, NodeName};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::config::{Etcd, EtcdTls};
 use crate::edge::{self, Failure};
-use crate::{machine, pem};
-
-/// The store on these servers, which is made if there is none.
-pub(super) async fn open(etcd: &Etcd) -> Result<Store, Failure> {
-    let trust = match &etcd.tls {
-        Some(tls) => mutual(tls)?,
-        None => Trust::DangerNone,
-    };
-    let options = Options { prefix: etcd.prefix.clone(), ..Options::new(etcd.endpoints.clone(), trust) };
-    skerry_store_etcd::open(options, Make::Either(machine::random())).await.map_err(|error| refused(error, etcd))
-}
 
 /// Holds the name, or says who else has it. A server that was killed holds its name for some seconds more, so it is waited for.
 pub(super) async fn hold(store: &Store, node: &NodeName) -> Result<Lease, Failure> {
@@ -104,36 +91,6 @@ pub(super) async fn witness(installation: &Installation, machine: &Machine) {
             edge::note(&format!("audit log of node {node}: {}", edge::chain(error)));
         }
     }
-}
-
-fn mutual(tls: &EtcdTls) -> anyhow::Result<Trust> {
-    let text = |certificates: &[Vec<u8>]| -> anyhow::Result<Vec<u8>> {
-        let blocks = certificates.iter().map(|der| pem::block(pem::CERTIFICATE, der));
-        Ok(blocks.collect::<anyhow::Result<Vec<_>>>()?.iter().flat_map(|block| block.bytes()).collect())
-    };
-    let key = pem::block(pem::PRIVATE_KEY, &tls.key)?;
-    Ok(Trust::Mutual { roots: text(&tls.roots)?, certificates: text(&tls.chain)?, key: key.as_bytes().to_vec() })
-}
-
-fn refused(error: OpenError, etcd: &Etcd) -> Failure {
-    let servers = etcd.endpoints.join(", ");
-    let (failure, context): (fn(anyhow::Error) -> Failure, String) = match &error {
-        OpenError::Options(_) => (Failure::from, "[store]".to_owned()),
-        OpenError::Store(StoreError::Unreachable | StoreError::NoQuorum) => (
-            Failure::unavailable,
-            format!("etcd at {servers} does not answer: `etcdctl endpoint health` says which members do"),
-        ),
-        OpenError::Store(StoreError::Denied { .. }) => (
-            Failure::unavailable,
-            format!("etcd at {servers}: [store] roots and client have to be those that it was started with"),
-        ),
-        OpenError::Store(StoreError::Foreign) => (
-            Failure::integrity,
-            format!("something else is under {} in etcd at {servers}: take another [store] prefix", etcd.prefix),
-        ),
-        _ => (Failure::integrity, format!("store in etcd at {servers}")),
-    };
-    failure(anyhow::Error::new(error).context(context))
 }
 
 /// How long a name is held after its server was last heard of.

@@ -16,13 +16,15 @@ use skerry_http::Machine;
 use skerry_store::seal::Root;
 use skerry_store::stamp::{Kind, StampError};
 use skerry_store::{Options, Store, StoreError};
+use skerry_store_etcd::Make;
 use skerry_vault::{Installation, InstallationError, Node};
 use zeroize::Zeroizing;
 
-use super::room;
 use super::shared::{self, Name};
+use super::{etcd, room};
 use crate::config::StoreSettings;
 use crate::edge::{self, Failure};
+use crate::machine::random;
 
 /// Where what is stored is: the audit log in a folder, and the store there too, unless it is shared.
 pub(crate) struct Site<'a> {
@@ -51,7 +53,7 @@ pub(crate) async fn open(
     let root = Root::new(root);
     let store = match site.store {
         StoreSettings::Embedded => store(&path, &root, kind).map_err(|error| unopened(error, &path, folder))?,
-        StoreSettings::Etcd(etcd) => shared::open(etcd).await?,
+        StoreSettings::Etcd(settings) => etcd::open(settings, Make::Either(random())).await?,
     };
     let name = match &node {
         Node::Only => None,
@@ -89,12 +91,36 @@ pub(crate) async fn verify(
         StoreSettings::Embedded => {
             Store::open(&path, &root, Options::new(give_up)).map_err(|error| unopened(error, &path, folder))?
         }
-        StoreSettings::Etcd(etcd) => shared::open(etcd).await?,
+        StoreSettings::Etcd(settings) => etcd::open(settings, Make::Existing).await?,
     };
     let report =
         Installation::verify(&node, (&store, &root, kind), &log).await.map_err(|error| refuse(error, folder))?;
     let revision = store.fence().await.map_err(|error| unopened(error, &path, folder))?;
     Ok((report, Some(revision.0)))
+}
+
+/// Settles what was in doubt when a server of this folder last stopped, as its next start would, and lets go of everything.
+pub(crate) async fn settled(
+    node: &Node,
+    store: Store,
+    folder: &Path,
+    root: Zeroizing<[u8; 32]>,
+    machine: &Machine,
+) -> Result<(), Failure> {
+    let (limits, now) = (skerry_audit::Limits::default(), machine.now());
+    let stored = (store, Root::new(root), Kind::Serve);
+    let opened = Installation::open_as(node, stored, (&folder.join(AUDIT), limits), now, machine.randomizer()).await;
+    opened.map(drop).map_err(|error| refuse(error, folder))
+}
+
+/// The folder's store, with nothing beside it, every row checked; or a new one, where there is none and one may be made.
+pub(crate) fn embedded(folder: &Path, root: &Root, make: bool) -> Result<Store, Failure> {
+    let path = folder.join(STORE);
+    let opened = match make && !path.exists() {
+        true => Store::create(&path, root, Options::new(give_up)),
+        false => Store::open(&path, root, Options::new(give_up)),
+    };
+    opened.map_err(|error| unopened(error, &path, folder))
 }
 
 fn store(path: &Path, root: &Root, kind: Kind) -> Result<Store, StoreError> {
@@ -167,6 +193,7 @@ fn refuse(error: InstallationError, folder: &Path) -> Failure {
             "folders of `skerry dev` and `skerry serve` are not exchanged: take another folder"
         }
         InstallationError::Stamp(StampError::OtherRoot) => OTHER_ROOT,
+        InstallationError::Stamp(StampError::Moved) => MOVED,
         _ => ALTERED,
     };
     let context = format!("{}: {context}", folder.display());
@@ -185,6 +212,7 @@ fn refused_by_the_disk(error: &InstallationError) -> Option<ErrorKind> {
 
 const DAMAGED: &str = "the disk gave back other octets than were written: restore a backup (docs/operate.md)";
 const OTHER_ROOT: &str = "the root key is not the one this folder was made with";
+const MOVED: &str = "this store was migrated: take the configuration of the one it was migrated to";
 const ALTERED: &str = "what is stored is not as it was left: restore it, or start with an empty folder";
 /// The redb file.
 pub(crate) const STORE: &str = "store.redb";

@@ -2,11 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // helpers of tests: a panic is how they fail
 
+#[path = "../../../store-etcd/tests/all/cluster.rs"]
+#[allow(dead_code)] // it serves tests of the engine too
+mod cluster;
 mod demo;
 mod dev;
 mod disk;
 mod key;
 mod kill;
+mod migrate;
 mod openapi;
 mod policy;
 mod process;
