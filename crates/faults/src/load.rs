@@ -95,7 +95,7 @@ impl Load {
     }
 
     /// Nanoseconds since the run began.
-    fn now(&self) -> u64 {
+    pub fn now(&self) -> u64 {
         u64::try_from(self.begun.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
@@ -203,19 +203,35 @@ pub fn by_kind(histories: &Histories) -> BTreeMap<&'static str, [usize; 3]> {
     rows
 }
 
-/// The longest time, in nanoseconds, in which no read, and no change, was answered with what it asked for.
-pub fn gaps(histories: &Histories) -> (u64, u64) {
-    let gap = |reads: bool| {
+/// Times, in nanoseconds, in which no call was answered with what it asked for: the two ends of each.
+pub struct Gaps(Vec<(u64, u64)>);
+
+impl Gaps {
+    /// Of reads, or of changes.
+    pub fn of(histories: &Histories, reads: bool) -> Gaps {
         let good = |asked: &&Asked| {
-            let is_good =
-                matches!(asked.ended.0, End::Answered(Answer::Key(_) | Answer::Versions(_) | Answer::Released { .. }));
-            is_good && asked.call.is_read() == reads
+            let answer = match &asked.ended.0 {
+                End::Answered(answer) => answer,
+                End::Refused(_) | End::Unknown(_) => return false,
+            };
+            matches!(answer, Answer::Key(_) | Answer::Versions(_) | Answer::Released { .. })
+                && asked.call.is_read() == reads
         };
         let mut ends: Vec<u64> = histories.values().flatten().filter(good).map(|asked| asked.ended.1).collect();
         ends.sort_unstable();
-        ends.iter().zip(ends.iter().skip(1)).map(|(one, next)| next - one).max().unwrap_or_default()
-    };
-    (gap(true), gap(false))
+        Gaps(ends.iter().copied().zip(ends.iter().copied().skip(1)).collect())
+    }
+
+    /// The longest.
+    pub fn longest(&self) -> u64 {
+        self.longest_within(0, u64::MAX)
+    }
+
+    /// The longest of those that lie in this time in part.
+    pub fn longest_within(&self, from: u64, to: u64) -> u64 {
+        let within = self.0.iter().filter(|(start, end)| *start < to && *end > from);
+        within.map(|(start, end)| end - start).max().unwrap_or_default()
+    }
 }
 
 /// A number below this one.

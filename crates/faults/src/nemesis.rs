@@ -1,6 +1,5 @@
 //! What goes wrong, one thing at a time, and is put right again.
 
-use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
@@ -83,8 +82,8 @@ impl Fault {
 /// What was done.
 #[derive(Debug, Default)]
 pub struct Done {
-    /// How often.
-    pub faults: BTreeMap<Fault, usize>,
+    /// Each fault, with when it began and when it was put right.
+    pub faults: Vec<(Fault, u64, u64)>,
     /// The longest start of a node after its end, in milliseconds.
     pub start_ms_max: u128,
 }
@@ -96,6 +95,7 @@ pub fn run(
     engine: Engine,
     mut random: ChaCha20Rng,
     stop: &Receiver<()>,
+    now: impl Fn() -> u64,
     told: impl Fn(Fault),
 ) -> anyhow::Result<Done> {
     let mut done = Done::default();
@@ -107,10 +107,10 @@ pub fn run(
         let fault = all.get(pick(&mut random, all.len())).copied().unwrap_or(Fault::Kill);
         told(fault);
         let node = pick(&mut random, cluster.nodes.len());
-        let lasts = millis(&mut random, HARM);
+        let (lasts, began) = (millis(&mut random, HARM), now());
         let context = || format!("{} ({})", fault.name(), node);
         let stopped = harm(cluster, fault, node, lasts, (stop, &mut random), &mut done).with_context(context)?;
-        *done.faults.entry(fault).or_default() += 1;
+        done.faults.push((fault, began, now()));
         if stopped {
             return Ok(done);
         }

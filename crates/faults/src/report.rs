@@ -22,8 +22,8 @@ pub struct Report {
     pub calls: BTreeMap<&'static str, [usize; 3]>,
     /// Keys asked for.
     pub keys: usize,
-    /// How often what went wrong.
-    pub faults: Vec<(&'static str, usize)>,
+    /// What went wrong.
+    pub faults: Vec<Suffered>,
     /// The longest times without a good answer, in nanoseconds: of reads, of changes.
     pub gaps: (u64, u64),
     /// The longest start of a node after its end.
@@ -36,6 +36,19 @@ pub struct Report {
     pub defects: Vec<String>,
     /// Where the histories and what the processes said was kept; only of a run that failed.
     pub kept: Option<PathBuf>,
+}
+
+/// A kind of fault. Times are nanoseconds.
+#[derive(Debug)]
+pub struct Suffered {
+    /// As it is shown.
+    pub name: &'static str,
+    /// How often.
+    pub times: usize,
+    /// The longest time around one of them without a good answer to a read.
+    pub reads: u64,
+    /// The same of changes.
+    pub changes: u64,
 }
 
 impl Report {
@@ -54,14 +67,15 @@ impl Report {
             calls.add_row([kind.to_owned(), row[0].to_string(), row[1].to_string(), row[2].to_string()]);
         }
         calls.add_row(["all".to_owned(), sum[0].to_string(), sum[1].to_string(), sum[2].to_string()]);
-        let mut faults = table(["faults", "times"]);
-        for (name, times) in &self.faults {
-            faults.add_row([(*name).to_owned(), times.to_string()]);
-        }
         let millis = |nanos: u64| nanos / 1_000_000;
+        let mut faults = table(["faults", "times", "reads paused, ms", "changes paused, ms"]);
+        for Suffered { name, times, reads, changes } in &self.faults {
+            let numbers = [u64::try_from(*times).unwrap_or(u64::MAX), millis(*reads), millis(*changes)];
+            faults.add_row([(*name).to_owned()].into_iter().chain(numbers.map(|number| number.to_string())));
+        }
         let mut text = format!("{}\n{calls}\n{faults}\n", self.inputs);
         text += &format!(
-            "longest time without a good answer: reads {} ms, changes {} ms; longest start of a node {} ms\n",
+            "longest time without a good answer to any client: reads {} ms, changes {} ms; longest start of a node {} ms\n",
             millis(self.gaps.0),
             millis(self.gaps.1),
             self.start_ms_max
@@ -92,7 +106,10 @@ impl Report {
             let row = json!({"answered": answered, "refused": refused, "unknown": unknown});
             ((*kind).to_owned(), row)
         };
-        let faults = self.faults.iter().map(|(name, times)| ((*name).to_owned(), json!(times)));
+        let faults = self.faults.iter().map(|Suffered { name, times, reads, changes }| {
+            let row = json!({"times": times, "reads_ms": reads / 1_000_000, "changes_ms": changes / 1_000_000});
+            ((*name).to_owned(), row)
+        });
         json!({
             "ok": self.holds(), "inputs": self.inputs, "seed": self.seed, "secs": self.lasted_secs, "keys": self.keys,
             "calls": self.calls.iter().map(calls).collect::<serde_json::Map<_, _>>(),

@@ -1,5 +1,6 @@
 //! One run, from its folder to its report.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -14,10 +15,10 @@ use skerry_testkit::seeded;
 use crate::client::Caller;
 use crate::cluster::{Cluster, Engine};
 use crate::history::{self, Break, Histories};
-use crate::load::{Load, Seen, by_kind, gaps};
+use crate::load::{Gaps, Load, Seen, by_kind};
 use crate::nemesis::{self, Done};
 use crate::record;
-use crate::report::Report;
+use crate::report::{Report, Suffered};
 use crate::site::Site;
 
 /// What is run.
@@ -76,14 +77,15 @@ pub fn run(options: &Options) -> anyhow::Result<Report> {
     }
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let found = history::check(&seen.histories, threads);
+    let [reads, changes] = [true, false].map(|reads| Gaps::of(&seen.histories, reads));
     let mut report = Report {
         inputs: inputs(options),
         seed: options.seed,
         lasted_secs,
         calls: by_kind(&seen.histories),
         keys: seen.histories.len(),
-        faults: done.faults.iter().map(|(fault, times)| (fault.name(), *times)).collect(),
-        gaps: gaps(&seen.histories),
+        faults: suffered(&done, &reads, &changes),
+        gaps: (reads.longest(), changes.longest()),
         start_ms_max: done.start_ms_max,
         receipts: seen.receipts.len(),
         found,
@@ -121,10 +123,17 @@ fn suffer(cluster: &mut Cluster, options: &Options, load: &Load, begun: Instant)
     let engine = options.engine;
     std::thread::scope(|scope| {
         let harm = scope.spawn(move || {
-            nemesis::run(cluster, engine, random, &stopped, |fault| {
-                // Nobody counts any more once all is over.
-                let _ = tell.send(fault);
-            })
+            nemesis::run(
+                cluster,
+                engine,
+                random,
+                &stopped,
+                || load.now(),
+                |fault| {
+                    // Nobody counts any more once all is over.
+                    let _ = tell.send(fault);
+                },
+            )
         });
         let mut faults = 0;
         let mut shown = Instant::now();
@@ -143,6 +152,19 @@ fn suffer(cluster: &mut Cluster, options: &Options, load: &Load, begun: Instant)
             Err(_) => (Done::default(), vec!["the thread of the faults died".to_owned()]),
         }
     })
+}
+
+/// By kind of fault: how often, and the longest times without a good answer that had to do with it.
+fn suffered(done: &Done, reads: &Gaps, changes: &Gaps) -> Vec<Suffered> {
+    let mut rows: BTreeMap<_, Suffered> = BTreeMap::new();
+    for (fault, began, ended) in &done.faults {
+        let name = fault.name();
+        let row = rows.entry(*fault).or_insert(Suffered { name, times: 0, reads: 0, changes: 0 });
+        row.times += 1;
+        row.reads = row.reads.max(reads.longest_within(*began, *ended));
+        row.changes = row.changes.max(changes.longest_within(*began, *ended));
+    }
+    rows.into_values().collect()
 }
 
 fn progress(begun: Instant, options: &Options, load: &Load, faults: usize) {
