@@ -254,8 +254,8 @@ mod tests {
             ("skerry-jose", "skerry-keys", "none of ours"),
             ("skerry-simulator", "skerry-verifier", "skerry-evidence"),
             ("skerry-policy", "skerry-evidence", "skerry-attestation-result, skerry-jose"),
-            ("skerry-client", "skerry-vault", "skerry-attestation-result, skerry-jose, skerry-keywrap"),
-            ("skerry-audit", TESTKIT, "skerry-jose"),
+            ("skerry-client", "skerry-vault", "skerry-attestation-result, skerry-jose, skerry-keywrap, skerry-tlog"),
+            ("skerry-audit", TESTKIT, "skerry-jose, skerry-tlog"),
             ("skerry", TESTKIT, "any but skerry-testkit and skerry-faults"),
             ("skerry", FAULTS, "any but skerry-testkit and skerry-faults"),
         ] {
