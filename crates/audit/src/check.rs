@@ -16,8 +16,8 @@ use skerry_tlog::{
     consistency, entries_of, hashes_of, inclusion, node_of_tile, root, tile_of_node,
 };
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
+use std::{fmt, fs};
 
 /// Which checkpoint of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +34,16 @@ pub enum Which {
         /// From 0.
         number: usize,
     },
+}
+
+impl fmt::Display for Which {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Published => write!(f, "the newest checkpoint"),
+            Self::Kept { records } => write!(f, "the checkpoint kept of {records} records"),
+            Self::Given { number } => write!(f, "checkpoint {} of those given", number.saturating_add(1)),
+        }
+    }
 }
 
 /// Why a published log does not hold. Nothing was changed.
@@ -53,7 +63,7 @@ pub enum CheckError {
     #[error("there is no signed checkpoint")]
     CheckpointMissing,
     /// A checkpoint is not one that the log's key signed.
-    #[error("checkpoint {which:?}")]
+    #[error("{which}")]
     Checkpoint {
         /// Which.
         which: Which,
@@ -70,7 +80,7 @@ pub enum CheckError {
         found: u64,
     },
     /// The log has fewer records than were signed for.
-    #[error("log was cut: checkpoint {which:?} is of {known} records, and {found} are there")]
+    #[error("log was cut: {which} is of {known} records, and {found} are there")]
     Truncated {
         /// Which checkpoint.
         which: Which,
@@ -87,7 +97,7 @@ pub enum CheckError {
         index: u64,
     },
     /// The log holds by itself and is not the one that was signed for.
-    #[error("log is a fork: it differs from what checkpoint {which:?} of {known} records was signed for")]
+    #[error("log is a fork: {which} was signed for other records, {known} of them")]
     Forked {
         /// Which checkpoint.
         which: Which,

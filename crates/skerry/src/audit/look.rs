@@ -107,7 +107,7 @@ fn read(folder: &Path) -> Result<skerry_audit::Reader, Failure> {
 type Found = (Result<Entry, EntryError>, Record);
 
 fn print(records: impl Iterator<Item = Result<Found, Failure>>, json: bool) -> Result<(), Failure> {
-    let mut table = table(["record", "time", "event", "verdict", "who", "key", "request", "explanation"]);
+    let mut table = table(["record", "time", "event", "verdict", "who", "key", "explanation"]);
     let mut count = 0_usize;
     for found in records {
         let (entry, record) = found?;
@@ -138,16 +138,19 @@ fn line(record: &Record) -> Result<String, Failure> {
     Ok(Object::new().with("index", leaf.index()).with("leaf", hex::encode(leaf.hash())).with("entry", entry).to_json())
 }
 
-fn row(index: String, entry: &Entry) -> [String; 8] {
+/// What fits on a line: of the caller the subject, of key and version the starts of their ids. The rest is in the JSON.
+fn row(index: String, entry: &Entry) -> [String; 7] {
+    let start = |id: &[u8]| hex::encode(id.get(..4).unwrap_or(id));
     let key = match (entry.key, entry.version) {
-        (Some(key), Some(version)) => format!("{key}\n{}", hex::encode(version)),
-        (Some(key), None) => key.to_string(),
+        (Some(key), Some(version)) => format!("{}/{}", start(key.as_bytes()), start(&version)),
+        (Some(key), None) => start(key.as_bytes()),
         (None, _) => String::new(),
     };
+    let who = shown(entry.who.rsplit(' ').next().unwrap_or_default());
     // The first line says what; the clauses of a policy come after it.
     let explanation = shown(entry.explanation.lines().next().unwrap_or_default());
     let (event, verdict) = (entry.event.as_str().to_owned(), entry.verdict.as_str().to_owned());
-    [index, time_text(entry.at), event, verdict, shown(&entry.who), key, shown(&entry.request), explanation]
+    [index, time_text(entry.at), event, verdict, who, key, explanation]
 }
 
 fn time_text(at: SystemTime) -> String {

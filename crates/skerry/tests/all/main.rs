@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // helpers of tests: a panic is how they fail
 
+mod audit;
 #[path = "../../../store-etcd/tests/all/cluster.rs"]
 #[allow(dead_code)] // it serves tests of the engine too
 mod cluster;
