@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{IsTerminal as _, Read, Write as _};
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
@@ -15,10 +16,10 @@ use zeroize::Zeroizing;
 pub(crate) fn passphrase(prompt: &str, file: Option<&Path>) -> anyhow::Result<Passphrase> {
     let stdin = std::io::stdin();
     let octets = match file {
-        Some(path) if path == Path::new("-") => read(stdin.lock()).context("standard input")?,
+        Some(path) if path == Path::new("-") => piped().context("standard input")?,
         Some(path) => of_file(path).with_context(|| path.display().to_string())?,
         None if stdin.is_terminal() => typed(prompt).context("terminal")?,
-        None => read(stdin.lock()).context("standard input")?,
+        None => piped().context("standard input")?,
     };
     Ok(Passphrase::new(octets)?)
 }
@@ -44,6 +45,11 @@ pub(super) fn of_file(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
         return Err(anyhow!("mode {mode:04o}, and it holds a secret: chmod 0600, or 0640 for a group"));
     }
     read(file)
+}
+
+/// Not by way of the library's buffer, which nobody wipes.
+fn piped() -> anyhow::Result<Zeroizing<Vec<u8>>> {
+    read(File::from(std::io::stdin().as_fd().try_clone_to_owned()?))
 }
 
 /// All there is, in a place that does not grow and leave copies behind.

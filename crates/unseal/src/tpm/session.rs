@@ -96,7 +96,8 @@ impl Session {
         let (nonce, told, mac) = (reader.sized()?, reader.u8()?, reader.sized()?);
         reader.end()?;
         let hash = digest(&[&[0; 4], &code.to_be_bytes(), parameters]);
-        let key = hmac::Key::new(hmac::HMAC_SHA256, &[self.key.as_slice(), auth].concat());
+        let key = Zeroizing::new([self.key.as_slice(), auth].concat());
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
         let signed = [hash.as_slice(), nonce, &self.caller, &[told]].concat();
         hmac::verify(&key, &signed, mac).map_err(|_| TpmError::NotAuthentic)?;
         self.tpm = nonce.to_vec();

@@ -5,9 +5,14 @@
 
 use super::TpmError;
 
-/// What is written into a command.
-#[derive(Default)]
+/// What is written into a command. It has its room from the beginning: growing, it would leave copies of secrets behind.
 pub(crate) struct Writer(Vec<u8>);
+
+impl Default for Writer {
+    fn default() -> Writer {
+        Writer(Vec::with_capacity(COMMAND_LEN_MAX))
+    }
+}
 
 impl Writer {
     pub(crate) fn u8(mut self, value: u8) -> Writer {
@@ -108,6 +113,8 @@ pub(crate) fn response(octets: &[u8]) -> Result<(u16, &[u8]), TpmError> {
 
 /// Of a command or response: tag, size, code.
 pub(crate) const HEADER_LEN: usize = 10;
+/// TPM2_MAX_COMMAND_SIZE of the reference implementation.
+const COMMAND_LEN_MAX: usize = 4096;
 /// TPM2_MAX_RESPONSE_SIZE of the reference implementation, and of /dev/tpmrm0.
 pub(crate) const RESPONSE_LEN_MAX: usize = 4096;
 const SUCCESS: u32 = 0;
