@@ -23,7 +23,7 @@ use crate::machine;
 pub(crate) enum Command {
     /// Make a root key, or take the one in a file, and seal it
     ///
-    /// The root key opens everything that is stored. Sealed with --passphrase it lies in a new file, which [root] in the
+    /// The root key opens everything that is stored. Sealed with --passphrase it lies in a new file, which root.file in the
     /// configuration names. With --credential it is handed to systemd-creds, which encrypts it for a service of this machine.
     Seal(Seal),
     /// Show what a sealed root says of itself

@@ -97,3 +97,74 @@ fn operations_on(socket: TcpListener, health: &Arc<Health>, machine: &Machine) -
     let listener = Listener { address, tls: None, names: Names::default(), surface, limits: Limits::default() };
     Server::on(vec![(socket, listener)], machine).context("the operations listener could not be set up")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::time::SystemTime;
+
+    use http::StatusCode;
+    use skerry_http::Reply;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::config::Serves;
+    use crate::machine::rng;
+
+    async fn connect(address: std::net::SocketAddr, path: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream
+    }
+
+    async fn answer(mut stream: TcpStream) -> String {
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        text
+    }
+
+    /// While the last requests are answered, operators' tools are told that the server drains; then both close.
+    #[tokio::test]
+    async fn draining_is_seen() {
+        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let bind = || TcpListener::bind((loopback, 0));
+        let (service, probes) = (bind().await.unwrap(), bind().await.unwrap());
+        let (address, probe) = (service.local_addr().unwrap(), probes.local_addr().unwrap());
+        let names = Names { addresses: vec![loopback], ..Names::default() };
+        let listener = config::Listener { address, names, tls: None, serves: Serves::Metadata };
+        let sockets = Sockets { services: vec![service], operations: Some(probes) };
+        let machine = Machine::new(SystemTime::now, || Box::new(rng()));
+        let doors = Doors::new(&[listener], sockets, "file", &machine).unwrap();
+        let (entered, go) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+        let at_work = (Arc::clone(&entered), Arc::clone(&go));
+        doors.gates.gates[0].open(Surface::function(move |_| {
+            let (entered, go) = at_work.clone();
+            Box::pin(async move {
+                entered.add_permits(1);
+                go.acquire().await.unwrap().forget();
+                Reply::text(StatusCode::OK, "done")
+            })
+        }));
+        doors.gates.health.enter(Phase::Open);
+        let (stopping, stopped) = watch::channel(false);
+        let served = tokio::spawn(doors.serve(stopped));
+        assert!(answer(connect(probe, "/health/ready").await).await.ends_with(r#"{"ready":true}"#));
+        let at_work = connect(address, "/work").await;
+        entered.acquire().await.unwrap().forget();
+        stopping.send_replace(true);
+        loop {
+            let ready = answer(connect(probe, "/health/ready").await).await;
+            if ready.ends_with(r#"{"ready":false,"reasons":["draining"]}"#) {
+                break;
+            }
+            assert!(ready.ends_with(r#"{"ready":true}"#), "{ready}");
+        }
+        go.add_permits(1);
+        assert!(answer(at_work).await.ends_with("done"));
+        assert_eq!(served.await.unwrap(), Drained::default());
+        assert!(TcpStream::connect(probe).await.is_err());
+    }
+}
