@@ -14,7 +14,7 @@ use crate::limits::{OPS_MAX, PAGE_LEN_MAX, PAGE_ROWS_MAX, VALUE_LEN_MAX};
 use crate::memory::Entries;
 use crate::model::{OpId, Revision, Row, Settled, validate_key};
 use crate::ops::Ops;
-use crate::row::{self, ENTRIES, OP_LEN, OPS, SUM_LEN};
+use crate::row::{self, ENTRIES, OPS, SUM_LEN};
 use crate::seal::Root;
 use crate::sum::Sum;
 use redb::{Database, ReadTransaction, ReadableTableMetadata as _, WriteTransaction};
@@ -199,9 +199,7 @@ pub struct Import {
     transaction: WriteTransaction,
     _database: Database,
     sum: Sum,
-    last_key: Vec<u8>,
-    newest: u64,
-    ops: usize,
+    last: Last,
 }
 
 impl Import {
@@ -209,56 +207,74 @@ impl Import {
         let database = Embedded::new_file(path)?;
         let transaction = database.begin_write().map_err(embedded::error(Step::Create))?;
         let sum = Sum::new(root);
-        Ok(Self { transaction, _database: database, sum, last_key: Vec::new(), newest: 0, ops: 0 })
+        Ok(Self { transaction, _database: database, sum, last: Last::default() })
     }
 
     /// Takes the next rows, as [`Export::page`] gave them and in that order: other orders, and what no store holds, are refused.
     pub fn put(&mut self, rows: &[Exported]) -> Result<(), StoreError> {
-        guarded(|| rows.iter().try_for_each(|row| self.put_one(row)))
+        let Self { transaction, sum, last, .. } = self;
+        guarded(|| {
+            // Opened once for many rows: opening one looks its root up.
+            let mut entries = transaction.open_table(ENTRIES).map_err(embedded::error(Step::Write))?;
+            let mut ops = transaction.open_table(OPS).map_err(embedded::error(Step::Write))?;
+            for exported in rows {
+                match exported {
+                    Exported::Entry(row) => {
+                        last.entry(row)?;
+                        let (key, row) = (row.key.as_slice(), row::encode(&row.entry));
+                        sum.add_entry(key, &row);
+                        entries.insert(key, row.as_slice()).map_err(embedded::error(Step::Write))?;
+                    }
+                    Exported::Op { revision, op, settled } => {
+                        last.op(*revision)?;
+                        let row = row::encode_op(*op, *settled);
+                        sum.add_op(revision.0, &row);
+                        ops.insert(revision.0, row).map_err(embedded::error(Step::Write))?;
+                    }
+                }
+            }
+            Ok(())
+        })
     }
 
     /// Makes the file a store, durable with its name; its newest revision.
     pub fn finish(self) -> Result<Revision, StoreError> {
-        let Self { transaction, _database, sum, newest, .. } = self;
+        let Self { transaction, _database, sum, last } = self;
         guarded(|| {
             embedded::fill_tables(&transaction, &sum)?;
             transaction.commit().map_err(embedded::error(Step::Write))
         })?;
-        Ok(Revision(newest))
+        Ok(Revision(last.revision))
     }
+}
 
-    fn put_one(&mut self, exported: &Exported) -> Result<(), StoreError> {
-        match exported {
-            Exported::Entry(row) => self.put_entry(row),
-            Exported::Op { revision, op, settled } => self.put_op(*revision, row::encode_op(*op, *settled)),
-        }
-    }
+/// The last rows that came.
+#[derive(Default)]
+struct Last {
+    key: Vec<u8>,
+    revision: u64,
+    ops: usize,
+}
 
-    fn put_entry(&mut self, Row { key, entry }: &Row) -> Result<(), StoreError> {
+impl Last {
+    fn entry(&mut self, Row { key, entry }: &Row) -> Result<(), StoreError> {
         validate_key(key)?;
         if entry.value.len() > VALUE_LEN_MAX {
             return Err(StoreError::ValueLength { len: entry.value.len() });
         }
-        if self.newest > 0 || *key <= self.last_key {
+        if self.ops > 0 || *key <= self.key {
             return Err(disorder());
         }
-        let row = row::encode(entry);
-        self.sum.add_entry(key, &row);
-        let mut table = self.transaction.open_table(ENTRIES).map_err(embedded::error(Step::Write))?;
-        table.insert(key.as_slice(), row.as_slice()).map_err(embedded::error(Step::Write))?;
-        self.last_key.clone_from(key);
+        self.key.clone_from(key);
         Ok(())
     }
 
-    fn put_op(&mut self, revision: Revision, row: [u8; OP_LEN]) -> Result<(), StoreError> {
+    fn op(&mut self, revision: Revision) -> Result<(), StoreError> {
         self.ops = self.ops.saturating_add(1);
-        if revision.0 <= self.newest || self.ops > OPS_MAX {
+        if revision.0 <= self.revision || self.ops > OPS_MAX {
             return Err(disorder());
         }
-        self.sum.add_op(revision.0, &row);
-        let mut table = self.transaction.open_table(OPS).map_err(embedded::error(Step::Write))?;
-        table.insert(revision.0, row).map_err(embedded::error(Step::Write))?;
-        self.newest = revision.0;
+        self.revision = revision.0;
         Ok(())
     }
 }
