@@ -132,14 +132,13 @@ fn take_log(
     found: &Found,
     before: &Path,
 ) -> Result<(After, Head), Failure> {
-    let log = known::log_of(folder);
-    check::continues(&log, &about.log.head, &format!("--after {}", folder.display()))?;
+    let (log, copy) = (known::log_of(folder), before.join(LOG_FILE));
     let context = || format!("--after {}", folder.display());
-    let copy = before.join(LOG_FILE);
     std::fs::copy(log.join(LOG_FILE), &copy).with_context(context)?;
-    // Of the copy, so that what is told is what is kept.
-    let loss =
-        lost(before, from.map_or(0, |head| head.records), |op| found.made.contains(&op)).with_context(context)?;
+    // The copy is what is looked at, so that what is told is what is kept.
+    check::continues(before, &about.log.head, &context())?;
+    let loss = lost(before, from.map_or(0, |head| head.records), |op| found.made.contains(&op));
+    let loss = loss.with_context(context).map_err(Failure::integrity)?;
     std::fs::File::open(&copy).and_then(|copy| copy.sync_all()).with_context(context)?;
     let head = loss.head.unwrap_or(about.log.head);
     Ok((After::by_log(loss), head))

@@ -326,6 +326,40 @@ fn refusals_name_a_way() {
     assert_eq!(status(&kept.site.start(), "payments"), 200);
 }
 
+/// A backup that says it is of `skerry dev` makes no server; and one whose log was put in another's place is refused.
+#[test]
+fn other_kinds_and_logs_are_refused() {
+    let kept = Kept::new();
+    let served = kept.site.start();
+    served.create();
+    served.running.stop("TERM");
+    kept.backup("good.skb");
+    let made = kept.json("verify-backup @good.skb")["made"].as_str().unwrap().to_owned();
+    let restore = |file: &str, more: &str| format!("restore @{file} --data @new --recovery-key @recovery.key {more}");
+    // The kind is a plain octet of the header. With a digest that fits it still is not what was sealed, but is refused before that.
+    let mut dev = std::fs::read(kept.site.path("good.skb")).unwrap();
+    dev[48] = 1;
+    let end = dev.len() - 72;
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &dev[..end]);
+    dev[end + 8..end + 40].copy_from_slice(digest.as_ref());
+    std::fs::write(kept.site.path("dev.skb"), &dev).unwrap();
+    kept.refuses(&restore("dev.skb", &format!("--accept-loss-since {made}")), 2, &["of a folder of `skerry dev`"]);
+    kept.refuses("verify-backup @dev.skb --recovery-key @recovery.key", 4, &["chunk 0 does not open"]);
+    // Another server's log, one that was shortened below the backup, and one that is none.
+    let other = Kept::new();
+    other.site.start().running.stop("TERM");
+    std::fs::create_dir(kept.site.path("other")).unwrap();
+    std::fs::copy(other.site.path("data/audit/audit.log"), kept.site.path("other/audit.log")).unwrap();
+    kept.refuses(&restore("good.skb", "--after @other"), 1, &["--after", "of another log"]);
+    let log = std::fs::read(kept.site.path("data/audit/audit.log")).unwrap();
+    std::fs::write(kept.site.path("other/audit.log"), &log[..300]).unwrap();
+    kept.refuses(&restore("good.skb", "--after @other"), 4, &["--after", "known records"]);
+    std::fs::write(kept.site.path("other/audit.log"), b"none").unwrap();
+    kept.refuses(&restore("good.skb", "--after @other"), 4, &["--after"]);
+    kept.refuses(&restore("good.skb", "--after @nowhere"), 2, &["--after"]);
+    assert!(!kept.site.path("new").exists() && !kept.site.path(".new.restoring").exists());
+}
+
 /// A disk that is full, and a process that is killed, at many places of a restore: no folder is there that a server would take, and
 /// the next restore makes it all.
 #[test]
