@@ -11,6 +11,7 @@ use http::header::{HeaderValue, RETRY_AFTER};
 use http::{Method, StatusCode};
 use skerry_jose::json::Object;
 
+use crate::operation;
 use crate::reply::Reply;
 use crate::request::Request;
 
@@ -87,7 +88,9 @@ impl Health {
     /// The answer to a probe; none for what is no probe: another path, or a method that reads nothing.
     pub fn answer(&self, request: &Request) -> Option<Reply> {
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-        match probe(request).filter(|_| reads)? {
+        let probe = probe(request).filter(|_| reads)?;
+        request.is_for(operation::HEALTH);
+        match probe {
             Probe::Live => Some(Reply::json(StatusCode::OK, &Object::new().with("live", true))),
             Probe::Ready => Some(self.ready()),
             Probe::Sealed => Some(self.sealed()),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use http::StatusCode;
 
 use crate::health::Health;
+use crate::operation;
 use crate::reply::Reply;
 use crate::request::Request;
 use crate::route;
@@ -57,6 +58,7 @@ impl Surface {
             return Err(Reply::error(StatusCode::NOT_FOUND, "NotFound", "there is nothing at this path"));
         }
         route::allow(request.method(), route::READ).map_err(route::NotAllowed::into_reply)?;
+        request.is_for(operation::TOOL);
         // Infallible: a probe that may be read was answered above.
         found.map(|(_, answer)| answer(request)).ok_or_else(|| Reply::empty(StatusCode::INTERNAL_SERVER_ERROR))
     }

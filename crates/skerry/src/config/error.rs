@@ -91,6 +91,9 @@ pub(crate) enum Refusal {
     #[error("{path} is the folder of `skerry dev`: its keys protect nothing, take another", path = .path.display())]
     DataOfDev { path: PathBuf },
 
+    #[error("{seen} s, and nobody waits longer than {max} s for a server to stop")]
+    DrainTime { seen: u64, max: u64 },
+
     // [store]
     #[error("only engine = \"etcd\" has this")]
     EtcdOnly,

@@ -12,6 +12,7 @@ pub(super) struct File {
     pub(super) backup: Option<Backup>,
     pub(super) root: Option<Root>,
     pub(super) operations: Option<Operations>,
+    pub(super) diagnostics: Option<Diagnostics>,
     #[serde(default)]
     pub(super) store: Option<Store>,
     #[serde(default)]
@@ -36,6 +37,16 @@ pub(super) struct Server {
     pub(super) root_key: Option<PathBuf>,
     #[serde(default)]
     pub(super) ready_rsa_keys: ReadyRsaKeys,
+    #[serde(default)]
+    pub(super) drain_delay_secs: u64,
+    #[serde(default)]
+    pub(super) drain_max_secs: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Diagnostics {
+    pub(super) file: PathBuf,
 }
 
 #[derive(Debug, Deserialize)]

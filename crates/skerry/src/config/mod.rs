@@ -17,12 +17,12 @@ mod store;
 mod vaults;
 
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 pub(crate) use error::{ConfigError, Refusal};
 pub(crate) use settings::{
-    Anchors, Attestation, Authority, Etcd, Fetch, Identity, Issuer, Keys, Listener, ReleaseKey, Serves, Settings,
-    StoreSettings, Vault, VaultKind, VaultListener,
+    Anchors, Attestation, Authority, Drain, Etcd, Fetch, Identity, Issuer, Keys, Listener, ReleaseKey, Serves,
+    Settings, StoreSettings, Vault, VaultKind, VaultListener,
 };
 
 use crate::root::Source;
@@ -105,6 +105,8 @@ impl Check<'_> {
             ready_rsa_keys,
             listeners,
             operations,
+            drain: self.drain(&file.server)?,
+            diagnostics: file.diagnostics.as_ref().map(|section| self.diagnostics(section)),
             issuers,
             authorities,
             attestation,
@@ -113,6 +115,20 @@ impl Check<'_> {
             access,
             warnings,
         })
+    }
+
+    fn drain(&self, section: &file::Server) -> Result<Drain, ConfigError> {
+        let max = section.drain_max_secs.unwrap_or(Drain::default().max.as_secs());
+        for (key, seen) in [("server.drain_delay_secs", section.drain_delay_secs), ("server.drain_max_secs", max)] {
+            if seen > DRAIN_SECS_MAX {
+                return Err(self.refuse(key, Refusal::DrainTime { seen, max: DRAIN_SECS_MAX }));
+            }
+        }
+        Ok(Drain { delay: Duration::from_secs(section.drain_delay_secs), max: Duration::from_secs(max) })
+    }
+
+    fn diagnostics(&self, section: &file::Diagnostics) -> PathBuf {
+        if section.file.as_os_str() == "-" { section.file.clone() } else { self.resolve(&section.file) }
     }
 
     fn ready_rsa_keys(&self, section: &file::Server) -> Result<Wanted, ConfigError> {
@@ -153,6 +169,9 @@ fn place(text: &str, at: usize) -> String {
 
 /// Of 4096 bits, made in about a second each: a minute of a core after every start.
 const READY_RSA_KEYS_MAX: usize = 64;
+
+/// Nobody who waits for a server to stop waits longer (systemd: 90 s unless told).
+const DRAIN_SECS_MAX: u64 = 3_600;
 
 /// The example, with every section and comment, has 6 kB.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;

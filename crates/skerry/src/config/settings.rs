@@ -5,6 +5,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::ServerConfig;
 use skerry_attestation_result::IssuerUrl;
@@ -31,6 +32,9 @@ pub(crate) struct Settings {
     pub(crate) listeners: Vec<Listener>,
     /// Where health and what else operators' tools ask is answered, over plain HTTP.
     pub(crate) operations: Option<SocketAddr>,
+    pub(crate) drain: Drain,
+    /// Where requests of vaults are written in Azure's schema; `-` is standard output.
+    pub(crate) diagnostics: Option<PathBuf>,
     pub(crate) issuers: Vec<Issuer>,
     pub(crate) authorities: Vec<Authority>,
     pub(crate) attestation: Option<Attestation>,
@@ -39,6 +43,21 @@ pub(crate) struct Settings {
     pub(crate) access: Vec<Assignment>,
     /// What is allowed and likely a mistake.
     pub(crate) warnings: Vec<String>,
+}
+
+/// How the server stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Drain {
+    /// From the signal, which makes it not ready, until it accepts no connections.
+    pub(crate) delay: Duration,
+    /// From then until what is still in flight is cut off.
+    pub(crate) max: Duration,
+}
+
+impl Default for Drain {
+    fn default() -> Drain {
+        Drain { delay: Duration::ZERO, max: skerry_http::Limits::default().drain_time_max }
+    }
 }
 
 /// Where everything is stored.

@@ -439,6 +439,22 @@ fn seals_are_refused() {
     site.refused("root.seal", refusal);
 }
 
+/// How long stopping may take is bounded, and nothing said is as before there was anything to say.
+#[test]
+fn time_to_stop_is_bounded() {
+    for (from, key) in
+        [("drain_delay_secs = 0 ", "server.drain_delay_secs"), ("drain_max_secs = 25\n", "server.drain_max_secs")]
+    {
+        let to = from.replace('0', "3601").replace("25", "3601");
+        edited(from, &to, key, Refusal::DrainTime { seen: 3_601, max: 3_600 });
+    }
+    let site = Site::new();
+    site.edit("drain_max_secs = 25\n", "");
+    let settings = site.load().map_err(|error| error.to_string()).unwrap();
+    assert_eq!(settings.drain, Drain::default());
+    assert_eq!(settings.diagnostics, Some(site.path("diagnostics.jsonl")));
+}
+
 /// Ready-made keys are a few of each size.
 #[test]
 fn many_ready_keys_are_refused() {
@@ -951,6 +967,7 @@ fn every_refusal_is_documented() {
     for variant in &variants {
         assert!(docs.contains(&format!("| `{variant}` |")), "{variant} is not in docs/operate.md");
     }
-    let rows = docs.lines().filter(|line| line.starts_with("| `")).count();
+    let (_, section) = docs.split_once("## What serve refuses to start with").unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| `")).count();
     assert_eq!(rows, variants.len(), "docs/operate.md has rows that are no refusals");
 }

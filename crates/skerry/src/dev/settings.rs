@@ -15,8 +15,8 @@ use super::folder::Folder;
 use super::keys::{Certificates, Keys};
 use super::ports::{Ports, Service};
 use crate::config::{
-    self, Anchors, Attestation, Authority, Identity, Issuer, Listener, ReleaseKey, Serves, Settings, StoreSettings,
-    Vault, VaultKind, VaultListener,
+    self, Anchors, Attestation, Authority, Drain, Identity, Issuer, Listener, ReleaseKey, Serves, Settings,
+    StoreSettings, Vault, VaultKind, VaultListener,
 };
 use crate::root::Source;
 
@@ -46,6 +46,8 @@ pub(super) fn settings(
         ready_rsa_keys: Wanted { b2048: 2, ..Wanted::default() },
         listeners: listeners.collect::<anyhow::Result<_>>()?,
         operations: None,
+        drain: Drain::default(),
+        diagnostics: None,
         issuers: vec![issuer],
         vaults: VAULTS.map(|(name, kind, id)| vault(name, kind, id, &authority.url)).to_vec(),
         authorities: vec![authority],

@@ -7,12 +7,16 @@ use skerry_sources::{FetchLimits, Fetcher, KeySet, KeySource, Resolver, Terms};
 use crate::config::{Fetch, Issuer, Keys};
 
 /// All issuers of callers. `own` is the token service of this process, whose keys are asked for directly.
-pub(crate) fn issuers(settings: &[Issuer], own: Option<&TokenService>) -> anyhow::Result<Issuers> {
-    let provider = |issuer: &Issuer| {
+pub(crate) fn issuers(
+    settings: &[Issuer],
+    own: Option<&TokenService>,
+    sources: &mut Vec<(String, KeySet)>,
+) -> anyhow::Result<Issuers> {
+    let provider = |(at, issuer): (usize, &Issuer)| {
         let keys = match &issuer.keys {
             Keys::BuiltIn => KeySet::fixed(own.context("there is no token service")?.key_set()?),
             Keys::Fixed(keys) => KeySet::fixed(keys.clone()),
-            Keys::Fetched(fetch) => fetched(fetch)?,
+            Keys::Fetched(fetch) => noted(sources, format!("issuer[{at}]"), fetched(fetch)?),
         };
         let provider = Provider::new(issuer.url.as_str(), keys).lifetime_max_secs(issuer.token_lifetime_max_secs);
         let provider = issuer.also.iter().fold(provider, |provider, also| provider.also(also.as_str()));
@@ -21,7 +25,7 @@ pub(crate) fn issuers(settings: &[Issuer], own: Option<&TokenService>) -> anyhow
             None => provider,
         })
     };
-    let providers = settings.iter().map(provider).collect::<anyhow::Result<_>>()?;
+    let providers = settings.iter().enumerate().map(provider).collect::<anyhow::Result<_>>()?;
     Ok(Issuers::new(providers)?)
 }
 
@@ -29,4 +33,10 @@ pub(crate) fn issuers(settings: &[Issuer], own: Option<&TokenService>) -> anyhow
 pub(crate) fn fetched(fetch: &Fetch) -> anyhow::Result<KeySet> {
     let fetcher = Fetcher::new(fetch.allowed.clone(), &fetch.roots, Resolver::System, FetchLimits::default())?;
     Ok(KeySet::fetched(fetcher, KeySource::Discovered(fetch.source.clone()), Terms::default()))
+}
+
+/// The same keys, noted under their place in the configuration, for metrics.
+pub(crate) fn noted(sources: &mut Vec<(String, KeySet)>, place: String, keys: KeySet) -> KeySet {
+    sources.push((place, keys.clone()));
+    keys
 }

@@ -4,22 +4,33 @@
 //! needs no root key: sockets, certificates, names. What operators' tools ask has a listener of its own, which is the last to
 //! close, so that a supervisor sees the draining of the others.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
+use http::StatusCode;
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use skerry_http::gated::Gated;
 use skerry_http::health::{Health, Phase};
-use skerry_http::{Drained, Limits, Listener, Machine, Names, Server, Surface, operations};
+use skerry_http::{Drained, Limits, Listener, Machine, Names, Observer, Reply, Request, Server, Surface, operations};
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::time::sleep;
 
-use crate::config;
+use super::diagnostics::Diagnostics;
+use super::metrics::Metrics;
+use crate::config::{self, Settings};
 
 /// What serves, and what is put behind it.
 pub(crate) struct Doors {
     pub(super) gates: Gates,
     services: Server,
     operations: Option<Server>,
+    /// From the word to stop until no connection is accepted any more.
+    delay: Duration,
+    diagnostics: Option<Arc<Diagnostics>>,
 }
 
 /// One gate for each listener, in their order, and the health that all of them tell.
@@ -27,6 +38,7 @@ pub(crate) struct Doors {
 pub(crate) struct Gates {
     pub(crate) health: Arc<Health>,
     pub(super) gates: Arc<[Arc<Gated>]>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// Sockets, bound before anything else is done.
@@ -46,25 +58,36 @@ impl From<Vec<TcpListener>> for Sockets {
 impl Doors {
     /// Of these listeners on these sockets, of a server whose root key is in a seal of this kind.
     pub(crate) fn new(
-        listeners: &[config::Listener],
+        settings: &Settings,
         sockets: Sockets,
         seal: &'static str,
         machine: &Machine,
     ) -> anyhow::Result<Doors> {
+        let Settings { listeners, drain, .. } = settings;
+        let diagnostics = settings.diagnostics.as_deref().map(diagnostics_on).transpose()?;
         let health = Arc::new(Health::new(seal, Phase::Sealed));
+        let clock = machine.clone();
+        let metrics = Metrics::new(Arc::clone(&health), diagnostics.clone(), move || clock.now());
+        let metrics = Arc::new(metrics);
         let gates: Arc<[_]> = listeners.iter().map(|_| Arc::new(Gated::new(Arc::clone(&health)))).collect();
         let listener = |(listener, gate): (&config::Listener, &Arc<Gated>)| Listener {
             address: listener.address,
             tls: listener.tls.clone(),
             names: listener.names.clone(),
             surface: Surface::Gated(Arc::clone(gate)),
-            limits: Limits::default(),
+            limits: Limits { drain_time_max: drain.max, ..Limits::default() },
         };
         let made = listeners.iter().zip(gates.iter()).map(listener);
         let services = Server::on(sockets.services.into_iter().zip(made).collect(), machine);
         let services = services.context("the listeners could not be set up")?;
-        let operations = sockets.operations.map(|socket| operations_on(socket, &health, machine)).transpose()?;
-        Ok(Doors { gates: Gates { health, gates }, services, operations })
+        metrics.of_listeners(services.meter());
+        let services = match &diagnostics {
+            Some(diagnostics) => services.observed(&observer(Arc::clone(diagnostics))),
+            None => services,
+        };
+        let operations = sockets.operations.map(|socket| operations_on(socket, (&health, &metrics), machine));
+        let operations = operations.transpose()?;
+        Ok(Doors { gates: Gates { health, gates, metrics }, services, operations, delay: drain.delay, diagnostics })
     }
 
     /// Serves until `stop` is true, then lets what is in flight finish. Operators' tools are answered to the end.
@@ -76,8 +99,13 @@ impl Doors {
             // A sender that is gone has stopped too.
             let _ = stop.wait_for(|stop| *stop).await;
             health.drain();
+            // Load balancers go on sending until they have seen that it is not ready.
+            sleep(self.delay).await;
         });
         let drained = drained.await;
+        if let Some(diagnostics) = self.diagnostics {
+            diagnostics.flush();
+        }
         ended.send_replace(true);
         if let Some(operations) = operations {
             // A panic there has nothing to say about the services.
@@ -91,11 +119,44 @@ async fn until(mut stop: watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-fn operations_on(socket: TcpListener, health: &Arc<Health>, machine: &Machine) -> anyhow::Result<Server> {
+fn observer(diagnostics: Arc<Diagnostics>) -> Observer {
+    Observer { begun: None, finished: Arc::new(move |finished| diagnostics.tell(finished)) }
+}
+
+fn operations_on(
+    socket: TcpListener,
+    (health, metrics): (&Arc<Health>, &Arc<Metrics>),
+    machine: &Machine,
+) -> anyhow::Result<Server> {
     let address = socket.local_addr().context("the address of the operations listener")?;
-    let surface = Surface::Operations(Arc::new(operations::Surface::new(Arc::clone(health))));
+    let metrics = Arc::clone(metrics);
+    let surface = operations::Surface::new(Arc::clone(health)).route("metrics", move |request| page(&metrics, request));
+    let surface = Surface::Operations(Arc::new(surface));
     let listener = Listener { address, tls: None, names: Names::default(), surface, limits: Limits::default() };
     Server::on(vec![(socket, listener)], machine).context("the operations listener could not be set up")
+}
+
+/// What Prometheus asks for.
+fn page(metrics: &Arc<Metrics>, request: &Request) -> Reply {
+    match metrics.page(request.header(&ACCEPT)) {
+        Ok((media, page)) => Reply::text(StatusCode::OK, page).with(CONTENT_TYPE, HeaderValue::from_static(media)),
+        // Infallible: writing to a string.
+        Err(_) => Reply::empty(StatusCode::INTERNAL_SERVER_ERROR),
+    }
+}
+
+/// The file for requests in Azure's schema, which SIGHUP opens anew.
+fn diagnostics_on(path: &Path) -> anyhow::Result<Arc<Diagnostics>> {
+    let diagnostics = Diagnostics::start(path);
+    let diagnostics = Arc::new(diagnostics.with_context(|| format!("{}: cannot be appended to", path.display()))?);
+    let mut hangup = signal(SignalKind::hangup()).context("SIGHUP cannot be waited for")?;
+    let told = Arc::clone(&diagnostics);
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            told.reopen();
+        }
+    });
+    Ok(diagnostics)
 }
 
 #[cfg(test)]
@@ -126,6 +187,28 @@ mod tests {
         text
     }
 
+    /// A server with these listeners and nothing behind them.
+    fn settings(listeners: Vec<config::Listener>) -> Settings {
+        Settings {
+            data: std::path::PathBuf::new(),
+            root: crate::root::Source::Key(zeroize::Zeroizing::new([0; 32])),
+            store: config::StoreSettings::Embedded,
+            recovery: None,
+            ready_rsa_keys: skerry_vault::Wanted::default(),
+            listeners,
+            operations: None,
+            drain: config::Drain::default(),
+            diagnostics: None,
+            issuers: Vec::new(),
+            authorities: Vec::new(),
+            attestation: None,
+            identity: None,
+            vaults: Vec::new(),
+            access: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
     /// While the last requests are answered, operators' tools are told that the server drains; then both close.
     #[tokio::test]
     async fn draining_is_seen() {
@@ -137,7 +220,7 @@ mod tests {
         let listener = config::Listener { address, names, tls: None, serves: Serves::Metadata };
         let sockets = Sockets { services: vec![service], operations: Some(probes) };
         let machine = Machine::new(SystemTime::now, || Box::new(rng()));
-        let doors = Doors::new(&[listener], sockets, "file", &machine).unwrap();
+        let doors = Doors::new(&settings(vec![listener]), sockets, "file", &machine).unwrap();
         let (entered, go) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
         let at_work = (Arc::clone(&entered), Arc::clone(&go));
         doors.gates.gates[0].open(Surface::function(move |_| {

@@ -5,9 +5,11 @@
 
 pub(crate) mod backups;
 mod callers;
+pub(crate) mod diagnostics;
 mod doors;
 pub(crate) mod etcd;
 mod jobs;
+pub(crate) mod metrics;
 mod room;
 mod services;
 mod shared;
@@ -30,7 +32,7 @@ use skerry_store::stamp::Kind;
 use skerry_vault::Installation;
 use skerry_vault::pool::Pool;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use zeroize::Zeroizing;
@@ -47,6 +49,7 @@ use crate::root;
 use backups::Backups;
 use doors::{Doors, Gates};
 use jobs::Jobs;
+use metrics::Counted;
 use shared::Name;
 
 /// A server that is ready to answer: what is served, on sockets that have connections waiting already.
@@ -78,7 +81,7 @@ impl Assembled {
         machine: Machine,
     ) -> Result<Assembled, Failure> {
         let root = root::take(&settings.root, None)?;
-        let doors = Doors::new(&settings.listeners, sockets.into(), settings.root.word(), &machine)?;
+        let doors = Doors::new(&settings, sockets.into(), settings.root.word(), &machine)?;
         let opened = Opened::behind(&doors.gates, settings, root, kind, machine).await?;
         Ok(Assembled { doors, opened })
     }
@@ -117,10 +120,11 @@ impl Opened {
             store::open(&Site { folder: &settings.data, store: &settings.store }, root, kind, &machine).await?;
         let pool = pool()?;
         let tokens = settings.identity.map(services::tokens).transpose()?.map(Arc::new);
-        let callers = Arc::new(callers::issuers(&settings.issuers, tokens.as_ref().map(|tokens| &tokens.service))?);
+        let (own_tokens, mut sources) = (tokens.as_ref().map(|tokens| &tokens.service), Vec::new());
+        let callers = Arc::new(callers::issuers(&settings.issuers, own_tokens, &mut sources)?);
         let attestation = settings.attestation.map(services::attestation).transpose()?;
         let own = attestation.as_ref().map(|attestation| attestation.verifier.signer());
-        let authorities = vaults::Authorities::new(settings.authorities, own)?;
+        let authorities = vaults::Authorities::new(settings.authorities, own, &mut sources)?;
         let policies = attestation.as_ref().map(|service| service.policies(&installation)).transpose()?;
         let pools = vaults::pools(Arc::clone(&pool), settings.ready_rsa_keys)?;
         let access = Arc::new(Access::new(settings.access));
@@ -145,6 +149,8 @@ impl Opened {
                 Failure::unavailable(anyhow::Error::new(refusal).context("the store takes no changes"))
             })?;
         }
+        let counted = Counted { installation: Arc::clone(&installation), vaults: all.clone(), pools, sources };
+        gates.metrics.of_opened(counted);
         demand(&gates.health, &installation);
         let backups = Backups::listen(&settings.data, &installation, &machine, settings.recovery)?;
         gates.health.enter(Phase::Open);
@@ -217,16 +223,26 @@ pub(crate) async fn tick(installation: &Installation, machine: &Machine) {
     }
 }
 
-/// Ready at the first SIGTERM or SIGINT.
+/// Ready at the first SIGTERM or SIGINT. The second ends the process: what is in flight by then is lost, but nothing that was
+/// acknowledged, which is durable.
 pub(crate) fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be waited for")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be waited for")?;
     Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        either(&mut terminate, &mut interrupt).await;
+        tokio::spawn(async move {
+            either(&mut terminate, &mut interrupt).await;
+            edge::note("told a second time to stop: ended at once, without what was in flight");
+            std::process::exit(i32::from(edge::UNAVAILABLE));
+        });
     })
+}
+
+async fn either(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
 }
 
 /// The runtime of servers: I/O on as many threads as there are cores.

@@ -90,7 +90,7 @@ pub(crate) async fn serve(
     stop: impl Future<Output = ()>,
 ) -> Result<(), Failure> {
     let control = Control::bind(&settings.data)?;
-    let doors = Doors::new(&settings.listeners, sockets, "passphrase", &machine)?;
+    let doors = Doors::new(&settings, sockets, "passphrase", &machine)?;
     let gates = doors.gates.clone();
     let (stopping, stopped) = watch::channel(false);
     let served = tokio::spawn(doors.serve(stopped.clone()));

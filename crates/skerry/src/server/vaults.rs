@@ -26,18 +26,23 @@ pub(crate) struct Authorities(Vec<(Authority, Option<Arc<KeySet>>)>);
 
 impl Authorities {
     /// `own` is the attestation service of this process, whose keys are asked for directly.
-    pub(crate) fn new(settings: Vec<config::Authority>, own: Option<&TokenSigner>) -> anyhow::Result<Authorities> {
-        let authority = |config::Authority { url, keys, min_iat }| {
+    pub(crate) fn new(
+        settings: Vec<config::Authority>,
+        own: Option<&TokenSigner>,
+        sources: &mut Vec<(String, KeySet)>,
+    ) -> anyhow::Result<Authorities> {
+        let authority = |(at, config::Authority { url, keys, min_iat }): (usize, _)| {
             let (authority, fetched) = match keys {
                 Keys::BuiltIn => (Authority::built_in(own.context("there is no attestation service")?)?, None),
                 Keys::Fixed(keys) => (Authority::with_keys(url, keys), None),
                 Keys::Fetched(fetch) => {
-                    (Authority::with_keys(url, JwkSet::default()), Some(Arc::new(callers::fetched(&fetch)?)))
+                    let keys = callers::noted(sources, format!("authority[{at}]"), callers::fetched(&fetch)?);
+                    (Authority::with_keys(url, JwkSet::default()), Some(Arc::new(keys)))
                 }
             };
             anyhow::Ok((authority.min_iat(min_iat), fetched))
         };
-        settings.into_iter().map(authority).collect::<anyhow::Result<_>>().map(Authorities)
+        settings.into_iter().enumerate().map(authority).collect::<anyhow::Result<_>>().map(Authorities)
     }
 
     fn trusted(&self, vault: &config::Vault) -> Vec<TrustedAuthority> {

@@ -14,7 +14,7 @@ use crate::process::*;
 /// A configuration with an attestation and a token service on free ports, and all that it names.
 pub(crate) struct Site(tempfile::TempDir);
 
-const CONFIG: &str = r#"
+pub(crate) const CONFIG: &str = r#"
 [server]
 data = "data"
 root_key = "root.key"
