@@ -94,6 +94,12 @@ pub(crate) enum Refusal {
     #[error("{seen} s, and nobody waits longer than {max} s for a server to stop")]
     DrainTime { seen: u64, max: u64 },
 
+    // [traces]
+    #[error("this build makes no traces: build with --features otel, or leave the section out")]
+    NoTraces,
+    #[error("{0:?} is not an http URL, such as http://127.0.0.1:4318/v1/traces")]
+    TracesEndpoint(String),
+
     // [store]
     #[error("only engine = \"etcd\" has this")]
     EtcdOnly,

@@ -13,6 +13,7 @@ pub(super) struct File {
     pub(super) root: Option<Root>,
     pub(super) operations: Option<Operations>,
     pub(super) diagnostics: Option<Diagnostics>,
+    pub(super) traces: Option<Traces>,
     #[serde(default)]
     pub(super) store: Option<Store>,
     #[serde(default)]
@@ -41,6 +42,12 @@ pub(super) struct Server {
     pub(super) drain_delay_secs: u64,
     #[serde(default)]
     pub(super) drain_max_secs: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Traces {
+    pub(super) endpoint: String,
 }
 
 #[derive(Debug, Deserialize)]

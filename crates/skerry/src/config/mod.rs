@@ -106,6 +106,7 @@ impl Check<'_> {
             listeners,
             operations,
             drain: self.drain(&file.server)?,
+            traces: file.traces.as_ref().map(|section| self.traces(section)).transpose()?,
             diagnostics: file.diagnostics.as_ref().map(|section| self.diagnostics(section)),
             issuers,
             authorities,
@@ -125,6 +126,19 @@ impl Check<'_> {
             }
         }
         Ok(Drain { delay: Duration::from_secs(section.drain_delay_secs), max: Duration::from_secs(max) })
+    }
+
+    /// Over plain HTTP, so to a collector that is near.
+    fn traces(&self, section: &file::Traces) -> Result<String, ConfigError> {
+        if !cfg!(feature = "otel") {
+            return Err(self.refuse("traces", Refusal::NoTraces));
+        }
+        let url: Option<http::Uri> = section.endpoint.parse().ok();
+        let good = url.is_some_and(|url| url.scheme_str() == Some("http") && url.host().is_some());
+        match good {
+            true => Ok(section.endpoint.clone()),
+            false => Err(self.refuse("traces.endpoint", Refusal::TracesEndpoint(section.endpoint.clone()))),
+        }
     }
 
     fn diagnostics(&self, section: &file::Diagnostics) -> PathBuf {

@@ -35,6 +35,9 @@ pub(crate) struct Settings {
     pub(crate) drain: Drain,
     /// Where requests of vaults are written in Azure's schema; `-` is standard output.
     pub(crate) diagnostics: Option<PathBuf>,
+    /// Where spans go, in a build that makes them: an http URL.
+    #[cfg_attr(not(feature = "otel"), expect(dead_code, reason = "always none"))]
+    pub(crate) traces: Option<String>,
     pub(crate) issuers: Vec<Issuer>,
     pub(crate) authorities: Vec<Authority>,
     pub(crate) attestation: Option<Attestation>,

@@ -48,6 +48,7 @@ pub(super) fn settings(
         operations: None,
         drain: Drain::default(),
         diagnostics: None,
+        traces: None,
         issuers: vec![issuer],
         vaults: VAULTS.map(|(name, kind, id)| vault(name, kind, id, &authority.url)).to_vec(),
         authorities: vec![authority],

@@ -13,14 +13,20 @@ use http::StatusCode;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use skerry_http::gated::Gated;
 use skerry_http::health::{Health, Phase};
-use skerry_http::{Drained, Limits, Listener, Machine, Names, Observer, Reply, Request, Server, Surface, operations};
+use skerry_http::{
+    Begun, Drained, Finished, Limits, Listener, Machine, Names, Observer, Reply, Request, Server, Surface, operations,
+};
 use tokio::net::TcpListener;
+#[cfg(feature = "otel")]
+use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::diagnostics::Diagnostics;
 use super::metrics::Metrics;
+#[cfg(feature = "otel")]
+use super::traces::Traces;
 use crate::config::{self, Settings};
 
 /// What serves, and what is put behind it.
@@ -30,7 +36,15 @@ pub(crate) struct Doors {
     operations: Option<Server>,
     /// From the word to stop until no connection is accepted any more.
     delay: Duration,
+    told: Told,
+}
+
+/// Who is told of requests.
+#[derive(Clone)]
+struct Told {
     diagnostics: Option<Arc<Diagnostics>>,
+    #[cfg(feature = "otel")]
+    traces: Option<Arc<Traces>>,
 }
 
 /// One gate for each listener, in their order, and the health that all of them tell.
@@ -64,10 +78,10 @@ impl Doors {
         machine: &Machine,
     ) -> anyhow::Result<Doors> {
         let Settings { listeners, drain, .. } = settings;
-        let diagnostics = settings.diagnostics.as_deref().map(diagnostics_on).transpose()?;
+        let told = Told::new(settings)?;
         let health = Arc::new(Health::new(seal, Phase::Sealed));
         let clock = machine.clone();
-        let metrics = Metrics::new(Arc::clone(&health), diagnostics.clone(), move || clock.now());
+        let metrics = Metrics::new(Arc::clone(&health), told.diagnostics.clone(), move || clock.now());
         let metrics = Arc::new(metrics);
         let gates: Arc<[_]> = listeners.iter().map(|_| Arc::new(Gated::new(Arc::clone(&health)))).collect();
         let listener = |(listener, gate): (&config::Listener, &Arc<Gated>)| Listener {
@@ -81,13 +95,13 @@ impl Doors {
         let services = Server::on(sockets.services.into_iter().zip(made).collect(), machine);
         let services = services.context("the listeners could not be set up")?;
         metrics.of_listeners(services.meter());
-        let services = match &diagnostics {
-            Some(diagnostics) => services.observed(&observer(Arc::clone(diagnostics))),
+        let services = match told.observer() {
+            Some(observer) => services.observed(&observer),
             None => services,
         };
         let operations = sockets.operations.map(|socket| operations_on(socket, (&health, &metrics), machine));
         let operations = operations.transpose()?;
-        Ok(Doors { gates: Gates { health, gates, metrics }, services, operations, delay: drain.delay, diagnostics })
+        Ok(Doors { gates: Gates { health, gates, metrics }, services, operations, delay: drain.delay, told })
     }
 
     /// Serves until `stop` is true, then lets what is in flight finish. Operators' tools are answered to the end.
@@ -103,9 +117,7 @@ impl Doors {
             sleep(self.delay).await;
         });
         let drained = drained.await;
-        if let Some(diagnostics) = self.diagnostics {
-            diagnostics.flush();
-        }
+        self.told.end().await;
         ended.send_replace(true);
         if let Some(operations) = operations {
             // A panic there has nothing to say about the services.
@@ -119,8 +131,68 @@ async fn until(mut stop: watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-fn observer(diagnostics: Arc<Diagnostics>) -> Observer {
-    Observer { begun: None, finished: Arc::new(move |finished| diagnostics.tell(finished)) }
+impl Told {
+    fn new(settings: &Settings) -> anyhow::Result<Told> {
+        let diagnostics = settings.diagnostics.as_deref().map(diagnostics_on).transpose()?;
+        Ok(Told {
+            diagnostics,
+            #[cfg(feature = "otel")]
+            traces: settings.traces.as_deref().map(|url| Traces::start(url, Handle::current())).transpose()?,
+        })
+    }
+
+    /// What the server tells; none if nobody wants to know.
+    fn observer(&self) -> Option<Observer> {
+        let told = self.clone();
+        if !self.begins() && self.diagnostics.is_none() {
+            return None;
+        }
+        let finished = Arc::new(move |finished: &Finished<'_>| {
+            if let Some(diagnostics) = &told.diagnostics {
+                diagnostics.tell(finished);
+            }
+            #[cfg(feature = "otel")]
+            if let Some(traces) = &told.traces {
+                traces.finished(finished);
+            }
+        });
+        Some(Observer { begun: self.begun(), finished })
+    }
+
+    #[cfg(feature = "otel")]
+    fn begins(&self) -> bool {
+        self.traces.is_some()
+    }
+
+    #[cfg(not(feature = "otel"))]
+    fn begins(&self) -> bool {
+        false
+    }
+
+    #[cfg(feature = "otel")]
+    fn begun(&self) -> Option<Arc<Begun>> {
+        self.traces.as_ref().map(|_| -> Arc<Begun> { Arc::new(Traces::begun) })
+    }
+
+    #[cfg(not(feature = "otel"))]
+    fn begun(&self) -> Option<Arc<Begun>> {
+        None
+    }
+
+    /// Waits, but not for long, until what was told has gone out.
+    async fn end(self) {
+        // Both block their thread; what goes wrong there keeps nobody from stopping.
+        let end = move || {
+            if let Some(diagnostics) = &self.diagnostics {
+                diagnostics.flush();
+            }
+            #[cfg(feature = "otel")]
+            if let Some(traces) = &self.traces {
+                traces.end();
+            }
+        };
+        let _ = tokio::task::spawn_blocking(end).await;
+    }
 }
 
 fn operations_on(

@@ -15,6 +15,8 @@ mod services;
 mod shared;
 mod store;
 mod surfaces;
+#[cfg(feature = "otel")]
+mod traces;
 pub(crate) mod unsealing;
 mod vaults;
 

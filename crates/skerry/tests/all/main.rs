@@ -19,5 +19,7 @@ mod procedures;
 mod process;
 mod serve;
 mod support;
+#[cfg(feature = "otel")]
+mod traces;
 mod unseal;
 mod vaults;
