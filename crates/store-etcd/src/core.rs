@@ -224,3 +224,68 @@ impl Weighter<Arc<[u8]>, Option<Arc<Entry>>> for Octets {
 const ITEM_OVERHEAD: usize = 128;
 /// A record of 2 KiB, to size the table at first.
 const ITEM_LEN: usize = 2048;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::options::{Options, Trust};
+    use skerry_store::engine::Change;
+
+    /// Of a store at revision 10; nobody is asked.
+    fn core() -> Core {
+        let servers = Servers::new(&Options::new(vec!["http://127.0.0.1:1".to_owned()], Trust::DangerNone)).unwrap();
+        Core::new(servers, Layout::new("s/"), 100, Head { revision: Revision(10), version: 5 }, 1 << 20)
+    }
+
+    fn entry(modified: u64) -> Entry {
+        Entry { value: vec![1], created: Revision(1), modified: Revision(modified), version: 1 }
+    }
+
+    fn change(core: &Core, key: &[u8], revision: u64) {
+        let after = Some(Arc::new(entry(revision)));
+        let changes = vec![Change { key: key.into(), before: None, after }];
+        core.publish(vec![Commit { revision: Revision(revision), changes }]).unwrap();
+    }
+
+    #[test]
+    fn what_was_read_before_a_change_is_not_kept_after_it() {
+        // An answer that was on its way while the watch brought the next change of its key; other keys' answers are kept.
+        let core = core();
+        change(&core, b"a", 12);
+        core.keep(b"a", Some(entry(11)), Revision(11)).unwrap();
+        core.keep(b"b", Some(entry(9)), Revision(11)).unwrap();
+        assert_eq!(core.cached(b"a", Revision(0)), Ok(None));
+        assert_eq!(core.cached(b"b", Revision(12)), Ok(Some(Some(entry(9)))));
+        // Before what is known of changes nothing is known not to have changed.
+        core.keep(b"c", None, Revision(9)).unwrap();
+        assert_eq!(core.cached(b"c", Revision(0)), Ok(None));
+        core.keep(b"c", None, Revision(10)).unwrap();
+        assert_eq!(core.cached(b"c", Revision(12)), Ok(Some(None)));
+    }
+
+    #[test]
+    fn what_is_kept_is_changed_by_what_comes() {
+        // And nothing else is put in; a revision that did not come yet is not answered for.
+        let core = core();
+        core.keep(b"a", None, Revision(10)).unwrap();
+        change(&core, b"a", 11);
+        change(&core, b"b", 12);
+        assert_eq!(core.cached(b"a", Revision(12)), Ok(Some(Some(entry(11)))));
+        assert_eq!(core.cached(b"a", Revision(13)), Ok(None));
+        assert_eq!(core.cached(b"b", Revision(0)), Ok(None));
+    }
+
+    #[test]
+    fn a_gap_empties_all() {
+        // What was kept is not known to hold, and an answer from within the gap is not kept.
+        let core = core();
+        core.keep(b"a", None, Revision(10)).unwrap();
+        core.restart(Revision(20)).unwrap();
+        assert_eq!(core.cached(b"a", Revision(0)), Ok(None));
+        core.keep(b"a", None, Revision(19)).unwrap();
+        assert_eq!(core.cached(b"a", Revision(0)), Ok(None));
+        core.keep(b"a", None, Revision(20)).unwrap();
+        assert_eq!(core.cached(b"a", Revision(20)), Ok(Some(None)));
+    }
+}

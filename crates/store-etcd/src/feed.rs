@@ -139,3 +139,71 @@ fn change(row: KeyValue, is_put: bool, core: &Core) -> Result<Change, StoreError
     let key = core.layout.key_of(&row.key)?.into();
     Ok(Change { key, before: None, after: is_put.then(|| Arc::new(core.entry(row))) })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::core::Head;
+    use crate::layout::Layout;
+    use crate::options::{Options, Trust};
+    use crate::servers::Servers;
+
+    fn core() -> Core {
+        let servers = Servers::new(&Options::new(vec!["http://127.0.0.1:1".to_owned()], Trust::DangerNone)).unwrap();
+        Core::new(servers, Layout::new("s/"), 100, Head { revision: Revision(10), version: 5 }, 1 << 20)
+    }
+
+    fn event(key: &[u8], revision: i64, version: i64, kind: EventKind) -> Event {
+        let kv = KeyValue { key: key.to_vec(), create_revision: 101, mod_revision: revision, version, value: vec![] };
+        Event { kind: kind.into(), kv: Some(kv) }
+    }
+
+    fn put(key: &str, revision: i64) -> Event {
+        event(format!("s/data/{key}").as_bytes(), revision, 1, EventKind::Put)
+    }
+
+    fn head(revision: i64, version: i64) -> Event {
+        event(b"s/head", revision, version, EventKind::Put)
+    }
+
+    /// Revisions with how many changes each has.
+    fn taken(followed: &mut Followed, core: &Core, events: Vec<Event>) -> Option<Vec<(u64, usize)>> {
+        let commits = followed.take(events, core)?;
+        Some(commits.iter().map(|commit| (commit.revision.0, commit.changes.len())).collect())
+    }
+
+    #[test]
+    fn a_commit_is_whole_when_its_head_has_come() {
+        // However answers cut it; what came of one before the stream broke comes again, and counts once.
+        let (core, mut followed) = (core(), Followed::after(Revision(10), 5));
+        assert_eq!(taken(&mut followed, &core, vec![put("a", 111)]), Some(vec![]));
+        assert_eq!(taken(&mut followed, &core, vec![put("b", 111)]), Some(vec![]));
+        let rest = vec![head(111, 6), head(113, 7), put("c", 115)];
+        assert_eq!(taken(&mut followed, &core, rest), Some(vec![(11, 2), (13, 0)]));
+        followed.begin();
+        assert_eq!(taken(&mut followed, &core, vec![put("c", 115), head(115, 8)]), Some(vec![(15, 1)]));
+        assert_eq!(followed.revision, Revision(15));
+    }
+
+    #[test]
+    fn a_commit_left_out_is_a_gap() {
+        // Heads are counted; one that is deleted, made anew, or comes twice is no more believed.
+        for (version, kind) in [(7, EventKind::Put), (5, EventKind::Put), (1, EventKind::Put), (6, EventKind::Delete)] {
+            let (core, mut followed) = (core(), Followed::after(Revision(10), 5));
+            let events = vec![put("a", 111), event(b"s/head", 111, version, kind)];
+            assert_eq!(taken(&mut followed, &core, events), None, "{version}");
+        }
+        // As is a key that was not asked for.
+        let (core, mut followed) = (core(), Followed::after(Revision(10), 5));
+        assert_eq!(taken(&mut followed, &core, vec![event(b"t/data/a", 111, 1, EventKind::Put)]), None);
+    }
+
+    #[test]
+    fn what_others_write_is_shown() {
+        // Without a head, by somebody with etcd's own tools: as its own change, before the next commit.
+        let (core, mut followed) = (core(), Followed::after(Revision(10), 5));
+        let events = vec![put("a", 111), put("b", 112), head(112, 6)];
+        assert_eq!(taken(&mut followed, &core, events), Some(vec![(11, 1), (12, 1)]));
+    }
+}

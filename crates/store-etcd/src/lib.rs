@@ -13,6 +13,10 @@
 //! [`At::Linearizable`]: skerry_store::At::Linearizable
 //! [`Outcome::Unknown`]: skerry_store::Outcome::Unknown
 
+// Servers for tests are shared by tests outside, where this is its name.
+#[cfg(test)]
+extern crate self as skerry_store_etcd;
+
 mod core;
 mod engine;
 mod feed;

@@ -38,11 +38,16 @@ pub enum OpenError {
 /// To be called on a runtime with time and network, which has to be there as long as the store: it is where the store
 /// works, wherever its callers are.
 pub async fn open(options: Options, make: Make) -> Result<Store, OpenError> {
-    let servers = Servers::new(&options)?;
+    let (core, head) = core(&options, make).await?;
+    Ok(Store::on(Etcd::start(core, head, options.commit_timeout, options.history_kept)))
+}
+
+/// What there is, or was made, and its newest commit.
+pub(crate) async fn core(options: &Options, make: Make) -> Result<(Core, Head), OpenError> {
+    let servers = Servers::new(options)?;
     let layout = Layout::new(&options.prefix);
     let Found { base, head } = found(&servers, &layout, make, options.commit_timeout).await?;
-    let core = Core::new(servers, layout, base, head, options.cache_len);
-    Ok(Store::on(Etcd::start(core, head, options.commit_timeout, options.history_kept)))
+    Ok((Core::new(servers, layout, base, head, options.cache_len), head))
 }
 
 /// A store that is there.

@@ -143,3 +143,101 @@ const SWEEP_ROWS: i64 = 1000;
 const OPS_MAX_COMMITS: u64 = OPS_MAX_U64;
 #[expect(clippy::as_conversions, reason = "there is no other conversion in a constant, and this one widens")]
 const OPS_MAX_U64: u64 = OPS_MAX as u64;
+
+#[cfg(test)]
+#[path = "../tests/all/cluster.rs"]
+#[allow(dead_code, clippy::unwrap_used, clippy::indexing_slicing)]
+mod cluster;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+    use super::*;
+    use crate::opening::{Make, core, open};
+    use cluster::{Cluster, runtime};
+    use skerry_store::{At, OpId, Outcome, Settled, Store, Txn};
+
+    #[test]
+    fn history_is_due_when_it_is_old() {
+        // The newest that is at least so old, once; what is younger stays.
+        let (mut history, begun) = (History::default(), Instant::now());
+        let mut at = |revision, secs| {
+            history.due(Revision(revision), begun + Duration::from_secs(secs), Duration::from_secs(600))
+        };
+        assert_eq!(at(10, 0), None);
+        assert_eq!(at(20, 60), None);
+        assert_eq!(at(30, 599), None);
+        assert_eq!(at(40, 600), Some(Revision(10)));
+        assert_eq!(at(50, 601), None);
+        assert_eq!(at(60, 1300), Some(Revision(50)));
+    }
+
+    #[test]
+    fn marks_are_read_as_they_were_written() {
+        // Half a mark is left out.
+        let marks = [(Revision(1), 2), (Revision(u64::MAX), 0)];
+        assert_eq!(decode(&encode(&marks)), marks);
+        assert_eq!(decode(&encode(&marks)[..31]), marks[..1]);
+        assert_eq!(decode(&[]), []);
+    }
+
+    async fn op_rows(core: &Core) -> usize {
+        let (key, range_end) = core.layout.ops();
+        let asked = RangeRequest { key, range_end, keys_only: true, ..RangeRequest::default() };
+        core.servers.read::<_, RangeResponse>(wire::RANGE, &asked, READ_TIMEOUT).await.unwrap().kvs.len()
+    }
+
+    async fn commit(store: &Store, number: u8) -> (OpId, Revision) {
+        let op = OpId([number; 16]);
+        match store.commit(&Txn { op, checks: Vec::new(), ops: Vec::new() }).await.unwrap() {
+            Outcome::Committed(revision) => (op, revision),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    #[ignore = "needs etcd"]
+    fn old_op_ids_are_removed_and_no_newer_ones() {
+        // Of forty commits, eight to be remembered, marks four apart: what is to be remembered is settled as it was, and of
+        // the rest no more than a mark's worth is left.
+        let cluster = Cluster::single();
+        runtime().block_on(async {
+            let options = || {
+                let mut options = cluster.options_of(None);
+                options.prefix = "sweep/".to_owned();
+                options
+            };
+            let store = open(options(), Make::New([1; 16])).await.unwrap();
+            let (core, _) = core(&options(), Make::Existing).await.unwrap();
+            let mut done = Vec::new();
+            for number in 0..40 {
+                done.push(commit(&store, number).await);
+                let head = core.head().await.unwrap();
+                sweep(&core, head, 4, 8).await.unwrap();
+                let rows = op_rows(&core).await;
+                assert!(rows >= done.len().min(8) && rows <= 8 + 4 + 1, "{rows} after {number}");
+            }
+            for (op, revision) in &done[32..] {
+                assert_eq!(store.settle(*op).await, Ok(Settled::Committed(*revision)));
+            }
+            assert_eq!(store.settle(done[0].0).await, Ok(Settled::Aborted));
+        });
+    }
+
+    #[test]
+    #[ignore = "needs etcd"]
+    fn compacted_twice_is_compacted() {
+        // Doing again what somebody did is no error; what is older is not to be had, what is newer is.
+        let cluster = Cluster::single();
+        runtime().block_on(async {
+            let store = open(cluster.options(), Make::New([1; 16])).await.unwrap();
+            let (_, first) = commit(&store, 1).await;
+            let (_, second) = commit(&store, 2).await;
+            assert_eq!(store.forget().await, Ok(second));
+            assert_eq!(store.forget().await, Ok(second));
+            let old = store.get(b"a", At::Snapshot(first)).await;
+            assert_eq!(old, Err(StoreError::Compacted { asked: first, oldest: second }));
+            assert_eq!(store.get(b"a", At::Snapshot(second)).await, Ok(None));
+        });
+    }
+}

@@ -2,7 +2,8 @@
 //!
 //! Reads and opening in CPU time of their thread, so that what else the machine does matters little; commits in elapsed
 //! time, beside a bare write and sync of one page in the same folder, which they cannot undercut alone but can together, and
-//! in CPU time of the whole process.
+//! in CPU time of the whole process. Beside them stand bare commits of redb, of as many records: what a commit of ours is to
+//! the engine alone.
 //!
 //! `cargo bench -p skerry-store --bench store` measures over 100,000 records of 2 KiB in the folder for temporary files;
 //! `TMPDIR` chooses the disk. Without `--bench` (`cargo test --benches`) each case runs over a few.
@@ -11,6 +12,7 @@
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
+use redb::{Database, TableDefinition};
 use rustix::time::{ClockId, clock_gettime};
 use skerry_store::seal::Root;
 use skerry_store::{At, Check, Entry, Op, OpId, Options, Outcome, Revision, Store, Txn};
@@ -51,9 +53,45 @@ fn main() -> Result<(), Error> {
     println!("open and check {} MiB: {elapsed:.2?}, {cpu:.2?} of CPU", std::fs::metadata(&path)?.len() >> 20);
     runtime.block_on(read(&store, &scale))?;
     sync(dir.path(), scale.commits)?;
-    runtime.block_on(write(&store, &scale))?;
+    let bare = bare(&dir.path().join("bare.redb"), &scale)?;
+    let ours = runtime.block_on(write(&store, &scale))?;
+    println!("{:<12} {:>16} {:>16} {:>8}", "clients", "ours a second", "redb a second", "ratio");
+    for (clients, ours, bare) in [(1, ours.0, bare.0), (CLIENTS, ours.1, bare.1)] {
+        println!("{clients:<12} {ours:>16.0} {bare:>16.0} {:>8.2}", ours / bare);
+    }
     Ok(())
 }
+
+/// Commits of redb alone with the same two rows, one a commit and 64 a commit: how many rows of records a second.
+fn bare(path: &Path, scale: &Scale) -> Result<(f64, f64), Error> {
+    let database = Database::builder().set_cache_size(1 << 30).create(path)?;
+    let put = |numbers: &mut dyn Iterator<Item = u64>| -> Result<(), Error> {
+        let transaction = database.begin_write()?;
+        {
+            let mut table = transaction.open_table(BARE)?;
+            for number in numbers {
+                let key = key(number);
+                table.insert(key.as_slice(), [2; VALUE_LEN].as_slice())?;
+                table.insert([b"index/".as_slice(), &key].concat().as_slice(), [3; 32].as_slice())?;
+            }
+        }
+        Ok(transaction.commit()?)
+    };
+    for first in (0..scale.records).step_by(1_000) {
+        put(&mut (first..scale.records.min(first + 1_000)))?;
+    }
+    let mut rates = [0.0; 2];
+    for (rate, group) in rates.iter_mut().zip([1, CLIENTS]) {
+        let began = Instant::now();
+        for number in 0..scale.commits {
+            put(&mut (0..group).map(|client| (client * 1_000 + number) % scale.records))?;
+        }
+        *rate = rate_of(began.elapsed(), scale.commits * group);
+    }
+    Ok(rates.into())
+}
+
+const BARE: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("bare");
 
 fn options(cache_len: usize) -> Options {
     let mut options = Options::new(|failure| println!("store failed: {failure}"));
@@ -140,11 +178,12 @@ fn sync(dir: &Path, times: u64) -> Result<(), Error> {
     Ok(())
 }
 
-async fn write(store: &Store, scale: &Scale) -> Result<(), Error> {
+async fn write(store: &Store, scale: &Scale) -> Result<(f64, f64), Error> {
     let (began, cpu) = (Instant::now(), Cpu::of_process());
     for number in 0..scale.commits {
         update(store, number % scale.records).await?;
     }
+    let one = rate_of(began.elapsed(), scale.commits);
     each("get, check and commit, one client", began.elapsed(), scale.commits);
     each("  of CPU", cpu.elapsed(), scale.commits);
 
@@ -167,10 +206,11 @@ async fn write(store: &Store, scale: &Scale) -> Result<(), Error> {
     for client in clients {
         client.await??;
     }
+    let many = rate_of(began.elapsed(), CLIENTS * (scale.commits / 4));
     each("the same, 64 clients", began.elapsed(), CLIENTS * (scale.commits / 4));
     each("  of CPU", cpu.elapsed(), CLIENTS * (scale.commits / 4));
     println!("slowest of these: {} us", slowest.load(Ordering::Relaxed));
-    Ok(())
+    Ok((one, many))
 }
 
 /// What a change of a key does: the record and one index entry, under a check, until nobody came between.
@@ -232,6 +272,10 @@ impl Cpu {
     fn elapsed(self) -> Duration {
         Self::of(self.0).1.saturating_sub(self.1)
     }
+}
+
+fn rate_of(elapsed: Duration, times: u64) -> f64 {
+    f64::from(u32::try_from(times).unwrap_or(u32::MAX)) / elapsed.as_secs_f64()
 }
 
 fn each(what: &str, elapsed: Duration, times: u64) {
