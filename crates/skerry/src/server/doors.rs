@@ -271,6 +271,7 @@ mod tests {
             operations: None,
             drain: config::Drain::default(),
             diagnostics: None,
+            traces: None,
             issuers: Vec::new(),
             authorities: Vec::new(),
             attestation: None,
