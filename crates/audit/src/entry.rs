@@ -221,13 +221,13 @@ pub struct Entry {
 
 impl Entry {
     /// The entry of a record's body, iff it is exactly what this crate writes for it: every member known, each in its one
-    /// spelling. At most [`BODY_LEN_MAX`] octets are read. The chain vouches for the body, not this.
+    /// spelling. At most 64 KiB are read, a little more than [`BODY_LEN_MAX`]: earlier builds wrote as much. The chain vouches for the body, not this.
     pub fn from_body(body: &[u8]) -> Result<Self, EntryError> {
         let value = json::parse(body, &limits::JSON).map_err(EntryError::Json)?;
         let object = value.as_object().ok_or(EntryError::NotAnObject)?;
         let entry = Self::from_object(object)?;
         // Members that are not known, another order, capitals in hex: all of them show here.
-        if entry.body().is_ok_and(|written| written == body) { Ok(entry) } else { Err(EntryError::NotCanonical) }
+        if entry.encode().is_ok_and(|written| written == body) { Ok(entry) } else { Err(EntryError::NotCanonical) }
     }
 
     fn from_object(object: &Object) -> Result<Self, EntryError> {
@@ -252,11 +252,15 @@ impl Entry {
 
     /// The JSON body: members sorted, those without a value left out, digests in lower-case hex.
     pub(crate) fn body(&self) -> Result<Vec<u8>, AuditError> {
-        let body = self.object()?.to_json().into_bytes();
+        let body = self.encode()?;
         if body.len() > BODY_LEN_MAX {
             return Err(AuditError::EntryTooLong { len: body.len() });
         }
         Ok(body)
+    }
+
+    fn encode(&self) -> Result<Vec<u8>, AuditError> {
+        Ok(self.object()?.to_json().into_bytes())
     }
 
     fn object(&self) -> Result<Object, AuditError> {
