@@ -171,7 +171,7 @@ fn record(finished: &Finished<'_>) -> Object {
         // Azure's word for what failed is not documented.
         .with("resultType", if good { "Success" } else { "Failed" })
         .with("resultSignature", if status == 200 { "OK" } else { signature.unwrap_or("Unknown") })
-        .with("resultDescription", reply.map(|reply| description(reply)).unwrap_or_default())
+        .with("resultDescription", reply.map(description).unwrap_or_default())
         .with("durationMs", millis)
         .with("callerIpAddress", request.peer().ip().to_canonical().to_string())
         .with("correlationId", correlation)

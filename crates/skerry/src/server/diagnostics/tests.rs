@@ -103,7 +103,7 @@ fn slow_disk_delays_nobody() {
         std::thread::yield_now();
     }
     let lines = String::from_utf8(disk.1.lock().unwrap().clone()).unwrap();
-    assert_eq!(lines.lines().count() as u64, 10 - dropped);
+    assert_eq!(u64::try_from(lines.lines().count()), Ok(10 - dropped));
 }
 
 /// A file that was moved away goes on to grow until it is opened anew; then there is another, with a mode of its own.
