@@ -16,6 +16,9 @@ fn formats(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/formats").join(name)
 }
 
+/// Those that are read, oldest first.
+const FOLDERS: [&str; 4] = ["memory-1", "version-1", "version-2", "memory-3"];
+
 /// A site whose data folder an earlier version wrote, under the same root key.
 fn of(format: &str) -> Kept {
     let kept = Kept::new();
@@ -40,7 +43,8 @@ fn form(kept: &Kept, label: &str, id: &[u8; 16], prefix: &[u8]) -> u8 {
 fn folders_are_of_their_time() {
     let vault = Uuid::parse_str("6b1f0c1e-3f0f-4f43-9d7e-0b8a3d2f9c11").unwrap();
     let versions = [b"v/".as_slice(), vault.as_bytes(), b"/m/"].concat();
-    for (format, memory, version) in [("memory-1", 1, 1), ("version-1", 2, 1), ("version-2", 2, 2)] {
+    for (format, memory, version) in [("memory-1", 1, 1), ("version-1", 2, 1), ("version-2", 2, 2), ("memory-3", 3, 2)]
+    {
         let kept = of(format);
         assert_eq!(form(&kept, "skerry installation", &[0; 16], b"meta/memory"), memory, "{format}");
         assert_eq!(form(&kept, "vault records", vault.as_bytes(), &versions), version, "{format}");
@@ -58,10 +62,10 @@ fn is_served(kept: &Kept) {
     kept.json("verify --config @skerry.toml");
 }
 
-/// The memory without a checkpoint, versions without an origin, and what is written now: all are read, and go on.
+/// The memory without a checkpoint and without the log's tree, versions without an origin: all are read, and go on.
 #[test]
 fn earlier_folders_are_served() {
-    for format in ["memory-1", "version-1", "version-2"] {
+    for format in FOLDERS {
         let kept = of(format);
         kept.json("verify --config @skerry.toml");
         is_served(&kept);
@@ -72,7 +76,7 @@ fn earlier_folders_are_served() {
 /// Backed up as they are, and restored: the backup of an earlier version's rows is a backup as any.
 #[test]
 fn earlier_folders_are_backed_up() {
-    for format in ["memory-1", "version-1", "version-2"] {
+    for format in FOLDERS {
         let kept = of(format);
         kept.backup("made.skb");
         let found = kept.json("verify-backup @made.skb --recovery-key @recovery.key");
