@@ -289,6 +289,13 @@ fn paths_and_methods_are_checked() {
             let response = scene.ask("GET", &format!("{path}?{V}"), "").await;
             assert_eq!((response.status, response.code().as_str()), (404, "NotFound"), "{path}");
         }
+        // Nor is a Managed HSM backed up, or restored, by who may call it.
+        for (method, path) in
+            [("POST", "/backup"), ("GET", "/backup/1/pending"), ("PUT", "/restore"), ("PUT", "/prerestore")]
+        {
+            let response = scene.ask_of(HSM, method, &format!("{path}?{V}"), "{}").await;
+            assert_eq!(response.status, 404, "{path}");
+        }
         for (method, path, allow) in [
             ("DELETE", "/keys", "GET"),
             ("POST", "/keys/k", "GET, PUT, PATCH, DELETE"),
