@@ -191,7 +191,8 @@ async fn copy(
             (None, None) => break,
             (Some(wanted), Some(held)) if wanted.key == held.key => {
                 let op = (wanted.entry.value != held.entry.value).then(|| put_of(wanted));
-                (source.pop(), target.pop());
+                source.pop();
+                target.pop();
                 op
             }
             (Some(wanted), held) if held.is_none_or(|held| wanted.key < held.key) => {
