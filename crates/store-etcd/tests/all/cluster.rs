@@ -5,7 +5,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use rustix::process::{Pid, Signal, kill_process};
 use skerry_store::Store;
 use skerry_store_etcd::{Make, OpenError, Options, Trust, open};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -161,9 +161,12 @@ impl Member {
     pub(crate) fn start(&mut self) {
         let mut shell = Command::new("sh")
             .arg("-c")
-            // Whatever ends us closes this input.
-            .arg("etcd \"$@\" </dev/null >/dev/null 2>&1 & echo $!; cat >/dev/null; kill -9 $!")
-            .arg("etcd")
+            // Whatever ends us closes this input, and then nothing stays behind; a server that is to start again is told so.
+            .arg(
+                "etcd \"$@\" </dev/null >/dev/null 2>&1 & echo $!; read -r word; kill -9 $!; wait
+                [ \"$word\" = keep ] || rm -rf \"$0\"",
+            )
+            .arg(&self.folder)
             .args(&self.arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -179,7 +182,7 @@ impl Member {
     /// Ends it at once.
     pub(crate) fn kill(&mut self) {
         let mut process = self.process.take().unwrap();
-        drop(process.input.take());
+        process.input.take().unwrap().write_all(b"keep\n").unwrap();
         process.shell.wait().unwrap();
     }
 
