@@ -3,6 +3,7 @@
 
 mod backup;
 mod formats;
+mod nodes;
 
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
