@@ -9,6 +9,7 @@ mod demo;
 mod dev;
 mod edge;
 mod evidence;
+mod hsm;
 mod key;
 mod machine;
 mod openapi;
@@ -47,6 +48,8 @@ enum Command {
     /// Look at evidence of a TEE, or verify it
     #[command(subcommand)]
     Evidence(evidence::Command),
+    #[command(subcommand)]
+    Hsm(hsm::Command),
     Key(key::Options),
     /// Print the OpenAPI document of the vaults and the attestation service
     Openapi,
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
         Command::Backup(options) => backup::run(&options),
         Command::Demo(options) => demo::run(&options),
         Command::Dev(options) => dev::run(&options),
+        Command::Hsm(command) => hsm::run(command),
         Command::Key(options) => key::run(&options),
         Command::Openapi => openapi::run(),
         Command::Policy(command) => policy::run(&command),

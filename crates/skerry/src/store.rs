@@ -18,7 +18,8 @@ use zeroize::Zeroizing;
 
 use crate::config::{self, Settings, StoreSettings};
 use crate::edge::{Failure, say};
-use crate::{machine, root, server};
+use crate::server::hsm;
+use crate::{machine, server};
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -55,11 +56,11 @@ pub(crate) fn run(command: &Command) -> ExitCode {
 }
 
 fn move_rows(options: &Migrate) -> Result<(), Failure> {
-    let (from, to) = (load(&options.from)?, load(&options.to)?);
+    let (mut from, to) = (load(&options.from)?, load(&options.to)?);
     if same(&from, &to) {
         return Err(anyhow!("both configurations name the same store").into());
     }
-    let root = root::take(&from.root, options.passphrase_file.as_deref())?;
+    let (root, _) = hsm::take(&from.root, (from.custody, from.hsm.take()), options.passphrase_file.as_deref())?;
     let report = server::runtime()?.block_on(between(&from, &to, root, options.json))?;
     let digest = hex::encode(report.digest);
     if options.json {

@@ -16,7 +16,6 @@ use skerry_store::stamp::Kind;
 
 use crate::config;
 use crate::edge::{Failure, say};
-use crate::root;
 use crate::server::{self, Site};
 
 /// Check all of what is stored: the whole audit log, every row of the store, and that they belong together
@@ -82,7 +81,7 @@ fn of_log(folder: &Path, head: Option<&str>) -> Result<Report, Failure> {
 
 fn of_folder(config: &Path, passphrase_file: Option<&Path>) -> Result<(Report, Option<u64>), Failure> {
     let settings = config::load(config, SystemTime::now()).map_err(anyhow::Error::new)?;
-    let root = root::take(&settings.root, passphrase_file)?;
+    let (root, _) = server::hsm::take(&settings.root, (settings.custody, settings.hsm), passphrase_file)?;
     server::runtime()?.block_on(server::verify(
         &Site { folder: &settings.data, store: &settings.store },
         root,

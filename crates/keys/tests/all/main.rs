@@ -13,6 +13,8 @@ mod generate;
 #[cfg(test)]
 mod import;
 #[cfg(test)]
+mod memory;
+#[cfg(test)]
 mod ml_dsa;
 #[cfg(test)]
 #[allow(dead_code)] // reason: the tests of tokens use all of it

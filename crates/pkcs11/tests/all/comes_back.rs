@@ -92,6 +92,24 @@ fn another_in_its_place() {
     });
 }
 
+/// A root that was put in another's place, with its name and id, is noticed by what the old one wrapped.
+#[test]
+#[ignore = "needs softhsm2"]
+fn another_root_in_its_place() {
+    alone("comes_back::another_root_in_its_place", |place| {
+        place.init("one");
+        let token = Token::open(settings(place.relay(), "one", None, PIN)).unwrap();
+        let root = token.make_first_roots(&mut rng()).unwrap();
+        assert_eq!(probe(&token), Ok(1));
+        end_relay();
+        assert_eq!([probe(&token), probe(&token)], [Err(Fault::Gone), Ok(1)], "the control: the same roots");
+        end_relay();
+        exchange("skerry leaves 1");
+        assert_eq!([probe(&token), probe(&token)], [Err(Fault::Gone); 2]);
+        assert_eq!(token.why_closed(), Some(TokenError::OtherRoot { id: root.id }));
+    });
+}
+
 /// A PIN that is refused when the token comes back is not tried again.
 #[test]
 #[ignore = "needs softhsm2"]
@@ -110,6 +128,25 @@ fn pin_that_was_changed_meanwhile() {
         assert_eq!(probe(&token), Err(Fault::Gone), "by then it would be right");
         assert_eq!(token.why_closed(), Some(TokenError::PinWrong));
     });
+}
+
+fn exchange(label: &str) {
+    use cryptoki::object::{Attribute, AttributeType};
+    by_hand(PIN, |session| {
+        let [old] = session.find_objects(&[Attribute::Label(label.into())]).unwrap()[..] else { panic!("one root") };
+        let kept = [AttributeType::Id, AttributeType::Wrap, AttributeType::Unwrap];
+        let mut template = session.get_attributes(old, &kept).unwrap();
+        template.extend([Attribute::Label(label.into()), Attribute::Token(true), Attribute::ValueLen(32.into())]);
+        template.extend([Attribute::Sensitive(true), Attribute::Extractable(false)]);
+        session.destroy_object(old).unwrap();
+        session.generate_key(&cryptoki::mechanism::Mechanism::AesKeyGen, &template).unwrap();
+    });
+}
+
+/// Ends the process that has the token: the one child of this one.
+fn end_relay() {
+    let own = std::process::id().to_string();
+    assert!(Command::new("pkill").args(["-KILL", "-P", &own, "relay-server"]).status().unwrap().success());
 }
 
 fn change_pin(from: &str, to: &str) {

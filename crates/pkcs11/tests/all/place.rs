@@ -30,6 +30,8 @@ pub(crate) fn alone(name: &str, body: impl FnOnce(&Place)) {
         .args(["--exact", name, "--include-ignored", "--nocapture"])
         .env("SOFTHSM2_CONF", conf)
         .env(FOLDER, folder.path())
+        .env("SKERRY_RELAY_SERVER", folder.path().join("relay-server"))
+        .env("SKERRY_RELAY_MODULE", MODULE)
         .env("P11_KIT_SERVER_ADDRESS", format!("unix:path={}", folder.path().join("p11.sock").display()))
         .output()
         .unwrap();
@@ -48,6 +50,19 @@ impl Place {
         let args = ["--init-token", "--free", "--label", label, "--pin", PIN, "--so-pin", SO_PIN];
         let done = Command::new("softhsm2-util").args(args).output().unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+
+    /// A module that has SoftHSM in a process of its own (tests/relay/relay.c).
+    pub(crate) fn relay(&self) -> PathBuf {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pkcs11/tests/relay/relay.c");
+        let (module, server) = (self.0.join("relay.so"), self.0.join("relay-server"));
+        for (out, more) in [(&module, ["-shared", "-fPIC", "-lpthread"]), (&server, ["-DSERVER", "-O1", "-ldl"])] {
+            let [first, second, library] = more;
+            let mut cc = Command::new("cc");
+            let done = cc.args([first, second, "-o"]).arg(out).arg(&source).arg(library).output().unwrap();
+            assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        }
+        module
     }
 
     pub(crate) fn settings(&self, label: &str) -> Settings {

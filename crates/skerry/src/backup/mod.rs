@@ -29,7 +29,6 @@ pub(crate) use verify::{Options as VerifyOptions, run as run_verify};
 use crate::config;
 use crate::edge::{self, Failure, say};
 use crate::machine;
-use crate::root;
 use crate::server::{self, Site};
 
 /// Back up a server: all keys, the audit log and the root key, sealed to recovery certificates
@@ -93,10 +92,11 @@ fn backup(options: &Options) -> Result<(), Failure> {
     let made = match asked {
         Some(made) => made,
         None => {
-            let (machine, root) = (machine::machine(), root::take(&settings.root, None)?);
+            let machine = machine::machine();
+            let (root, _) = server::hsm::take(&settings.root, (settings.custody, settings.hsm), None)?;
             let site = Site { folder: &settings.data, store: &settings.store };
             server::runtime()?.block_on(async {
-                let (installation, name) = server::open(&site, root, Kind::Serve, &machine).await?;
+                let (installation, name) = server::open(&site, root, (Kind::Serve, None), &machine).await?;
                 let made = make(
                     &installation,
                     &settings.data,

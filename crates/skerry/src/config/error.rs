@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use skerry_attestation_result::IssuerUrlError;
 use skerry_sources::UrlError;
-use skerry_unseal::Unreadable;
+use skerry_unseal::{TokenSealError, Unreadable};
 
 /// Why the server does not start: the file, the key in it (or its line), and what is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,6 +90,34 @@ pub(crate) enum Refusal {
     DataMode { path: PathBuf, mode: u32 },
     #[error("{path} is the folder of `skerry dev`: its keys protect nothing, take another", path = .path.display())]
     DataOfDev { path: PathBuf },
+
+    // [custody], [hsm]
+    #[error("{0:?} is not a level of custody: software, hsm-root or hsm-strict")]
+    Level(String),
+    #[error("keys are held in custody {0}, which needs a token: add [hsm]")]
+    NoHsm(&'static str),
+    #[error("there is a token, and keys are held in software: say [custody] level = \"hsm-root\" or \"hsm-strict\"")]
+    HsmUnused,
+    #[error("{given} places of the PIN, exactly one of pin_file and pin_credential is needed")]
+    PinSource { given: usize },
+    #[error("{0:?} is no name of a credential: letters, digits, hyphens, dots and underscores, as in LoadCredential=")]
+    PinCredential(String),
+    #[error(
+        "there are no credentials here: systemd gives them to a service that says LoadCredential= or SetCredential="
+    )]
+    NoCredentials,
+    #[error("{path} holds no PIN: one line of text", path = .path.display())]
+    Pin { path: PathBuf },
+    #[error("{seen} sessions, from 1 to {max} are possible")]
+    Sessions { seen: usize, max: usize },
+    #[error("{path} is sealed by a token, and keys are held in software: say [custody] level", path = .path.display())]
+    RootKeyInToken { path: PathBuf },
+    #[error("{path}: {error}", path = .path.display())]
+    RootKeySeal { path: PathBuf, error: TokenSealError },
+    #[error(
+        "[custody] says that a token has the root key: say server.root_key = FILE, as `skerry hsm init` made it, and no [root]"
+    )]
+    RootNotInToken,
 
     #[error("{seen} s, and nobody waits longer than {max} s for a server to stop")]
     DrainTime { seen: u64, max: u64 },

@@ -17,6 +17,9 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) store: Option<Store>,
     #[serde(default)]
+    pub(super) custody: Custody,
+    pub(super) hsm: Option<Hsm>,
+    #[serde(default)]
     pub(super) listener: Vec<Listener>,
     #[serde(default)]
     pub(super) issuer: Vec<Issuer>,
@@ -120,6 +123,30 @@ pub(super) struct StoreDanger {
 #[serde(deny_unknown_fields)]
 pub(super) struct Backup {
     pub(super) recovery: Vec<PathBuf>,
+}
+
+/// Where keys are in the clear.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Custody {
+    #[serde(default)]
+    pub(super) level: Option<String>,
+}
+
+/// The PKCS#11 token.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Hsm {
+    pub(super) module: PathBuf,
+    pub(super) token: String,
+    #[serde(default)]
+    pub(super) serial: Option<String>,
+    #[serde(default)]
+    pub(super) pin_file: Option<PathBuf>,
+    #[serde(default)]
+    pub(super) pin_credential: Option<String>,
+    #[serde(default)]
+    pub(super) sessions: Option<usize>,
 }
 
 /// By bits of the modulus.

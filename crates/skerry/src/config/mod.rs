@@ -8,6 +8,7 @@ mod backup;
 mod error;
 mod file;
 mod files;
+mod hsm;
 mod listeners;
 mod people;
 mod root;
@@ -47,6 +48,17 @@ pub(crate) fn data(path: &Path, now: SystemTime) -> Result<PathBuf, ConfigError>
     check.data(&file.server)
 }
 
+/// The token of a configuration, and where the root key is that it seals, which need not be there yet; and the data folder.
+pub(crate) fn token(path: &Path, now: SystemTime) -> Result<(skerry_pkcs11::Settings, PathBuf, PathBuf), ConfigError> {
+    let (check, file) = read(path, now)?;
+    let level = check.level(&file)?;
+    let Some(settings) = check.hsm(&file, level)? else {
+        return Err(check.refuse("custody.level", Refusal::NoHsm("hsm-root or hsm-strict")));
+    };
+    let root_key = file.server.root_key.as_ref().ok_or_else(|| check.refuse("server.root_key", Refusal::NoRoot))?;
+    Ok((settings, check.resolve(root_key), check.resolve(&file.server.data)))
+}
+
 fn read(path: &Path, now: SystemTime) -> Result<(Check<'_>, File), ConfigError> {
     let whole = |refusal| ConfigError { file: path.to_owned(), key: String::new(), refusal };
     let bytes = std::fs::metadata(path).map_err(|error| whole(Refusal::Unreadable(error.kind())))?.len();
@@ -77,6 +89,8 @@ impl Check<'_> {
     fn settings(&self, file: &File) -> Result<Settings, ConfigError> {
         self.sections_are_there(file)?;
         let data = self.data(&file.server)?;
+        let custody = self.level(file)?;
+        let hsm = self.hsm(file, custody)?;
         let root = self.root(file)?;
         let store = self.store(file.store.as_ref())?;
         let recovery = file.backup.as_ref().map(|section| self.recovery(section)).transpose()?;
@@ -85,7 +99,7 @@ impl Check<'_> {
         let identity = file.identity.as_ref().map(|section| self.identity(section)).transpose()?;
         let authorities = self.authorities(&file.authority, attestation.as_ref())?;
         let issuers = self.issuers(file, identity.as_ref(), attestation.as_ref(), &authorities)?;
-        let vaults = self.vaults(&file.vault, &authorities)?;
+        let vaults = self.vaults(&file.vault, &authorities, custody)?;
         if !vaults.is_empty() && issuers.is_empty() {
             return Err(self.refuse("issuer", Refusal::NoIssuer));
         }
@@ -102,6 +116,8 @@ impl Check<'_> {
             root,
             store,
             recovery,
+            custody,
+            hsm,
             ready_rsa_keys,
             listeners,
             operations,

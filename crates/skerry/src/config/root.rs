@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use skerry_unseal::{credential, read};
+use skerry_keys::Level;
+use skerry_unseal::{TokenSeal, credential, read};
 
 use super::file::{File, Root as Section, Seal};
 use super::{Check, ConfigError, Refusal};
@@ -11,8 +12,11 @@ use crate::root::{self, Sealed, Source};
 impl Check<'_> {
     /// Exactly one place. What is sealed is read, and opened by nobody yet.
     pub(super) fn root(&self, file: &File) -> Result<Source, ConfigError> {
+        let level = self.level(file)?;
         match (&file.server.root_key, &file.root) {
-            (Some(path), None) => self.root_key(path),
+            (Some(path), None) if level == Level::Software => self.root_key(path),
+            (Some(path), None) => self.token_seal(path),
+            (_, Some(_)) if level != Level::Software => Err(self.refuse("root", Refusal::RootNotInToken)),
             (None, Some(section)) => self.sealed_root(section),
             (None, None) => Err(self.refuse("server.root_key", Refusal::NoRoot)),
             (Some(_), Some(_)) => Err(self.refuse("root", Refusal::TwoRoots)),
@@ -22,8 +26,18 @@ impl Check<'_> {
     /// 64 hex digits, and a line's end after them as tools write it.
     fn root_key(&self, path: &Path) -> Result<Source, ConfigError> {
         let (key, text) = ("server.root_key", self.secret("server.root_key", path)?);
+        if TokenSeal::is_one(&text) {
+            return Err(self.refuse(key, Refusal::RootKeyInToken { path: self.resolve(path) }));
+        }
         let root = credential::root_of(&text);
         root.map(Source::Key).ok_or_else(|| self.refuse(key, Refusal::RootKey { path: self.resolve(path) }))
+    }
+
+    /// What a token sealed.
+    fn token_seal(&self, path: &Path) -> Result<Source, ConfigError> {
+        let (key, text) = ("server.root_key", self.secret("server.root_key", path)?);
+        let refuse = |error| self.refuse(key, Refusal::RootKeySeal { path: self.resolve(path), error });
+        TokenSeal::parse(&text).map(Source::Token).map_err(refuse)
     }
 
     fn sealed_root(&self, section: &Section) -> Result<Source, ConfigError> {

@@ -12,6 +12,7 @@ use skerry_attestation_result::IssuerUrl;
 use skerry_evidence::snp::Generation;
 use skerry_identity::{Assignment, Client, Principal};
 use skerry_jose::JwkSet;
+use skerry_keys::Level;
 use skerry_sources::{Allowed, Oidc, Roots};
 use skerry_vault::{NodeName, Throttling, Wanted};
 use skerry_verifier::Floor;
@@ -27,6 +28,9 @@ pub(crate) struct Settings {
     pub(crate) store: StoreSettings,
     /// The certificates, DER, that backups are sealed to and no others; none leaves it to who asks.
     pub(crate) recovery: Option<Vec<Vec<u8>>>,
+    pub(crate) custody: Level,
+    /// The token that holds the root key, and in strict custody all keys.
+    pub(crate) hsm: Option<skerry_pkcs11::Settings>,
     /// RSA keys that are made before anybody asks for them.
     pub(crate) ready_rsa_keys: Wanted,
     pub(crate) listeners: Vec<Listener>,
@@ -204,6 +208,7 @@ pub(crate) struct Vault {
     pub(crate) name: String,
     pub(crate) id: Uuid,
     pub(crate) kind: VaultKind,
+    pub(crate) custody: Level,
     pub(crate) authorities: Vec<IssuerUrl>,
     pub(crate) retention_days: u16,
     pub(crate) purge_protection: bool,

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use skerry_attestation_result::IssuerUrl;
 use skerry_identity::{Assignment, Permission, Scope};
+use skerry_keys::Level;
 use skerry_vault::Throttling;
 use uuid::Uuid;
 
@@ -12,12 +13,17 @@ use super::settings::{Authority, Issuer, Vault, VaultKind};
 use super::{Check, ConfigError, Refusal};
 
 impl Check<'_> {
-    pub(super) fn vaults(&self, sections: &[Section], authorities: &[Authority]) -> Result<Vec<Vault>, ConfigError> {
+    pub(super) fn vaults(
+        &self,
+        sections: &[Section],
+        authorities: &[Authority],
+        custody: Level,
+    ) -> Result<Vec<Vault>, ConfigError> {
         let (mut names, mut ids) = (HashSet::new(), HashSet::new());
         let mut vaults = Vec::new();
         for (at, section) in sections.iter().enumerate() {
             let key = format!("vault[{at}]");
-            let vault = self.vault(&key, section, authorities)?;
+            let vault = self.vault(&key, section, (authorities, custody))?;
             if !names.insert(vault.name.clone()) {
                 return Err(self.refuse(&format!("{key}.name"), Refusal::VaultTwice(vault.name)));
             }
@@ -29,14 +35,19 @@ impl Check<'_> {
         Ok(vaults)
     }
 
-    fn vault(&self, key: &str, section: &Section, authorities: &[Authority]) -> Result<Vault, ConfigError> {
+    fn vault(
+        &self,
+        key: &str,
+        section: &Section,
+        (authorities, custody): (&[Authority], Level),
+    ) -> Result<Vault, ConfigError> {
         let Section { name, id, retention_days, purge_protection, floor, danger, .. } = section;
         if !is_vault_name(name) {
             return Err(self.refuse(&format!("{key}.name"), Refusal::VaultName(name.clone())));
         }
         let parsed = Uuid::try_parse(id).ok().filter(|id| !id.is_nil());
         let id = parsed.ok_or_else(|| self.refuse(&format!("{key}.id"), Refusal::VaultId(id.clone())))?;
-        let kind = self.kind(key, section)?;
+        let kind = self.kind(key, section, custody)?;
         let retention_days = retention_days.unwrap_or(RETENTION_DAYS_MAX);
         if !(RETENTION_DAYS_MIN..=RETENTION_DAYS_MAX).contains(&retention_days) {
             let (seen, min, max) = (retention_days, RETENTION_DAYS_MIN, RETENTION_DAYS_MAX);
@@ -50,6 +61,7 @@ impl Check<'_> {
             name: name.clone(),
             id,
             kind,
+            custody,
             throttling,
             authorities: self.believed(key, section, authorities)?,
             retention_days,
@@ -59,14 +71,14 @@ impl Check<'_> {
         })
     }
 
-    /// Only software custody exists: what it holds is not in an HSM, whatever its key type says.
-    fn kind(&self, key: &str, section: &Section) -> Result<VaultKind, ConfigError> {
+    /// What this process holds is not in an HSM, whatever its key type says; nor is it where only the root is in one.
+    fn kind(&self, key: &str, section: &Section, custody: Level) -> Result<VaultKind, ConfigError> {
         let (kind, name) = match section.kind {
             file::VaultKind::Standard => return Ok(VaultKind::Standard),
             file::VaultKind::Premium => (VaultKind::Premium, "premium"),
             file::VaultKind::ManagedHsm => (VaultKind::ManagedHsm, "managed-hsm"),
         };
-        match section.danger.software_hsm {
+        match section.danger.software_hsm || custody == Level::HsmStrict {
             true => Ok(kind),
             false => Err(self.refuse(&format!("{key}.kind"), Refusal::SoftwareHsm(name))),
         }

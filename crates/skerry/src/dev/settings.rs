@@ -7,6 +7,7 @@ use skerry_attestation_result::IssuerUrl;
 use skerry_evidence::snp::Generation;
 use skerry_http::{Names, tls};
 use skerry_identity::{Assignment, Client, Permission, Principal, Scope, SecretDigest};
+use skerry_keys::Level;
 use skerry_vault::{Throttling, Wanted};
 use skerry_verifier::Floor;
 use uuid::{Uuid, uuid};
@@ -43,6 +44,8 @@ pub(super) fn settings(
         data: folder.path().to_owned(),
         root: Source::Key(keys.root.clone()),
         store: StoreSettings::Embedded,
+        custody: Level::Software,
+        hsm: None,
         ready_rsa_keys: Wanted { b2048: 2, ..Wanted::default() },
         listeners: listeners.collect::<anyhow::Result<_>>()?,
         operations: None,
@@ -181,6 +184,7 @@ fn vault(name: &str, kind: VaultKind, id: Uuid, authority: &IssuerUrl) -> Vault 
         name: name.to_owned(),
         id,
         kind,
+        custody: Level::Software,
         authorities: vec![authority.clone()],
         retention_days: 90,
         purge_protection: false,

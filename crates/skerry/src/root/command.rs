@@ -140,7 +140,7 @@ fn reseal(options: &Reseal) -> Result<(), Failure> {
     let source = config::root(&options.config, SystemTime::now()).map_err(anyhow::Error::new)?;
     let own = match &source {
         Source::Passphrase(file) | Source::Tpm { file, .. } => Some(file.path.clone()),
-        Source::Key(_) | Source::Credential(_) => None,
+        Source::Key(_) | Source::Credential(_) | Source::Token(_) => None,
     };
     let out = options.out.clone().or(own).ok_or_else(|| {
         anyhow!("the configuration names no sealed root: say where the new one is to be with --out FILE")

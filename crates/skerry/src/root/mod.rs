@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use skerry_unseal::tpm::{self, TpmError};
-use skerry_unseal::{SealedRoot, UnsealError, credential};
+use skerry_unseal::{SealedRoot, TokenSeal, UnsealError, credential};
 use zeroize::Zeroizing;
 
 pub(crate) use ask::passphrase;
@@ -29,6 +29,8 @@ pub(crate) enum Source {
     Passphrase(Sealed),
     /// In a file that the TPM at this device opens, for the PIN in a file if there is one.
     Tpm { file: Sealed, device: PathBuf, pin: Option<PathBuf> },
+    /// In a file that a PKCS#11 token opens.
+    Token(TokenSeal),
 }
 
 /// A sealed root and its file.
@@ -46,6 +48,7 @@ impl Source {
             Self::Credential(_) => "credential",
             Self::Passphrase(_) => "passphrase",
             Self::Tpm { .. } => "tpm",
+            Self::Token(_) => "token",
         }
     }
 }
@@ -53,7 +56,7 @@ impl Source {
 /// The device of the kernel's resource manager.
 pub(crate) const TPM: &str = "/dev/tpmrm0";
 
-/// The root of an installation. Who is asked for a passphrase, if one is needed, is said by `passphrase_file`: a file, `-` for
+/// The root of an installation, unless a token has it, which `server::hsm::take` asks. Who is asked for a passphrase, if one is needed, is said by `passphrase_file`: a file, `-` for
 /// standard input, or nobody named, which is whoever sits at the terminal.
 pub(crate) fn take(source: &Source, passphrase_file: Option<&Path>) -> Result<Zeroizing<[u8; 32]>, Failure> {
     match source {
@@ -64,6 +67,7 @@ pub(crate) fn take(source: &Source, passphrase_file: Option<&Path>) -> Result<Ze
             passphrase.open(&file.sealed).map_err(|error| unopened(error, &file.path))
         }
         Source::Tpm { file, device, pin } => of_tpm(file, device, pin.as_deref()),
+        Source::Token(_) => Err(anyhow!("the root key is in a token: say [hsm]").into()),
     }
 }
 

@@ -266,6 +266,8 @@ mod tests {
             root: crate::root::Source::Key(zeroize::Zeroizing::new([0; 32])),
             store: config::StoreSettings::Embedded,
             recovery: None,
+            custody: skerry_keys::Level::Software,
+            hsm: None,
             ready_rsa_keys: skerry_vault::Wanted::default(),
             listeners,
             operations: None,

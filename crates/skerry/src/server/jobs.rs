@@ -20,6 +20,7 @@ use skerry_vault::{Due, Refusal, Vault, explained};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use super::hsm::Moving;
 use super::vaults::Vaults;
 use crate::edge::{self, Failure};
 
@@ -42,6 +43,7 @@ pub(super) struct Jobs {
     vaults: Vaults,
     access: Access,
     store: Store,
+    moving: Option<Moving>,
 }
 
 /// What a job does with a key that is due.
@@ -54,7 +56,12 @@ enum Job {
 impl Jobs {
     pub(super) fn new(vaults: Vaults, store: Store) -> Jobs {
         let access = access(&vaults);
-        Jobs { vaults, access, store }
+        Jobs { vaults, access, store, moving: None }
+    }
+
+    /// The same, and keys in a token are moved to its newest root.
+    pub(super) fn moving(self, moving: Option<Moving>) -> Jobs {
+        Jobs { moving, ..self }
     }
 
     /// Does what is due every minute, until it is told to stop, which is heard between two keys. The first time is a minute
@@ -98,7 +105,25 @@ impl Jobs {
                 failures.extend(of_vault.into_iter().map(|failure| format!("vault {name}: {failure}")));
             }
         }
+        failures.extend(self.moved((now, randomness), stop).await);
         failures
+    }
+
+    async fn moved(&self, (now, randomness): (SystemTime, &Randomizer), stop: &watch::Receiver<bool>) -> Vec<String> {
+        let Some(moving) = &self.moving else { return Vec::new() };
+        let root = match moving.due().await {
+            Ok(Some(root)) => root,
+            Ok(None) => return Vec::new(),
+            Err(failure) => return vec![failure],
+        };
+        let grants: Vec<_> = self.vaults.values().map(|vault| self.grant(Job::Rotate, vault)).collect();
+        let mut contexts = Vec::new();
+        for ((name, vault), grant) in self.vaults.iter().zip(&grants) {
+            // Infallible: access was made for these vaults.
+            let Ok(grant) = grant else { return vec![format!("vault {name}: nobody may move its keys")] };
+            contexts.push((name, vault, Context { grant, request_id: "jobs", now, randomness }));
+        }
+        moving.pass(root, contexts.into_iter(), stop).await
     }
 
     async fn of_vault(

@@ -8,6 +8,7 @@ mod callers;
 pub(crate) mod diagnostics;
 mod doors;
 pub(crate) mod etcd;
+pub(crate) mod hsm;
 mod jobs;
 pub(crate) mod metrics;
 mod room;
@@ -30,9 +31,10 @@ use anyhow::Context as _;
 use skerry_http::health::{Health, Phase};
 use skerry_http::{Drained, Machine};
 use skerry_identity::Access;
+use skerry_keys::Token;
 use skerry_store::stamp::Kind;
-use skerry_vault::Installation;
 use skerry_vault::pool::Pool;
+use skerry_vault::{Installation, Wanted};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -47,9 +49,9 @@ pub(crate) use vaults::Vaults;
 
 use crate::config::{Serves, Settings};
 use crate::edge::{self, Failure};
-use crate::root;
 use backups::Backups;
 use doors::{Doors, Gates};
+use hsm::Moving;
 use jobs::Jobs;
 use metrics::Counted;
 use shared::Name;
@@ -66,6 +68,7 @@ pub(crate) struct Opened {
     vaults: Vaults,
     backups: Option<Backups>,
     name: Option<Name>,
+    moving: Option<Moving>,
     machine: Machine,
 }
 
@@ -77,14 +80,14 @@ pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, std::io::Er
 impl Assembled {
     /// The server of these settings on these sockets, one for each listener, in their order.
     pub(crate) async fn new(
-        settings: Settings,
+        mut settings: Settings,
         sockets: impl Into<Sockets>,
         kind: Kind,
         machine: Machine,
     ) -> Result<Assembled, Failure> {
-        let root = root::take(&settings.root, None)?;
+        let (root, token) = hsm::take(&settings.root, (settings.custody, settings.hsm.take()), None)?;
         let doors = Doors::new(&settings, sockets.into(), settings.root.word(), &machine)?;
-        let opened = Opened::behind(&doors.gates, settings, root, kind, machine).await?;
+        let opened = Opened::behind(&doors.gates, settings, (root, token), kind, machine).await?;
         Ok(Assembled { doors, opened })
     }
 
@@ -113,13 +116,16 @@ impl Opened {
     async fn behind(
         gates: &Gates,
         settings: Settings,
-        root: Zeroizing<[u8; 32]>,
+        (root, token): (Zeroizing<[u8; 32]>, Option<Arc<Token>>),
         kind: Kind,
         machine: Machine,
     ) -> Result<Opened, Failure> {
         gates.health.enter(Phase::Opening);
+        // In a token keys are made when they are asked for.
+        let ready = if token.is_some() { Wanted::default() } else { settings.ready_rsa_keys };
         let (installation, name) =
-            store::open(&Site { folder: &settings.data, store: &settings.store }, root, kind, &machine).await?;
+            store::open(&Site { folder: &settings.data, store: &settings.store }, root, (kind, token), &machine)
+                .await?;
         let pool = pool()?;
         let tokens = settings.identity.map(services::tokens).transpose()?.map(Arc::new);
         let (own_tokens, mut sources) = (tokens.as_ref().map(|tokens| &tokens.service), Vec::new());
@@ -128,7 +134,7 @@ impl Opened {
         let own = attestation.as_ref().map(|attestation| attestation.verifier.signer());
         let authorities = vaults::Authorities::new(settings.authorities, own, &mut sources)?;
         let policies = attestation.as_ref().map(|service| service.policies(&installation)).transpose()?;
-        let pools = vaults::pools(Arc::clone(&pool), settings.ready_rsa_keys)?;
+        let pools = vaults::pools(Arc::clone(&pool), ready)?;
         let access = Arc::new(Access::new(settings.access));
         let parts = surfaces::Parts { tokens, callers, access, attestation, policies, pool, machine: machine.clone() };
         let (mut all, mut signers) = (Vaults::new(), vaults::Signers::default());
@@ -155,14 +161,16 @@ impl Opened {
         gates.metrics.of_opened(counted);
         demand(&gates.health, &installation);
         let backups = Backups::listen(&settings.data, &installation, &machine, settings.recovery)?;
+        let moving = installation.token().map(|token| Moving::new(Arc::clone(token), settings.data.clone()));
         gates.health.enter(Phase::Open);
-        Ok(Opened { installation, vaults: all, backups, name, machine })
+        Ok(Opened { installation, vaults: all, backups, name, moving, machine })
     }
 
     /// Does what is due while `serving` is, which ends some time after `stopped` is true.
     async fn work(self, stopped: watch::Receiver<bool>, serving: impl Future<Output = Drained>) {
-        let Opened { installation, vaults, backups, name, machine } = self;
-        let jobs = tokio::spawn(Jobs::new(vaults, installation.store().clone()).run(machine.clone(), stopped.clone()));
+        let Opened { installation, vaults, backups, name, moving, machine } = self;
+        let jobs = Jobs::new(vaults, installation.store().clone()).moving(moving);
+        let jobs = tokio::spawn(jobs.run(machine.clone(), stopped.clone()));
         let backups = backups.map(|backups| tokio::spawn(backups.run(stopped)));
         let ticking = tokio::spawn({
             let (installation, machine) = (Arc::clone(&installation), machine.clone());

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use skerry_audit::{AuditError, HistoryError, Report};
 use skerry_http::Machine;
+use skerry_keys::Token;
 use skerry_store::seal::Root;
 use skerry_store::stamp::{Kind, StampError};
 use skerry_store::{Options, Store, StoreError};
@@ -45,7 +46,7 @@ impl Site<'_> {
 pub(crate) async fn open(
     site: &Site<'_>,
     root: Zeroizing<[u8; 32]>,
-    kind: Kind,
+    (kind, token): (Kind, Option<Arc<Token>>),
     machine: &Machine,
 ) -> Result<(Arc<Installation>, Option<Name>), Failure> {
     let (folder, node) = (site.folder, site.node());
@@ -72,6 +73,10 @@ pub(crate) async fn open(
     }
     check_log(&installation, &log).context("threads cannot be started")?;
     installation.publish(&log).map_err(|error| refuse(error, folder))?;
+    let installation = match token {
+        Some(token) => installation.held_in(token).map_err(super::hsm::refuse)?,
+        None => installation,
+    };
     let installation = Arc::new(installation);
     room::watch(&installation, folder);
     Ok((installation, name))

@@ -106,7 +106,7 @@ pub(crate) async fn serve(
         return served.await.map(drop).context("the server").map_err(Failure::from);
     };
     gates.health.enter(Phase::Opening);
-    let behind = Opened::behind(&gates, settings, root, Kind::Serve, machine).await;
+    let behind = Opened::behind(&gates, settings, (root, None), Kind::Serve, machine).await;
     asking.tell(&told(&behind)).await;
     let made = match behind {
         Ok(made) => made,

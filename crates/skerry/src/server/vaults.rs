@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow};
 use skerry_attestation_result::{Authority, TokenSigner};
 use skerry_jose::{JwkSet, SigningKey};
+use skerry_keys::Level;
 use skerry_policy::permit::VaultFloor;
 use skerry_sources::KeySet;
 use skerry_vault::decide::{HsmBacking, Rules};
@@ -103,13 +104,17 @@ pub(crate) fn pools(work: Arc<Pool>, ready: Wanted) -> anyhow::Result<Pools> {
     Ok(Pools { work, generation: Arc::new(generation), stock: Arc::new(stock) })
 }
 
-/// Settings with HSM key types exist only where danger.software_hsm was said.
+/// Settings with HSM key types exist only where a token holds keys, or danger.software_hsm was said.
 fn rules(settings: &config::Vault) -> Rules {
-    let software = HsmBacking::default().danger().software_hsm();
+    let held = HsmBacking::held(settings.custody);
+    let hsm_keys = match settings.custody {
+        Level::HsmStrict => held,
+        Level::Software | Level::HsmRoot => held.danger().software_hsm(),
+    };
     let (kind, hsm) = match settings.kind {
-        VaultKind::Standard => (DomainKind::Standard, HsmBacking::default()),
-        VaultKind::Premium => (DomainKind::Premium, software),
-        VaultKind::ManagedHsm => (DomainKind::ManagedHsm, software),
+        VaultKind::Standard => (DomainKind::Standard, held),
+        VaultKind::Premium => (DomainKind::Premium, hsm_keys),
+        VaultKind::ManagedHsm => (DomainKind::ManagedHsm, hsm_keys),
     };
     let retention_days = u32::from(settings.retention_days);
     Rules { kind, hsm, retention_days, purge_protection: settings.purge_protection }

@@ -4,6 +4,10 @@
 mod credential;
 mod disk;
 mod file;
+#[allow(dead_code)] // the tests of tokens use all of it
+#[path = "../../../pkcs11/tests/all/place.rs"]
+mod place;
+mod token;
 mod tpm;
 
 use skerry_testkit::seeded;

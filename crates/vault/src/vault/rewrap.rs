@@ -71,6 +71,19 @@ impl Vault {
         Ok(done)
     }
 
+    /// How many keys a pass looks at.
+    pub async fn count(&self, context: &Context<'_>) -> Result<u64, Refusal> {
+        self.check(context, Permission::Rotate)?;
+        let mut count = 0_u64;
+        for prefix in [self.records.place().heads(), self.records.place().deleted_heads()] {
+            let mut rows = Rows::of(prefix);
+            while let Some(page) = rows.next(self).await? {
+                count = count.saturating_add(u64::try_from(page.len()).unwrap_or(u64::MAX));
+            }
+        }
+        Ok(count)
+    }
+
     /// Some versions with each commit, the head with them, since it has the digests of their material.
     async fn rewrap_key(
         &self,
