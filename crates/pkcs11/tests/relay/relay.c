@@ -42,6 +42,8 @@ enum { DEVICE_REMOVED = 0x32, NOT_SUPPORTED = 0x54, HOST_MEMORY = 2, NOT_INITIAL
 int main(int argc, char **argv) {
     (void)argc;
     int memory = atoi(argv[1]), line = atoi(argv[2]);
+    /* The caller's end of the line: kept here it would never be seen to close. */
+    close(atoi(argv[3]));
     if (mmap(PLACE, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED_NOREPLACE, memory, 0) != (void *)PLACE) return 1;
     void *module = dlopen(getenv("SKERRY_RELAY_MODULE"), RTLD_NOW);
     if (!module) return 2;
@@ -108,12 +110,13 @@ static UL initialize(void *args) {
     int memory = memfd_create("relay", 0), ends[2];
     if (memory < 0 || ftruncate(memory, SIZE) || socketpair(AF_UNIX, SOCK_STREAM, 0, ends)) goto failed;
     if (mmap(PLACE, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, memory, 0) != (void *)PLACE) goto failed;
-    char first[16], second[16];
+    char first[16], second[16], third[16];
     snprintf(first, sizeof first, "%d", memory);
     snprintf(second, sizeof second, "%d", ends[1]);
+    snprintf(third, sizeof third, "%d", ends[0]);
     const char *path = getenv("SKERRY_RELAY_SERVER");
     server = vfork();
-    if (server == 0) { execl(path, path, first, second, NULL); _exit(9); }
+    if (server == 0) { execl(path, path, first, second, third, NULL); _exit(9); }
     close(ends[1]);
     close(memory);
     line = ends[0];

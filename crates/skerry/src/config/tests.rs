@@ -964,6 +964,63 @@ fn access_is_refused() {
     edited("permissions = [\"release\"]", "permissions = [\"release\", \"all\"]", "access[2].permissions[1]", refusal);
 }
 
+const STRICT: &str = r#"[custody]
+level = "hsm-strict"
+[hsm]
+module = "none.so"
+token = "one"
+pin_file = "pin"
+"#;
+
+/// A token is configured whole, its PIN is in one place that others cannot read, and the root key is what it sealed.
+#[test]
+fn tokens_are_refused() {
+    let site = Site::new();
+    let with = |section: &str| {
+        site.put("skerry.toml", &EXAMPLE.replacen("[[listener]]", &format!("{section}\n[[listener]]"), 1))
+    };
+    let pin = || site.path("pin");
+    site.put("pin", "1234\n");
+    with(&STRICT.replace("hsm-strict", "strict"));
+    site.refused("custody.level", Refusal::Level("strict".to_owned()));
+    with("[custody]\nlevel = \"hsm-root\"");
+    site.refused("custody.level", Refusal::NoHsm("hsm-root"));
+    with(&STRICT.replace("hsm-strict", "software"));
+    site.refused("hsm", Refusal::HsmUnused);
+    with(&STRICT.replace("pin_file = \"pin\"", ""));
+    site.refused("hsm", Refusal::PinSource { given: 0 });
+    with(&format!("{STRICT}pin_credential = \"pin\"\n"));
+    site.refused("hsm", Refusal::PinSource { given: 2 });
+    for name in ["", "../pin", ".pin", "a/b"] {
+        with(&STRICT.replace("pin_file = \"pin\"", &format!("pin_credential = {name:?}")));
+        site.refused("hsm.pin_credential", Refusal::PinCredential(name.to_owned()));
+    }
+    with(&STRICT.replace("pin_file", "pin_credential"));
+    site.refused("hsm.pin_credential", Refusal::NoCredentials);
+    for seen in [0, 1025] {
+        with(&format!("{STRICT}sessions = {seen}\n"));
+        site.refused("hsm.sessions", Refusal::Sessions { seen, max: 1024 });
+    }
+    with(STRICT);
+    for text in ["", "\n", "12\n34", "1234\r\n"] {
+        site.put("pin", text);
+        site.refused("hsm.pin_file", Refusal::Pin { path: pin() });
+    }
+    site.put("pin", "1234\n");
+    site.mode("pin", 0o644);
+    site.refused("hsm.pin_file", Refusal::SecretMode { path: pin(), mode: 0o644 });
+    site.mode("pin", 0o600);
+    let path = site.path("root.key");
+    let error = skerry_unseal::TokenSealError::NotASeal;
+    site.refused("server.root_key", Refusal::RootKeySeal { path: path.clone(), error });
+    site.put("root.key", &format!("SKRYTOKN{}\u{1}{}", "i".repeat(16), "s".repeat(60)));
+    let settings = site.load().unwrap();
+    assert_eq!(settings.custody, skerry_keys::Level::HsmStrict);
+    assert!(matches!(settings.root_key, RootKey::InToken(_)) && settings.hsm.is_some());
+    site.put("skerry.toml", EXAMPLE);
+    site.refused("server.root_key", Refusal::RootKeyInToken { path });
+}
+
 /// docs/operate.md lists every refusal by its name, and no others.
 #[test]
 fn every_refusal_is_documented() {

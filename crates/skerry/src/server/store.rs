@@ -219,8 +219,8 @@ fn refused_by_the_disk(error: &InstallationError) -> Option<ErrorKind> {
 
 const DAMAGED: &str = "the disk gave back other octets than were written: restore a backup (docs/operate.md)";
 const OTHER_ROOT: &str = "the root key is not the one this folder was made with";
-const LOG_MISSING: &str = "the audit log that belongs here is gone: restore it; where the store is shared, give this node a name of its own \
-                           instead ([store] node)";
+const LOG_MISSING: &str = "what is stored is not as it was left: restore its audit log, or start with an empty folder; where the \
+                           store is shared, give this node a name of its own instead ([store] node)";
 const OF_NODES: &str = "the store was shared by nodes, and this is the folder of none of them: take that of one";
 const MOVED: &str = "this store was migrated: take the configuration of the one it was migrated to";
 const ALTERED: &str = "what is stored is not as it was left: restore it, or start with an empty folder";
