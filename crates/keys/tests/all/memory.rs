@@ -139,7 +139,7 @@ struct Held {
 
 impl Held {
     fn start(kind: &str, place: &Place) -> Held {
-        let mut child = Command::new(std::env::current_exe().unwrap())
+        let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "memory::holder", "--include-ignored", "--nocapture"])
             .env(HOLD, kind)
             .env(RELAY, place.path().join("relay.so"))
@@ -147,14 +147,15 @@ impl Held {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let (mut records, mut said) = (Vec::new(), String::new());
-        for line in BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap) {
+        let mut held = Held { child, records: Vec::new(), marker: Vec::new() };
+        let mut said = String::new();
+        for line in BufReader::new(held.child.stdout.take().unwrap()).lines().map(Result::unwrap) {
             if let Some(record) = line.strip_prefix("key ") {
-                records.push(hex::decode(record).unwrap());
+                held.records.push(hex::decode(record).unwrap());
             }
             if let Some(marker) = line.strip_prefix("marker ") {
-                let marker = hex::decode(marker).unwrap().into_iter().map(|octet| !octet).collect();
-                return Held { child, records, marker };
+                held.marker = hex::decode(marker).unwrap().into_iter().map(|octet| !octet).collect();
+                return held;
             }
             said.push_str(&line);
         }

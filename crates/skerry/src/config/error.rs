@@ -113,7 +113,7 @@ pub(crate) enum Refusal {
     #[error("{path} is sealed by a token, and keys are held in software: say [custody] level", path = .path.display())]
     RootKeyInToken { path: PathBuf },
     #[error("{path}: {error}", path = .path.display())]
-    RootKeySeal { path: PathBuf, error: TokenSealError },
+    RootKeySeal { path: PathBuf, error: Box<TokenSealError> },
     #[error(
         "[custody] says that a token has the root key: say server.root_key = FILE, as `skerry hsm init` made it, and no [root]"
     )]

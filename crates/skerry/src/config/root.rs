@@ -36,7 +36,8 @@ impl Check<'_> {
     /// What a token sealed.
     fn token_seal(&self, path: &Path) -> Result<Source, ConfigError> {
         let (key, text) = ("server.root_key", self.secret("server.root_key", path)?);
-        let refuse = |error| self.refuse(key, Refusal::RootKeySeal { path: self.resolve(path), error });
+        let refuse =
+            |error| self.refuse(key, Refusal::RootKeySeal { path: self.resolve(path), error: Box::new(error) });
         TokenSeal::parse(&text).map(Source::Token).map_err(refuse)
     }
 

@@ -1011,7 +1011,7 @@ fn tokens_are_refused() {
     site.refused("hsm.pin_file", Refusal::SecretMode { path: pin(), mode: 0o644 });
     site.mode("pin", 0o600);
     let path = site.path("root.key");
-    let error = skerry_unseal::TokenSealError::NotASeal;
+    let error = Box::new(skerry_unseal::TokenSealError::NotASeal);
     site.refused("server.root_key", Refusal::RootKeySeal { path: path.clone(), error });
     site.put("root.key", &format!("SKRYTOKN{}\u{1}{}", "i".repeat(16), "s".repeat(60)));
     let settings = site.load().unwrap();

@@ -15,12 +15,15 @@ use zeroize::Zeroizing;
 use crate::edge::{self, Failure};
 use crate::root::{self, Source};
 
+/// A root key in the clear.
+type Root = Zeroizing<[u8; 32]>;
+
 /// The root key, and the token if it holds all keys. A token that only sealed the root is not needed any longer.
 pub(crate) fn take(
     source: &Source,
     (custody, hsm): (Level, Option<Settings>),
     passphrase_file: Option<&Path>,
-) -> Result<(Zeroizing<[u8; 32]>, Option<Arc<Token>>), Failure> {
+) -> Result<(Root, Option<Arc<Token>>), Failure> {
     match (source, hsm) {
         (Source::Token(sealed), Some(settings)) => {
             let token = open(settings)?;
