@@ -1016,7 +1016,9 @@ fn tokens_are_refused() {
     site.put("root.key", &format!("SKRYTOKN{}\u{1}{}", "i".repeat(16), "s".repeat(60)));
     let settings = site.load().unwrap();
     assert_eq!(settings.custody, skerry_keys::Level::HsmStrict);
-    assert!(matches!(settings.root_key, RootKey::InToken(_)) && settings.hsm.is_some());
+    assert!(matches!(settings.root, Source::Token(_)) && settings.hsm.is_some());
+    with(&format!("{STRICT}[root]\nseal = \"credential\"\ncredential = \"root\"\n"));
+    site.refused("root", Refusal::RootNotInToken);
     site.put("skerry.toml", EXAMPLE);
     site.refused("server.root_key", Refusal::RootKeyInToken { path });
 }
