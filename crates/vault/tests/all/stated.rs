@@ -6,7 +6,6 @@ use skerry_jose::json::{Object, Value};
 use skerry_jose::{JwsError, PublicKey as Jwk, RsaPublicKey, Unverified, b64};
 use skerry_keys::{Curve, KeyType, MlDsa, PublicKey, RsaBits};
 use skerry_vault::command::{Named, NewKey};
-use skerry_vault::decide::{HsmBacking, Rules};
 use skerry_vault::record::{Key, Origin};
 use skerry_vault::stored::{decode_version, encode_version};
 use skerry_vault::{KeyAttestation, Refusal, STATEMENT_TYPE, VaultKind, wire};
