@@ -38,7 +38,7 @@ pub(crate) enum Command {
 /// goes sealed into the file that server.root_key names, which must not be there yet.
 #[derive(Args)]
 pub(crate) struct Init {
-    /// Configuration with [custody] and [hsm]
+    /// Configuration with sections custody and hsm
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
     /// Seal this root key, which software custody has had so far, instead of a new one
@@ -57,7 +57,7 @@ pub(crate) struct Init {
 /// What it does is found out by doing it, at every start of a server too. Nothing is changed.
 #[derive(Args)]
 pub(crate) struct Status {
-    /// Configuration with [custody] and [hsm]
+    /// Configuration with sections custody and hsm
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
     /// Print JSON
@@ -72,7 +72,7 @@ pub(crate) struct Status {
 /// backups that are wrapped under them.
 #[derive(Args)]
 pub(crate) struct RotateRoot {
-    /// Configuration with [custody] and [hsm]
+    /// Configuration with sections custody and hsm
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
     /// End when the new keys are made, and leave the server to its work
