@@ -16,10 +16,14 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::edge::{self, Failure};
 
-/// Holds the name, or says who else has it. A server that was killed holds its name for some seconds more, so it is waited for.
+/// Holds the name, or says that another has it. A server that was killed holds its name for some seconds more, so it is waited for.
 pub(super) async fn hold(store: &Store, node: &NodeName) -> Result<Lease, Failure> {
+    hold_within(store, node, NAME_TTL + NAME_TTL).await
+}
+
+async fn hold_within(store: &Store, node: &NodeName, patience: Duration) -> Result<Lease, Failure> {
     let (name, holder) = (format!("node/{node}"), format!("process {}", std::process::id()));
-    let until = Instant::now() + NAME_TTL + NAME_TTL;
+    let until = Instant::now() + patience;
     loop {
         let lease = store.lease(&name, &holder, NAME_TTL).await;
         match lease.with_context(|| format!("the name {node}")).map_err(Failure::unavailable)? {
@@ -96,3 +100,21 @@ pub(super) async fn witness(installation: &Installation, machine: &Machine) {
 /// How long a name is held after its server was last heard of.
 const NAME_TTL: Duration = Duration::from_secs(15);
 const NAME_PAUSE: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two servers do not run under one name; when the first has given it back the second has it.
+    #[tokio::test]
+    async fn name_is_held_once() {
+        let (store, node) = (Store::memory(), NodeName::parse("a").unwrap());
+        let name = Name::keep(store.clone(), hold(&store, &node).await.unwrap(), node.clone());
+        let Err(refused) = hold_within(&store, &node, Duration::ZERO).await else { panic!("held twice") };
+        assert_eq!(refused.exit(), edge::UNAVAILABLE);
+        assert!(refused.text().contains("another server runs as node a"), "{}", refused.text());
+        assert!(hold_within(&store, &NodeName::parse("b").unwrap(), Duration::ZERO).await.is_ok());
+        name.release().await;
+        assert!(hold_within(&store, &node, Duration::ZERO).await.is_ok());
+    }
+}

@@ -5,9 +5,11 @@ use std::path::Path;
 use skerry_audit::{AuditError, HistoryError};
 use skerry_store::stamp::Kind;
 use skerry_store::{At, Store};
+use skerry_vault::stored::Corrupted;
 use skerry_vault::{Installation, InstallationError, Node, NodeName, Opened, Refusal};
 use tempfile::TempDir;
 
+use crate::database::{put, row};
 use crate::support::*;
 
 fn named(name: &str) -> Node {
@@ -126,4 +128,34 @@ fn clock_behind_another_node_closes_release() {
     tick(&scene.installation, NOW);
     assert_eq!(scene.release(&good_token()), Err(behind), "it does not spread, and does not go away either");
     assert!(scene.release_at(&good_token(), NOW + 1_000).is_ok(), "the control");
+}
+
+/// Each node finds what the others show of their logs, and nothing of its own; a server that is alone shows nothing. What is shown is
+/// sealed to its place: one that was edited, or that stands where another's was, does not open.
+#[test]
+fn nodes_show_each_other_their_logs() {
+    let (store, folders) = two();
+    let opened = |name: &str, at: usize| open(&named(name), &store, folders[at].path()).unwrap().0;
+    let (a, b) = (opened("a", 0), opened("b", 1));
+    for node in [&a, &b] {
+        tick(node, NOW);
+    }
+    let shown = wait(b.shown_checkpoints()).unwrap();
+    let [(name, note)] = shown.as_slice() else { panic!("{shown:?}") };
+    assert_eq!(name, "a");
+    assert!(wait(b.witness(note, at(NOW))).unwrap().is_some());
+    assert_eq!(wait(b.witness(note, at(NOW))), Ok(None), "it is on record");
+    let place = |name: &str| [b"meta/tlog/", name.as_bytes()].concat();
+    let kept = row(&store, &place("a"));
+    for altered in [row(&store, &place("b")), [&kept[..kept.len() - 1], &[kept[kept.len() - 1] ^ 1]].concat()] {
+        put(&store, &place("a"), &altered);
+        let refused = wait(b.shown_checkpoints()).unwrap_err();
+        assert!(matches!(refused, Refusal::Corrupted(Corrupted::Seal(_))), "{refused}");
+    }
+    put(&store, &place("a"), &kept);
+    assert!(wait(b.shown_checkpoints()).is_ok(), "the control");
+    let (alone, folder) = (Store::memory(), TempDir::new().unwrap());
+    let (only, _) = open(&Node::Only, &alone, folder.path()).unwrap();
+    tick(&only, NOW);
+    assert_eq!(wait(only.shown_checkpoints()), Ok(Vec::new()));
 }
