@@ -3,6 +3,7 @@
 
 mod backup;
 mod formats;
+mod hsm;
 mod nodes;
 
 use std::collections::HashMap;

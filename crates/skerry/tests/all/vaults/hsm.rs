@@ -1,0 +1,347 @@
+//! Servers with a token (SoftHSM2): keys that are made, used and released in it, a root key that it seals, and what is said when it
+//! is another, is away, or does not take the PIN.
+//!
+//! Each test has tokens of its own, which its processes find by SOFTHSM2_CONF in their environment.
+
+use std::process::{Command, Output};
+
+use der::{Reader as _, SliceReader};
+use skerry_keywrap::Algorithm as Wrapping;
+
+use super::*;
+
+const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
+const PIN: &str = "a PIN 1234";
+const HOST: &str = "kv1.vault.localhost";
+/// SoftHSM wraps to a TEE's key with this hash alone.
+const SHA1: Wrapping = Wrapping::CkmRsaAesKeyWrap;
+
+/// A site whose keys, or whose root key, are in a token.
+struct Held {
+    site: Site,
+}
+
+impl Held {
+    /// At this level of custody, with a token that has nothing in it yet.
+    fn new(level: &str) -> Held {
+        let held = Held { site: Site::new() };
+        std::fs::remove_file(held.site.path("root.key")).unwrap();
+        held.site.put("pin", PIN);
+        held.configure(level, MODULE, "");
+        held.attach("tokens");
+        held.make_token();
+        held
+    }
+
+    /// The site's configuration with a token.
+    fn configure(&self, level: &str, module: &str, more: &str) {
+        let config = CONFIG.replace("FETCHED", &self.site.provider.issuer);
+        let danger = "danger = { software_hsm = true }\n";
+        assert!(config.contains(danger));
+        let config = if level == "hsm-strict" { config.replace(danger, "") } else { config };
+        let may = r#""get", "create", "delete", "import", "sign", "verify""#;
+        let config = config.replace(r#""get", "create", "delete""#, may);
+        let token = format!("module = {module:?}\ntoken = \"skerry\"\npin_file = \"pin\"\n{more}");
+        self.site.put("skerry.toml", &format!("{config}[custody]\nlevel = {level:?}\n[hsm]\n{token}"));
+    }
+
+    /// From now on processes find the tokens of this folder.
+    fn attach(&self, tokens: &str) {
+        let folder = self.site.path(tokens);
+        std::fs::create_dir_all(&folder).unwrap();
+        self.site.put("softhsm2.conf", &format!("directories.tokendir = {}\nlog.level = ERROR\n", folder.display()));
+    }
+
+    fn make_token(&self) {
+        let args = ["--init-token", "--free", "--label", "skerry", "--pin", PIN, "--so-pin", "an officer's"];
+        let made = Command::new("softhsm2-util").args(args).env("SOFTHSM2_CONF", self.conf()).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    }
+
+    fn conf(&self) -> String {
+        self.site.path("softhsm2.conf").to_str().unwrap().to_owned()
+    }
+
+    /// Runs a command on the site's configuration.
+    fn run(&self, args: &[&str]) -> Output {
+        let config = self.site.path("skerry.toml");
+        let args: Vec<&str> = args.iter().copied().chain(["--config", config.to_str().unwrap()]).collect();
+        ended_with(&args, &[("SOFTHSM2_CONF", &self.conf())])
+    }
+
+    /// The same, which ends with this code and these words; what it said.
+    fn says(&self, args: &[&str], code: i32, words: &[&str]) -> String {
+        let output = self.run(args);
+        let said = String::from_utf8([output.stdout.as_slice(), &output.stderr].concat()).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
+        assert!(!said.contains(PIN), "a PIN: {said}");
+        for word in words {
+            assert!(said.contains(word), "{args:?}: {word:?} is not in {said:?}");
+        }
+        said
+    }
+
+    fn json(&self, args: &[&str]) -> Value {
+        serde_json::from_str(self.says(&[args, &["--json"]].concat(), 0, &[]).lines().last().unwrap()).unwrap()
+    }
+
+    fn start(&self) -> Served<'_> {
+        let config = self.site.path("skerry.toml");
+        let args = ["serve", "--config", config.to_str().unwrap()];
+        let running = Running::start_with(&args, "ready", &[("SOFTHSM2_CONF", &self.conf())]);
+        let line = running.said.iter().find_map(|line| line.strip_prefix("listening on ")).unwrap();
+        let port = line.rsplit(':').next().unwrap().to_owned();
+        Served { site: &self.site, running, port }
+    }
+
+    /// How often the log has a release of this key, whose public half names its version.
+    fn releases(&self, public: &Value) -> usize {
+        let version = public["kid"].as_str().unwrap().rsplit('/').next().unwrap();
+        let records = skerry_audit::read(&self.site.path("data/audit")).unwrap();
+        let records = records.map(|record| serde_json::from_slice::<Value>(record.unwrap().body()).unwrap());
+        records.filter(|record| record["event"] == "release" && record["version"] == version).count()
+    }
+}
+
+impl Served<'_> {
+    fn operator(&self, path: &str, body: Value) -> Answer {
+        let answer = self.post(path, &self.site.fetched("operator"), body);
+        assert_eq!(answer.status, 200, "{path}: {}", answer.json);
+        answer
+    }
+
+    /// A key that signs and is released to the measurement `good`; its public half.
+    fn make(&self, name: &str, kind: Value) -> Value {
+        let policy = json!({"version": "1.0.0", "anyOf": [
+            {"authority": AUTHORITY, "allOf": [{"claim": MEASUREMENT, "equals": "good"}]}
+        ]});
+        let mut body = json!({
+            "key_ops": ["sign", "verify"], "attributes": {"exportable": true},
+            "release_policy": {"data": skerry_jose::b64::encode(policy.to_string())},
+        });
+        body.as_object_mut().unwrap().extend(kind.as_object().unwrap().clone());
+        self.operator(&format!("/keys/{name}/create"), body).json["key"].clone()
+    }
+
+    /// A signature by the server, which verifies there, and another text's does not.
+    fn signs(&self, name: &str, alg: &str) {
+        let digest = |octet: u8| skerry_jose::b64::encode([octet; 32]);
+        let signed = self.operator(&format!("/keys/{name}/sign"), json!({"alg": alg, "value": digest(5)}));
+        let verified = |octet| {
+            let body = json!({"alg": alg, "digest": digest(octet), "value": signed.json["value"]});
+            self.operator(&format!("/keys/{name}/verify"), body).json["value"].clone()
+        };
+        assert_eq!((verified(5), verified(6)), (json!(true), json!(false)), "{name}");
+    }
+
+    /// What a TEE gets of a key, by the wrapping that is asked for or by the one that is meant if none is.
+    fn released_by(&self, name: &str, enc: Option<Wrapping>) -> Vec<u8> {
+        let (key, good) = attested("good");
+        let mut body = json!({"target": good, "nonce": "n"});
+        if let Some(enc) = enc {
+            body["enc"] = json!(enc.as_str());
+        }
+        let answer = self.post(&format!("/keys/{name}/release"), &tee(), body);
+        assert_eq!(answer.status, 200, "{}", answer.json);
+        let kid = format!("{}/keys/{name}", self.url(HOST));
+        let algorithm = enc.unwrap_or(SHA1);
+        let asked = Asked { host: HOST, kid: &kid, nonce: Some("n"), algorithm, token: &good, target_kid: "tee" };
+        let roots = Roots::from_pem(&std::fs::read(self.site.path("ca.pem")).unwrap()).unwrap();
+        let value = answer.json["value"].as_str().unwrap();
+        let release = VerifiedRelease::verify(value, &asked, &roots, SystemTime::now()).unwrap();
+        release.unwrap(&key).unwrap().expose().to_vec()
+    }
+
+    fn attributes(&self, name: &str) -> Value {
+        let answer = self.get(HOST, &format!("/keys/{name}"), Some(&self.site.fetched("operator")));
+        assert_eq!(answer.status, 200, "{}", answer.json);
+        answer.json["attributes"].clone()
+    }
+
+    fn stopped(self) {
+        let (status, complaints) = self.running.stop("TERM");
+        assert_eq!(status.code(), Some(0), "{complaints}");
+    }
+}
+
+/// Whether PKCS#8 is of the private half of this key. SoftHSM leaves zeros behind it (docs/divergences.md).
+fn is_of(pkcs8: &[u8], algorithm: Algorithm, public: &Value) -> bool {
+    let document = SliceReader::new(pkcs8).unwrap().tlv_bytes().unwrap();
+    assert!(pkcs8.len() - document.len() < 8 && pkcs8[document.len()..].iter().all(|octet| *octet == 0));
+    let own = SigningKey::from_pkcs8(algorithm, document).unwrap().public().to_jwk().to_json();
+    let own: Value = serde_json::from_str(&own).unwrap();
+    ["crv", "x", "y", "n"].iter().all(|member| own[member] == public[member])
+}
+
+/// In strict custody keys are made and sign in the token, across a restart; a TEE gets the key that was made; a wrapping that the
+/// token does not do is refused with the reason, and nothing is on record as released.
+#[test]
+#[ignore = "needs softhsm2"]
+fn strict_keys_serve_from_the_token() {
+    let held = Held::new("hsm-strict");
+    held.says(&["serve"], 2, &["root.key"]);
+    held.says(&["hsm", "init"], 0, &["root key sealed into", "back up the token"]);
+    held.says(&["hsm", "init"], 1, &["nothing is put in its place"]);
+    held.says(&["hsm", "status"], 0, &["token \"skerry\"", "of generation 1, seals the root key"]);
+    let served = held.start();
+    let ec = served.make("ec", json!({"kty": "EC-HSM", "crv": "P-256"}));
+    let rsa = served.make("rsa", json!({"kty": "RSA-HSM", "key_size": 2048}));
+    served.stopped();
+    let served = held.start();
+    for (name, alg) in [("ec", "ES256"), ("rsa", "RS256"), ("rsa", "PS256")] {
+        served.signs(name, alg);
+        let attributes = served.attributes(name);
+        assert_eq!(attributes["hsmPlatform"], "1", "{attributes}");
+        assert_eq!(attributes["x-skerry-custody"], "hsm-strict", "{attributes}");
+    }
+
+    let (_, good) = attested("good");
+    for refused in [Wrapping::RsaAesKeyWrap256, Wrapping::RsaAesKeyWrap384] {
+        let body = json!({"target": good, "nonce": "n", "enc": refused.as_str()});
+        let answer = served.post("/keys/ec/release", &tee(), body);
+        let error = &answer.json["error"];
+        assert_eq!((answer.status, &error["code"]), (400, &json!("NotSupported")), "{error}");
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains("the token does not do"), "{message}");
+    }
+    assert_eq!(held.releases(&ec), 0);
+    for enc in [Some(SHA1), None] {
+        assert!(is_of(&served.released_by("ec", enc), Algorithm::Es256, &ec));
+    }
+    assert!(is_of(&served.released_by("rsa", None), Algorithm::Rs256, &rsa));
+    assert_eq!((held.releases(&ec), held.releases(&rsa)), (2, 1));
+    served.stopped();
+}
+
+/// An imported symmetric key comes out as it went in, to the octet.
+#[test]
+#[ignore = "needs softhsm2"]
+fn strict_symmetric_keys_are_exact() {
+    let held = Held::new("hsm-strict");
+    let config = std::fs::read_to_string(held.site.path("skerry.toml")).unwrap();
+    held.site.put("skerry.toml", &config.replacen("kind = \"premium\"", "kind = \"managed-hsm\"", 1));
+    held.says(&["hsm", "init"], 0, &[]);
+    let served = held.start();
+    let policy = json!({"version": "1.0.0", "anyOf": [
+        {"authority": AUTHORITY, "allOf": [{"claim": MEASUREMENT, "equals": "good"}]}
+    ]});
+    let body = json!({
+        "key": {"kty": "oct-HSM", "k": skerry_jose::b64::encode([0x5a; 32]), "key_ops": ["encrypt", "decrypt"]},
+        "hsm": true, "attributes": {"exportable": true},
+        "release_policy": {"data": skerry_jose::b64::encode(policy.to_string())},
+    });
+    let (path, operator) = ("/keys/oct", held.site.fetched("operator"));
+    let imported = served.ask(HOST, Method::PUT, path, Some(&operator), Some(body));
+    assert_eq!(imported.status, 200, "{}", imported.json);
+    assert_eq!(served.released_by("oct", None), [0x5a; 32]);
+    served.stopped();
+}
+
+/// A root key that a token seals opens the server; keys are in the process, and are released as those of software are. Which level it
+/// is, every key shows.
+#[test]
+#[ignore = "needs softhsm2"]
+fn sealed_roots_open_the_server() {
+    let held = Held::new("hsm-root");
+    held.says(&["hsm", "init"], 0, &["root key sealed into"]);
+    let served = held.start();
+    let ec = served.make("ec", json!({"kty": "EC-HSM", "crv": "P-256"}));
+    served.stopped();
+    let served = held.start();
+    served.signs("ec", "ES256");
+    let attributes = served.attributes("ec");
+    assert_eq!((&attributes["hsmPlatform"], &attributes["x-skerry-custody"]), (&json!("0"), &json!("hsm-root")));
+    for enc in [SHA1, Wrapping::RsaAesKeyWrap256] {
+        assert!(is_of(&served.released_by("ec", Some(enc)), Algorithm::Es256, &ec));
+    }
+    served.stopped();
+}
+
+/// Another token opens nothing: one without our root, one whose serial is not that of the configuration. Where none is, that is what
+/// is said. With the right one all is as before.
+#[test]
+#[ignore = "needs softhsm2"]
+fn other_tokens_are_told_apart() {
+    for level in ["hsm-root", "hsm-strict"] {
+        let held = Held::new(level);
+        held.says(&["hsm", "init"], 0, &[]);
+        let status = held.json(&["hsm", "status"]);
+        let (serial, root) = (status["serial"].as_str().unwrap(), status["roots"][0]["root"].as_str().unwrap());
+        held.start().stopped();
+
+        let missing = format!("root {root} is not in the token: it is another token, or the key was deleted");
+        held.attach("empty");
+        held.says(&["serve"], 3, &["no token has the label \"skerry\"", "attach and initialise the token"]);
+        held.make_token();
+        held.says(&["serve"], 4, &[&missing, "bring back the token's backup"]);
+        let first = std::fs::read(held.site.path("root.key")).unwrap();
+        std::fs::remove_file(held.site.path("root.key")).unwrap();
+        held.says(&["hsm", "init"], 0, &[]);
+        // In place, so that the file keeps its mode.
+        std::fs::write(held.site.path("root.key"), &first).unwrap();
+        held.says(&["serve"], 4, &[&missing]);
+        held.configure(level, MODULE, &format!("serial = {serial:?}\n"));
+        held.says(&["serve"], 4, &[&format!("and not {serial:?}: another token was put in its place")]);
+        held.attach("tokens");
+        held.start().stopped();
+    }
+}
+
+/// A wrong PIN is tried once in a whole start, and said to be wrong in words of its own.
+#[test]
+#[ignore = "needs softhsm2"]
+fn wrong_pins_are_tried_once() {
+    for level in ["hsm-root", "hsm-strict"] {
+        let held = Held::new(level);
+        held.says(&["hsm", "init"], 0, &[]);
+        let (module, logins) = counting(&held.site);
+        held.configure(level, &module, "");
+        held.start().stopped();
+        assert_eq!(std::fs::read(&logins).unwrap().len(), 1);
+        std::fs::remove_file(&logins).unwrap();
+        held.site.put("pin", "not the PIN");
+        let words = "skerry: the PIN is wrong; it was tried once and is not tried again by this process: correct the PIN's file \
+                     before the next start, since tokens lock after a few attempts\n";
+        let said = held.says(&["serve"], 2, &[words]);
+        assert!(said.ends_with(words), "{said}");
+        assert_eq!(std::fs::read(&logins).unwrap().len(), 1);
+    }
+}
+
+/// SoftHSM behind a module that writes an octet into a file with each login: the module, and the file.
+fn counting(site: &Site) -> (String, PathBuf) {
+    let (source, module, logins) = (site.path("counting.c"), site.path("counting.so"), site.path("logins"));
+    let text = COUNTING.replace("MODULE", MODULE).replace("LOGINS", logins.to_str().unwrap());
+    std::fs::write(&source, text).unwrap();
+    let mut cc = Command::new("cc");
+    let done = cc.args(["-shared", "-fPIC", "-o"]).args([&module, &source]).arg("-ldl").output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    (module.to_str().unwrap().to_owned(), logins)
+}
+
+/// C_Login is the nineteenth function of the list (PKCS#11 2.40, pkcs11f.h).
+const COUNTING: &str = r#"
+#include <dlfcn.h>
+#include <stdio.h>
+typedef unsigned long UL;
+typedef struct { unsigned char major, minor; void *f[68]; } List;
+static List list;
+static UL (*real)(UL, UL, unsigned char *, UL);
+static UL login(UL session, UL user, unsigned char *pin, UL len) {
+    FILE *file = fopen("LOGINS", "a");
+    fputc('1', file);
+    fclose(file);
+    return real(session, user, pin, len);
+}
+UL C_GetFunctionList(List **out) {
+    void *module = dlopen("MODULE", RTLD_NOW);
+    UL (*get)(List **) = module ? (UL (*)(List **))dlsym(module, "C_GetFunctionList") : 0;
+    List *found;
+    if (!get || get(&found)) return 5;
+    list = *found;
+    real = (UL (*)(UL, UL, unsigned char *, UL))list.f[18];
+    list.f[18] = (void *)login;
+    *out = &list;
+    return 0;
+}
+"#;
