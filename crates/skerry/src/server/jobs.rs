@@ -65,16 +65,19 @@ impl Jobs {
     }
 
     /// Does what is due every minute, until it is told to stop, which is heard between two keys. The first time is a minute
-    /// from now, so that a clock that is set late in the start of a machine is right by then.
+    /// from now, so that a clock that is set late in the start of a machine is right by then. Moving keys to the token's newest
+    /// root is no matter of the clock, and begins at once.
     pub(super) async fn run(self, machine: Machine, mut stop: watch::Receiver<bool>) {
         let (mut before, mut lease) = (BTreeSet::new(), None::<Lease>);
+        let mut pause = if self.moving.is_some() { Duration::ZERO } else { PAUSE };
         loop {
             tokio::select! {
                 biased;
                 // A sender that is gone has stopped too.
                 _ = stop.wait_for(|stop| *stop) => break,
-                () = sleep(PAUSE) => {}
+                () = sleep(pause) => {}
             }
+            let at_once = std::mem::replace(&mut pause, PAUSE).is_zero();
             if lease.as_ref().is_none_or(Lease::is_lost) {
                 // Where it cannot be had it cannot be known what is due either.
                 lease = self.store.lease(LEASE, "jobs", LEASE_TTL).await.ok().flatten();
@@ -82,7 +85,11 @@ impl Jobs {
             if lease.is_none() {
                 continue;
             }
-            let failures = self.pass(machine.now(), machine.randomizer(), &stop).await;
+            let now = (machine.now(), machine.randomizer());
+            let failures = match at_once {
+                true => self.moved(now, &stop).await.into_iter().collect(),
+                false => self.pass(now.0, now.1, &stop).await,
+            };
             news(&failures, &before).iter().for_each(|line| edge::note(line));
             before = failures;
         }
