@@ -15,11 +15,12 @@ use anyhow::{Context as _, anyhow};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use skerry_jose::json::{Object, Value};
+use skerry_keys::Level;
 use skerry_pkcs11::{RootId, RootSet, Token};
 use skerry_unseal::TokenSeal;
 use zeroize::Zeroizing;
 
-use crate::config;
+use crate::config::{self, Held};
 use crate::edge::{Failure, note, say, table};
 use crate::machine;
 use crate::server::hsm::{self, Progress};
@@ -92,10 +93,17 @@ pub(crate) fn run(command: Command) -> ExitCode {
     done.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
 }
 
-fn opened(config: &Path) -> Result<(Token, PathBuf, PathBuf), Failure> {
-    let found = config::token(config, SystemTime::now()).map_err(anyhow::Error::new)?;
-    let (settings, root_key, data) = found;
-    Ok((hsm::open(settings)?, root_key, data))
+/// The token of a configuration, opened, and where the rest is.
+struct Opened {
+    level: Level,
+    token: Token,
+    root_key: PathBuf,
+    data: PathBuf,
+}
+
+fn opened(config: &Path) -> Result<Opened, Failure> {
+    let Held { level, token, root_key, data } = config::token(config, SystemTime::now()).map_err(anyhow::Error::new)?;
+    Ok(Opened { level, token: hsm::open(token)?, root_key, data })
 }
 
 fn init(options: &Init) -> Result<(), Failure> {
@@ -103,7 +111,7 @@ fn init(options: &Init) -> Result<(), Failure> {
         Some(path) => read_root_key(path)?,
         None => Zeroizing::new(machine::random()),
     };
-    let (token, root_key, _) = opened(&options.config)?;
+    let Opened { token, root_key, .. } = opened(&options.config)?;
     if root_key.exists() {
         let there = anyhow!("{} is there, and nothing is put in its place: a root key is for good", root_key.display());
         return Err(Failure::refused(there));
@@ -125,7 +133,7 @@ fn init(options: &Init) -> Result<(), Failure> {
 }
 
 fn status(options: &Status) -> Result<(), Failure> {
-    let (token, root_key, data) = opened(&options.config)?;
+    let Opened { token, root_key, data, .. } = opened(&options.config)?;
     let roots = token.refresh_roots().map_err(hsm::refuse)?;
     let sealed_under = std::fs::read(&root_key).ok().and_then(|octets| TokenSeal::parse(&octets).ok());
     let sealed_under = sealed_under.map(|sealed| sealed.root());
@@ -191,22 +199,21 @@ fn status_json(token: &Token, roots: &[RootSet], sealed: Option<RootId>, progres
 }
 
 fn rotate(options: &RotateRoot) -> Result<(), Failure> {
-    let (token, root_key, data) = opened(&options.config)?;
+    let Opened { level, token, root_key, data } = opened(&options.config)?;
     let octets = std::fs::read(&root_key).with_context(|| root_key.display().to_string())?;
     let sealed = TokenSeal::parse(&octets).map_err(hsm::refuse_seal)?;
-    let secret = sealed.open(&token).map_err(hsm::refuse_seal)?;
     let newest = token.refresh_roots().map_err(hsm::refuse)?.last().copied();
+    let moving = Progress::read(&data).filter(Progress::is_under_way).map(|progress| progress.root);
     let root = match newest {
-        // One that was cut short before the root key was under it.
-        Some(newest) if newest.id != sealed.root() => newest,
-        _ => token.make_next_roots(&mut machine::rng()).map_err(hsm::refuse)?,
+        // Keys are being moved to it: that is seen to its end.
+        Some(newest) if newest.id == sealed.root() && Some(newest.id) == moving => newest,
+        _ => seal_anew(&token, &sealed, newest, &root_key)?,
     };
-    let anew = TokenSeal::seal(&token, &secret, &mut machine::rng()).map_err(hsm::refuse_seal)?;
-    replace(&root_key, &anew.to_bytes())?;
     if !options.json {
         say(&format!("root {} of generation {} seals the root key", root.id, root.generation))?;
     }
-    let progress = if options.no_wait { None } else { follow(&data, root.id, options.json)? };
+    let follows = level == Level::HsmStrict && !options.no_wait;
+    let progress = if follows { follow(&data, root.id, options.json)? } else { None };
     if options.json {
         let done = Object::new().with("root", root.id.to_string()).with("generation", u64::from(root.generation));
         let done = match progress {
@@ -215,11 +222,28 @@ fn rotate(options: &RotateRoot) -> Result<(), Failure> {
         };
         return Ok(say(&done.to_json())?);
     }
-    Ok(say("a server in strict custody moves its keys while it serves: `skerry hsm status` says how far it is")?)
+    Ok(match progress {
+        Some(progress) => say(&progress.line())?,
+        None if level == Level::HsmStrict => {
+            say("a server moves its keys while it serves: `skerry hsm status` says how far it is")?;
+        }
+        None => say("keys that are in software are not under it, and stay as they are")?,
+    })
 }
 
-/// Shows how far the server is until it is done. None if no server takes it up for a while: then none is running, or it is not in
-/// strict custody.
+/// Seals the root key under a new root, or under one of a rotation that was cut short before it did.
+fn seal_anew(token: &Token, sealed: &TokenSeal, newest: Option<RootSet>, root_key: &Path) -> Result<RootSet, Failure> {
+    let secret = sealed.open(token).map_err(hsm::refuse_seal)?;
+    let root = match newest {
+        Some(newest) if newest.id != sealed.root() => newest,
+        _ => token.make_next_roots(&mut machine::rng()).map_err(hsm::refuse)?,
+    };
+    let anew = TokenSeal::seal(token, &secret, &mut machine::rng()).map_err(hsm::refuse_seal)?;
+    replace(root_key, &anew.to_bytes())?;
+    Ok(root)
+}
+
+/// Shows how far the server is until it is done. None if no server takes it up for a while: then none is running.
 fn follow(data: &Path, root: RootId, quiet: bool) -> Result<Option<Progress>, Failure> {
     let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(0) };
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} keys, {msg}").context("progress")?;

@@ -28,6 +28,7 @@ pub(crate) use settings::{
 
 use crate::root::Source;
 use file::File;
+use skerry_keys::Level;
 use skerry_vault::Wanted;
 
 /// Reads and checks a configuration and every file it names.
@@ -48,15 +49,24 @@ pub(crate) fn data(path: &Path, now: SystemTime) -> Result<PathBuf, ConfigError>
     check.data(&file.server)
 }
 
-/// The token of a configuration, and where the root key is that it seals, which need not be there yet; and the data folder.
-pub(crate) fn token(path: &Path, now: SystemTime) -> Result<(skerry_pkcs11::Settings, PathBuf, PathBuf), ConfigError> {
+/// What a configuration says of its token.
+pub(crate) struct Held {
+    pub(crate) level: Level,
+    pub(crate) token: skerry_pkcs11::Settings,
+    /// Where the root key is that it seals, which need not be there yet.
+    pub(crate) root_key: PathBuf,
+    pub(crate) data: PathBuf,
+}
+
+/// Reads a configuration, and checks its token and nothing else.
+pub(crate) fn token(path: &Path, now: SystemTime) -> Result<Held, ConfigError> {
     let (check, file) = read(path, now)?;
     let level = check.level(&file)?;
-    let Some(settings) = check.hsm(&file, level)? else {
+    let Some(token) = check.hsm(&file, level)? else {
         return Err(check.refuse("custody.level", Refusal::NoHsm("hsm-root or hsm-strict")));
     };
     let root_key = file.server.root_key.as_ref().ok_or_else(|| check.refuse("server.root_key", Refusal::NoRoot))?;
-    Ok((settings, check.resolve(root_key), check.resolve(&file.server.data)))
+    Ok(Held { level, token, root_key: check.resolve(root_key), data: check.resolve(&file.server.data) })
 }
 
 fn read(path: &Path, now: SystemTime) -> Result<(Check<'_>, File), ConfigError> {

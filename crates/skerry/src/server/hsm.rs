@@ -169,6 +169,11 @@ impl Progress {
         })
     }
 
+    /// Whether a pass has not come to its end. One that has, and left keys that cannot be moved, is in no other rotation's way.
+    pub(crate) fn is_under_way(&self) -> bool {
+        !self.finished && self.keys < self.total
+    }
+
     pub(crate) fn to_object(&self) -> Object {
         Object::new()
             .with("root", self.root.to_string())
