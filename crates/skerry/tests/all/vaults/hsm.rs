@@ -94,6 +94,19 @@ impl Held {
         Served { site: &self.site, running, port }
     }
 
+    /// The root that seals the root key, and its generation.
+    fn sealed_under(&self) -> (Value, u64) {
+        let status = self.json(&["hsm", "status"]);
+        let mut roots = status["roots"].as_array().unwrap().iter();
+        let root = roots.find(|root| root["seals_root_key"] == true).unwrap();
+        (root["root"].clone(), root["generation"].as_u64().unwrap())
+    }
+
+    /// How far the server says that it is with a rotation.
+    fn progress(&self) -> Option<Value> {
+        serde_json::from_slice(&std::fs::read(self.site.path("data/hsm-rotation.json")).ok()?).ok()
+    }
+
     /// How often the log has a release of this key, whose public half names its version.
     fn releases(&self, public: &Value) -> usize {
         let version = public["kid"].as_str().unwrap().rsplit('/').next().unwrap();
@@ -307,6 +320,84 @@ fn wrong_pins_are_tried_once() {
         assert_eq!(std::fs::read(&logins).unwrap().len(), 1);
     }
 }
+
+/// New roots while the server serves, which is killed while it moves keys to them, and again, and is started again: every key signs
+/// and is released all along, to what its public half says, and in the end no key needs an older root.
+#[test]
+#[ignore = "needs softhsm2"]
+fn rotation_outlives_kills() {
+    let held = Held::new("hsm-strict");
+    held.says(&["hsm", "init"], 0, &[]);
+    let served = held.start();
+    let rsa = served.make("rsa", json!({"kty": "RSA-HSM", "key_size": 2048}));
+    let made: Vec<_> = (0..MANY)
+        .map(|number| {
+            let name = format!("ec{number}");
+            let public = served.make(&name, json!({"kty": "EC-HSM", "crv": "P-256"}));
+            (name, public)
+        })
+        .collect();
+    let all_serve = |served: &Served<'_>| {
+        served.signs("rsa", "RS256");
+        assert!(is_of(&served.released_by("rsa", None), Algorithm::Rs256, &rsa));
+        for (name, public) in made.iter().step_by(9) {
+            served.signs(name, "ES256");
+            assert!(is_of(&served.released_by(name, None), Algorithm::Es256, public));
+        }
+    };
+    let first = held.json(&["hsm", "status"])["roots"][0]["root"].clone();
+    held.says(&["hsm", "rotate-root", "--no-wait"], 0, &["of generation 2 seals the root key"]);
+    all_serve(&served);
+    served.running.stop("KILL");
+
+    let mut in_the_middle = 0;
+    for _ in 0..ROTATIONS_MAX {
+        // Keys are moved from the start on.
+        let (root, _) = held.sealed_under();
+        let served = held.start();
+        let progress = loop {
+            match held.progress().filter(|progress| progress["root"] == root) {
+                Some(progress) => break progress,
+                None => std::thread::yield_now(),
+            }
+        };
+        served.running.stop("KILL");
+        let progress = held.progress().unwrap_or(progress);
+        if progress["finished"] == false && progress["keys"].as_u64() < progress["total"].as_u64() {
+            in_the_middle += 1;
+            break;
+        }
+        held.says(&["hsm", "rotate-root", "--no-wait"], 0, &[]);
+    }
+    assert_eq!(in_the_middle, 1, "the server was never killed while it moved keys");
+
+    // Said again, it is the same rotation, which is seen to its end by the next server; meanwhile keys serve.
+    let (root, generation) = held.sealed_under();
+    assert_ne!(root, first);
+    let (config, conf) = (held.site.path("skerry.toml"), held.conf());
+    let args = ["hsm", "rotate-root", "--config", config.to_str().unwrap()];
+    let line = format!("root {} of generation {generation} seals the root key", root.as_str().unwrap());
+    let rotating = Running::start_with(&args, &line, &[("SOFTHSM2_CONF", &conf)]);
+    let served = held.start();
+    all_serve(&served);
+    assert_eq!(rotating.ended(), (Some(0), String::new()));
+    assert_eq!(held.progress().unwrap()["finished"], true);
+    all_serve(&served);
+    served.stopped();
+    // The next start looks at all keys once more, and finds none under another root.
+    let served = held.start();
+    let expected = json!({"root": root, "total": MANY + 1, "keys": MANY + 1, "moved": 0, "finished": true});
+    while held.progress().as_ref() != Some(&expected) {
+        std::thread::yield_now();
+    }
+    all_serve(&served);
+    served.stopped();
+}
+
+/// More than are moved between two notes of how far it is.
+const MANY: usize = 96;
+/// A kill that comes after the last key is no test: another rotation.
+const ROTATIONS_MAX: usize = 6;
 
 /// SoftHSM behind a module that writes an octet into a file with each login: the module, and the file.
 fn counting(site: &Site) -> (String, PathBuf) {
