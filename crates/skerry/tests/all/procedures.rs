@@ -107,7 +107,7 @@ fn procedures_that_need_nothing() {
 
 /// Those that need programs. One that is not there is a failure: what is written was not tried.
 #[test]
-#[ignore = "needs the programs that procedures name: openssl, curl"]
+#[ignore = "needs the programs that procedures name: openssl, curl, softhsm2-util"]
 fn procedures_that_need_programs() {
     let mut failures = Vec::new();
     for (name, procedure) in of_document().iter().filter(|(_, procedure)| !procedure.needs.is_empty()) {
