@@ -3,7 +3,8 @@
 //! A block of shell that begins with ```` ```sh procedure=NAME ```` is run: all blocks of one name one after the other, as one
 //! script of bash, in an empty folder of their own, with this `skerry` first in PATH. The first command that fails fails the
 //! procedure. `needs=WORD,WORD` behind it names programs that have to be there; such a procedure is among the tests that need
-//! more. What a script has left running is ended.
+//! more. `after=NAME` has the whole of another procedure run before it, in the same folder. What a script has left running is
+//! ended.
 
 use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt as _;
@@ -12,15 +13,36 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-/// A procedure: its script, and what has to be there.
+/// A procedure: its script, what has to be there, and whose script comes before.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Procedure {
     script: String,
     needs: Vec<String>,
+    after: Option<String>,
 }
 
-/// Every procedure of a document, by its name.
+/// Every procedure of a document, by its name, with those before it.
 fn procedures(document: &str) -> Result<BTreeMap<String, Procedure>, String> {
+    let alone = blocks(document)?;
+    alone.keys().map(|name| Ok((name.clone(), whole(&alone, name, alone.len())?))).collect()
+}
+
+/// A procedure with what comes before it: `depth` procedures at most, so that none comes before itself.
+fn whole(alone: &BTreeMap<String, Procedure>, name: &str, depth: usize) -> Result<Procedure, String> {
+    let own = alone.get(name).ok_or_else(|| format!("after={name}, which is no procedure"))?;
+    let mut procedure = match (&own.after, depth.checked_sub(1)) {
+        (None, _) => Procedure::default(),
+        (Some(before), Some(depth)) => whole(alone, before, depth)?,
+        (Some(_), None) => return Err(format!("{name} comes after itself")),
+    };
+    procedure.script.push_str(&own.script);
+    procedure.needs.extend(own.needs.iter().cloned());
+    procedure.after.clone_from(&own.after);
+    Ok(procedure)
+}
+
+/// The blocks of each procedure alone.
+fn blocks(document: &str) -> Result<BTreeMap<String, Procedure>, String> {
     let (mut all, mut lines) = (BTreeMap::<String, Procedure>::new(), document.lines());
     while let Some(line) = lines.next() {
         let Some(info) = line.strip_prefix("```") else { continue };
@@ -36,10 +58,11 @@ fn procedures(document: &str) -> Result<BTreeMap<String, Procedure>, String> {
         if words.next() != Some("sh") {
             continue;
         }
-        let (mut name, mut needs) = (None, Vec::new());
+        let (mut name, mut needs, mut after) = (None, Vec::new(), None);
         for word in words {
             match word.split_once('=') {
                 Some(("procedure", value)) if !value.is_empty() => name = Some(value.to_owned()),
+                Some(("after", value)) if !value.is_empty() => after = Some(value.to_owned()),
                 Some(("needs", value)) => needs.extend(value.split(',').map(str::to_owned)),
                 _ => return Err(format!("{word} in {line}")),
             }
@@ -48,6 +71,7 @@ fn procedures(document: &str) -> Result<BTreeMap<String, Procedure>, String> {
         let procedure = all.entry(name).or_default();
         procedure.script.push_str(&body);
         procedure.needs.extend(needs);
+        procedure.after = after.or(procedure.after.take());
     }
     Ok(all)
 }
@@ -107,7 +131,7 @@ fn procedures_that_need_nothing() {
 
 /// Those that need programs. One that is not there is a failure: what is written was not tried.
 #[test]
-#[ignore = "needs the programs that procedures name: openssl, curl, softhsm2-util"]
+#[ignore = "needs the programs that procedures name: openssl, curl, etcd, etcdctl, swtpm, softhsm2-util"]
 fn procedures_that_need_programs() {
     let mut failures = Vec::new();
     for (name, procedure) in of_document().iter().filter(|(_, procedure)| !procedure.needs.is_empty()) {
@@ -125,16 +149,29 @@ fn procedures_that_need_programs() {
 fn blocks_are_found() {
     let document = "```sh procedure=b needs=curl\none\n```\ntext\n```toml\n[x]\n```\n```sh procedure=a\ntwo\n```\n```sh procedure=b\nthree\n```\n    ```sh\n";
     let found = procedures(document).unwrap();
-    let b = Procedure { script: "one\nthree\n".to_owned(), needs: vec!["curl".to_owned()] };
+    let b = Procedure { script: "one\nthree\n".to_owned(), needs: vec!["curl".to_owned()], after: None };
     assert_eq!((found.len(), &found["a"].script, &found["b"]), (2, &"two\n".to_owned(), &b));
     for (bad, word) in [
         ("```sh\nx\n```\n", "without a procedure"),
         ("```sh procedure=\nx\n```\n", "procedure="),
         ("```sh proceduer=a\nx\n```\n", "proceduer=a"),
         ("```sh procedure=a\nx\n", "no end"),
+        ("```sh procedure=a after=\nx\n```\n", "after="),
+        ("```sh procedure=a after=b\nx\n```\n", "after=b, which is no procedure"),
+        ("```sh procedure=a after=b\nx\n```\n```sh procedure=b after=a\ny\n```\n", "comes after itself"),
     ] {
         assert!(procedures(bad).unwrap_err().contains(word), "{bad}");
     }
+}
+
+/// What comes before is the whole script of the other, wherever that stands, and what that needs is needed.
+#[test]
+fn procedures_come_after_others() {
+    let document = "```sh procedure=b after=a needs=x\nthree\n```\n```sh procedure=a needs=y\none\n```\n```sh procedure=a\ntwo\n```\n```sh procedure=c after=b\nfour\n```\n";
+    let found = procedures(document).unwrap();
+    assert_eq!(found["a"].script, "one\ntwo\n");
+    assert_eq!((found["b"].script.as_str(), found["b"].needs.join(",").as_str()), ("one\ntwo\nthree\n", "y,x"));
+    assert_eq!((found["c"].script.as_str(), found["c"].needs.join(",").as_str()), ("one\ntwo\nthree\nfour\n", "y,x"));
 }
 
 /// A command that fails within a script fails it, and is told; what is left running is ended.
