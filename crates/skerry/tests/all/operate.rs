@@ -110,3 +110,15 @@ fn diagnostics_have_a_file() {
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8(output.stderr).unwrap().contains("none/x: cannot be appended to"));
 }
+
+/// The unit brings the root key under the name by which the example of a configuration, and the procedure, know it.
+#[test]
+fn unit_and_configuration_name_one_credential() {
+    let unit = include_str!("../../../../examples/skerry.service");
+    let loaded = unit.lines().find_map(|line| line.strip_prefix("LoadCredentialEncrypted=")).unwrap();
+    let (name, file) = loaded.split_once(':').unwrap();
+    let named = include_str!("../../../../examples/skerry.toml").contains(&format!("# credential = \"{name}\""));
+    let sealed = format!("skerry root seal --credential {name} --out {file}");
+    let made = include_str!("../../../../docs/operate.md").contains(&format!("    {sealed}\n"));
+    assert!(named && made && unit.contains(&sealed), "{loaded}");
+}
