@@ -222,13 +222,14 @@ fn rotate(options: &RotateRoot) -> Result<(), Failure> {
         };
         return Ok(say(&done.to_json())?);
     }
-    Ok(match progress {
-        Some(progress) => say(&progress.line())?,
-        None if level == Level::HsmStrict => {
-            say("a server moves its keys while it serves: `skerry hsm status` says how far it is")?;
+    let outcome = match (progress, level) {
+        (Some(progress), _) => progress.line(),
+        (None, Level::HsmStrict) => {
+            "a server moves its keys while it serves: `skerry hsm status` says how far it is".to_owned()
         }
-        None => say("keys that are in software are not under it, and stay as they are")?,
-    })
+        (None, _) => "keys that are in software are not under it, and stay as they are".to_owned(),
+    };
+    Ok(say(&outcome)?)
 }
 
 /// Seals the root key under a new root, or under one of a rotation that was cut short before it did.
