@@ -244,11 +244,13 @@ fn seal_anew(token: &Token, sealed: &TokenSeal, newest: Option<RootSet>, root_ke
     Ok(root)
 }
 
-/// Shows how far the server is until it is done. None if no server takes it up for a while: then none is running.
+/// Shows how far the server is until it is done, or has come to the end of a pass with keys left. None if no server takes it up for a
+/// while: then none is running.
 fn follow(data: &Path, root: RootId, quiet: bool) -> Result<Option<Progress>, Failure> {
     let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(0) };
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} keys, {msg}").context("progress")?;
     bar.set_style(style);
+    let mut looks_after_end = 0_u32;
     for waited in 0.. {
         match Progress::read(data).filter(|progress| progress.root == root) {
             Some(progress) => {
@@ -258,6 +260,13 @@ fn follow(data: &Path, root: RootId, quiet: bool) -> Result<Option<Progress>, Fa
                 if progress.finished {
                     bar.finish();
                     return Ok(Some(progress));
+                }
+                looks_after_end = if progress.is_under_way() { 0 } else { looks_after_end.saturating_add(1) };
+                if looks_after_end >= AFTER_END_MAX {
+                    bar.finish_and_clear();
+                    let left = "keys are left under an older root: the server says which and why, and tries again every minute; \
+                                `skerry hsm status` says when all are moved";
+                    return Err(Failure::refused(anyhow!(left)));
                 }
             }
             None if waited >= TAKEN_UP_MAX => {
@@ -306,4 +315,6 @@ fn replace(path: &Path, octets: &[u8]) -> Result<(), Failure> {
 
 /// A server looks for new roots every minute.
 const TAKEN_UP_MAX: u32 = 90 * 5;
+/// A pass whose last key is noted says at once whether it is done.
+const AFTER_END_MAX: u32 = 10;
 const LOOK: Duration = Duration::from_millis(200);

@@ -394,6 +394,31 @@ fn rotation_outlives_kills() {
     served.stopped();
 }
 
+/// A pass that ends with keys left is said to, and a rotation is not waited for that cannot be done.
+#[test]
+#[ignore = "needs softhsm2"]
+fn keys_that_are_left_are_told() {
+    let held = Held::new("hsm-strict");
+    held.says(&["hsm", "init"], 0, &[]);
+    let (root, generation) = held.sealed_under();
+    // As a server notes it, which is not there.
+    let note = |keys: u64| {
+        let note = json!({"root": root, "total": 2, "keys": keys, "moved": 0, "finished": false});
+        held.site.put("data/hsm-rotation.json", &note.to_string());
+    };
+    note(1);
+    let line = format!("root {} of generation {generation} seals the root key", root.as_str().unwrap());
+    let (config, conf) = (held.site.path("skerry.toml"), held.conf());
+    let args = ["hsm", "rotate-root", "--config", config.to_str().unwrap()];
+    let rotating = Running::start_with(&args, &line, &[("SOFTHSM2_CONF", &conf)]);
+    note(2);
+    let (code, complaints) = rotating.ended();
+    assert_eq!(code, Some(1), "{complaints}");
+    assert!(complaints.contains("keys are left under an older root"), "{complaints}");
+    // Those are in no other rotation's way.
+    held.says(&["hsm", "rotate-root", "--no-wait"], 0, &["of generation 2 seals the root key"]);
+}
+
 /// More than are moved between two notes of how far it is.
 const MANY: usize = 96;
 /// A kill that comes after the last key is no test: another rotation.
