@@ -267,6 +267,11 @@ fn sealed_roots_open_the_server() {
     for enc in [SHA1, Wrapping::RsaAesKeyWrap256] {
         assert!(is_of(&served.released_by("ec", Some(enc)), Algorithm::Es256, &ec));
     }
+    held.says(&["hsm", "rotate-root"], 0, &["of generation 2 seals the root key", "in software", "stay as they are"]);
+    served.signs("ec", "ES256");
+    served.stopped();
+    let served = held.start();
+    served.signs("ec", "ES256");
     served.stopped();
 }
 
