@@ -61,7 +61,13 @@ fn verify(options: &Options) -> Result<(), Failure> {
         return Ok(say(&rows.map_or(found.clone(), |rows| found.with("store_revision", rows)).to_json())?);
     }
     if let Some(revision) = rows {
-        say(&format!("store: every row is as it was last committed, at revision {revision}"))?;
+        say(&match &options.config {
+            Some(config) if is_shared(config)? => format!(
+                "store: at revision {revision}; on etcd there is no sum over rows, so it is not known whether some were put back to what \
+                 they were, and whether all of it is older than the log shows when a server starts"
+            ),
+            _ => format!("store: every row is as it was last committed, at revision {revision}"),
+        })?;
     }
     let torn = match report.torn_octets {
         0 => String::new(),
@@ -87,6 +93,11 @@ fn of_folder(config: &Path, passphrase_file: Option<&Path>) -> Result<(Report, O
         root,
         Kind::Serve,
     ))
+}
+
+fn is_shared(config: &Path) -> Result<bool, Failure> {
+    let settings = config::load(config, SystemTime::now()).map_err(anyhow::Error::new)?;
+    Ok(matches!(settings.store, config::StoreSettings::Etcd(_)))
 }
 
 fn refuse(error: AuditError, folder: &Path) -> Failure {

@@ -52,6 +52,7 @@ impl<'a> DangerousInstallation<'a> {
         sealed_to: &str,
         now: SystemTime,
     ) -> Result<Whole, Refusal> {
+        self.0.store().check_export()?;
         let explanation = format!("backup {} sealed to {sealed_to}", hex::encode(backup));
         let entry = Entry {
             subject: sha256(&[b"skerry server backup v1\0", backup]),

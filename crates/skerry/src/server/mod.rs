@@ -221,7 +221,22 @@ fn demand(health: &Health, installation: &Arc<Installation>) {
     health.demand("store-not-verified", move || verified.load(Ordering::Acquire));
     let log = Arc::clone(installation.log());
     health.demand("audit-log-closed", move || log.head().is_ok());
+    let reached = Arc::new(AtomicBool::new(true));
+    tokio::spawn({
+        let (installation, reached) = (Arc::clone(installation), Arc::clone(&reached));
+        async move {
+            loop {
+                // In a file there is nothing to reach; on servers it is one round trip.
+                reached.store(installation.store().fence().await.is_ok(), Ordering::Release);
+                sleep(REACHED_EVERY).await;
+            }
+        }
+    });
+    health.demand("store-not-reached", move || reached.load(Ordering::Acquire));
 }
+
+/// How old what readiness says of a store on servers may be: less than load balancers take from one question to the next.
+const REACHED_EVERY: Duration = Duration::from_secs(2);
 
 /// Stores the time, and how far the log has come.
 pub(crate) async fn tick(installation: &Installation, machine: &Machine) {

@@ -96,3 +96,34 @@ fn node_has_its_own_folder() {
     std::fs::rename(site.path("kept"), site.path("data-a")).unwrap();
     assert!(start(&site, &config).running.stop("TERM").0.success(), "the control");
 }
+
+/// A node that has no quorum of etcd to ask says that it is not ready, refuses with 503, and is back by itself.
+#[test]
+#[ignore = "needs etcd"]
+fn node_without_quorum_is_not_ready() {
+    let (site, mut cluster) = (Site::new(), Cluster::three());
+    let config = node(&site, &cluster, "a");
+    let served = start(&site, &config);
+    let ca = site.path("ca.pem");
+    let ready = || get(ca.to_str().unwrap(), &served.url("kv1.vault.localhost"), "/health/ready", None);
+    let until = |status: u16| {
+        let begun = std::time::Instant::now();
+        loop {
+            let answer = ready();
+            if answer.status == status {
+                return answer.json;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(60), "{}", answer.json);
+        }
+    };
+    until(200);
+    cluster.members[0].kill();
+    cluster.members[1].kill();
+    assert_eq!(until(503)["reasons"], json!(["store-not-reached"]));
+    let operator = site.fetched("operator");
+    let refused = served.get("kv1.vault.localhost", "/keys/payments", Some(&operator));
+    assert_eq!((refused.status, &refused.json["error"]["code"]), (503, &json!("ServiceUnavailable")));
+    cluster.members[0].start();
+    until(200);
+    served.create();
+}
