@@ -392,7 +392,7 @@ impl Installation {
     pub async fn tick(&self, now: SystemTime, randomness: &Randomizer) -> Result<(), Refusal> {
         let all = Memory::all(&self.store, &self.meta).await.map_err(refuse)?;
         let others = all.iter().filter(|(at, _)| **at != self.place).map(|(_, memory)| memory.seen).max();
-        // Not the greatest there ever was: a node whose clock was set right must not keep the others from releasing.
+        // Not the greatest there ever was: a row that is gone says nothing any more.
         self.others.store(others.unwrap_or(0), Ordering::Relaxed);
         for entry in self.counted(now) {
             drop(self.record(entry).await?);
