@@ -1,12 +1,17 @@
 //! The floor of a vault, set while it serves: what it adds to every release, who sets it, what is on record of it.
 
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
 use skerry_identity::Permission;
 use skerry_policy::permit::{Denied, VaultFloor};
-use skerry_store::Store;
+use skerry_store::engine::{Answer, Remote};
 use skerry_store::seal::SealError;
+use skerry_store::{At, Entry, Lease, OpId, Outcome, Page, Revision, Settled, Store, StoreError, Txn, Watch};
+use skerry_vault::command::{Changes, PolicyInput};
 use skerry_vault::floor::{FloorChanges, FloorSettings};
 use skerry_vault::stored::Corrupted;
-use skerry_vault::{Refusal, explained};
+use skerry_vault::{Node, NodeName, Refusal, explained};
 
 use crate::database::{put, row};
 use crate::support::*;
@@ -139,4 +144,76 @@ fn the_floor_is_stored_and_sealed() {
     assert_eq!(scene.floor().err(), Some(damaged.clone()));
     assert_eq!(scene.set_floor(&age(Some(1))).err(), Some(damaged));
     assert!(scene.sign(KEY).is_ok());
+}
+
+/// A store of which another server changes something just before the floor is read, once.
+struct Between {
+    inner: Store,
+    floor: Vec<u8>,
+    meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+impl Remote for Between {
+    fn get<'a>(&'a self, key: &'a [u8], at: At) -> Answer<'a, Option<Entry>> {
+        if key == self.floor
+            && let Some(meanwhile) = self.meanwhile.lock().unwrap().take()
+        {
+            // On a thread of its own: it waits for commits, and so does who is in a runtime here.
+            std::thread::spawn(meanwhile).join().unwrap();
+        }
+        Box::pin(self.inner.get(key, at))
+    }
+
+    fn range<'a>(&'a self, prefix: &'a [u8], after: Option<&'a [u8]>, limit: usize, at: At) -> Answer<'a, Page> {
+        Box::pin(self.inner.range(prefix, after, limit, at))
+    }
+
+    fn commit<'a>(&'a self, txn: &'a Txn) -> Answer<'a, Outcome> {
+        Box::pin(self.inner.commit(txn))
+    }
+
+    fn settle(&self, op: OpId) -> Answer<'_, Settled> {
+        Box::pin(self.inner.settle(op))
+    }
+
+    fn watch(&self, prefix: &[u8], from: Revision) -> Result<Watch, StoreError> {
+        self.inner.watch(prefix, from)
+    }
+
+    fn fence(&self) -> Answer<'_, Revision> {
+        Box::pin(self.inner.fence())
+    }
+
+    fn forget(&self) -> Answer<'_, Revision> {
+        Box::pin(self.inner.forget())
+    }
+
+    fn lease<'a>(&'a self, name: &'a str, holder: &'a str, ttl: Duration) -> Answer<'a, Option<Lease>> {
+        Box::pin(self.inner.lease(name, holder, ttl))
+    }
+}
+
+/// A release that begins while the floor forbids it, and whose key's policy is tightened before the floor is loosened, is denied
+/// however late the floor is read: the old policy and the new floor were never together.
+#[test]
+fn policy_and_floor_are_of_one_time() {
+    let inner = Store::memory();
+    let other = Arc::new(Setup { store: inner.clone(), ..Setup::default() }.scene());
+    let forbidding = about("x-ms-attestation-type", "none");
+    other.set_floor(&demands(Some(&forbidding))).unwrap();
+    let floor = [b"v/".as_slice(), VAULT_ID.as_bytes(), b"/f"].concat();
+    assert!(wait(inner.get(&floor, At::Linearizable)).unwrap().is_some(), "that is where it is");
+    let meanwhile = {
+        let (other, forbidding) = (Arc::clone(&other), forbidding.clone());
+        move || {
+            let policy = PolicyInput { data: forbidding.into_bytes(), immutable: None };
+            other.update(KEY, &Changes { policy: Some(policy), ..Changes::default() }).unwrap();
+            other.set_floor(&demands(None)).unwrap();
+        }
+    };
+    let between = Between { inner: inner.clone(), floor, meanwhile: Mutex::new(Some(Box::new(meanwhile))) };
+    let node = Node::Named(NodeName::parse("b").unwrap());
+    let scene = Setup { store: Store::on(between), node, ..Setup::default() }.bare();
+    assert!(matches!(scene.release(&good_token()), Err(Refusal::Denied(Denied::Policy(_)))));
+    assert_eq!(other.floor().unwrap().policy.map(drop), None, "the floor was loosened, and the policy alone denies");
 }
