@@ -49,9 +49,9 @@ pub(crate) fn run(options: &Options) -> ExitCode {
 }
 
 fn verify(options: &Options) -> Result<(), Failure> {
-    let (report, rows) = match (&options.config, &options.log) {
+    let (report, rows, shared) = match (&options.config, &options.log) {
         (Some(config), _) => of_folder(config, options.passphrase_file.as_deref())?,
-        (None, Some(log)) => (of_log(log, options.head.as_deref())?, None),
+        (None, Some(log)) => (of_log(log, options.head.as_deref())?, None, false),
         // Infallible: one of the two is demanded.
         (None, None) => return Err(anyhow!("nothing to verify").into()),
     };
@@ -61,12 +61,12 @@ fn verify(options: &Options) -> Result<(), Failure> {
         return Ok(say(&rows.map_or(found.clone(), |rows| found.with("store_revision", rows)).to_json())?);
     }
     if let Some(revision) = rows {
-        say(&match &options.config {
-            Some(config) if is_shared(config)? => format!(
+        say(&match shared {
+            true => format!(
                 "store: at revision {revision}; on etcd there is no sum over rows, so it is not known whether some were put back to what \
                  they were, and whether all of it is older than the log shows when a server starts"
             ),
-            _ => format!("store: every row is as it was last committed, at revision {revision}"),
+            false => format!("store: every row is as it was last committed, at revision {revision}"),
         })?;
     }
     let torn = match report.torn_octets {
@@ -85,19 +85,13 @@ fn of_log(folder: &Path, head: Option<&str>) -> Result<Report, Failure> {
     report.map_err(|error| refuse(error, folder))
 }
 
-fn of_folder(config: &Path, passphrase_file: Option<&Path>) -> Result<(Report, Option<u64>), Failure> {
+/// The log, the store's revision, and whether the store is shared by nodes.
+fn of_folder(config: &Path, passphrase_file: Option<&Path>) -> Result<(Report, Option<u64>, bool), Failure> {
     let settings = config::load(config, SystemTime::now()).map_err(anyhow::Error::new)?;
     let (root, _) = server::hsm::take(&settings.root, (settings.custody, settings.hsm), passphrase_file)?;
-    server::runtime()?.block_on(server::verify(
-        &Site { folder: &settings.data, store: &settings.store },
-        root,
-        Kind::Serve,
-    ))
-}
-
-fn is_shared(config: &Path) -> Result<bool, Failure> {
-    let settings = config::load(config, SystemTime::now()).map_err(anyhow::Error::new)?;
-    Ok(matches!(settings.store, config::StoreSettings::Etcd(_)))
+    let site = Site { folder: &settings.data, store: &settings.store };
+    let (report, revision) = server::runtime()?.block_on(server::verify(&site, root, Kind::Serve))?;
+    Ok((report, revision, matches!(settings.store, config::StoreSettings::Etcd(_))))
 }
 
 fn refuse(error: AuditError, folder: &Path) -> Failure {

@@ -125,7 +125,12 @@ impl Site {
     }
 
     fn start(&self) -> Served<'_> {
-        let running = Running::start(&["serve", "--config", self.path("skerry.toml").to_str().unwrap()]);
+        self.start_as(self.path("skerry.toml").to_str().unwrap())
+    }
+
+    /// Of another configuration of this site.
+    fn start_as(&self, config: &str) -> Served<'_> {
+        let running = Running::start(&["serve", "--config", config]);
         let line = running.said.iter().find_map(|line| line.strip_prefix("listening on ")).unwrap();
         let port = line.rsplit(':').next().unwrap().to_owned();
         Served { site: self, running, port }

@@ -27,13 +27,6 @@ fn node(site: &Site, cluster: &Cluster, name: &str) -> String {
     site.path(&file).to_str().unwrap().to_owned()
 }
 
-fn start<'a>(site: &'a Site, config: &str) -> Served<'a> {
-    let running = Running::start(&["serve", "--config", config]);
-    let line = running.said.iter().find_map(|line| line.strip_prefix("listening on ")).unwrap();
-    let port = line.rsplit(':').next().unwrap().to_owned();
-    Served { site, running, port }
-}
-
 /// What one node acknowledged the other has from then on: a key, its release, its end. Each has a log of its own, and each log has
 /// seen the other; a log that was made anew is told by the other's.
 #[test]
@@ -41,7 +34,7 @@ fn start<'a>(site: &'a Site, config: &str) -> Served<'a> {
 fn nodes_are_one_vault() {
     let (site, cluster) = (Site::new(), Cluster::three());
     let configs = ["a", "b"].map(|name| node(&site, &cluster, name));
-    let [a, b] = [start(&site, &configs[0]), start(&site, &configs[1])];
+    let [a, b] = [site.start_as(&configs[0]), site.start_as(&configs[1])];
     let operator = site.fetched("operator");
     let status = |served: &Served<'_>| served.get("kv1.vault.localhost", "/keys/payments", Some(&operator)).status;
     let (_, token) = attested("good");
@@ -57,7 +50,7 @@ fn nodes_are_one_vault() {
     let [first, second] = [a, b].map(|served| served.running.stop("TERM"));
     assert!(first.0.success() && second.0.success(), "{first:?} {second:?}");
     // The second start has a checkpoint of the other to see, whichever came first.
-    let [a, b] = [start(&site, &configs[0]), start(&site, &configs[1])];
+    let [a, b] = [site.start_as(&configs[0]), site.start_as(&configs[1])];
     for served in [a, b] {
         let (ended, said) = served.running.stop("TERM");
         assert!(ended.success(), "{said}");
@@ -77,7 +70,7 @@ fn node_has_its_own_folder() {
     let (site, cluster) = (Site::new(), Cluster::three());
     for name in ["a", "b"] {
         let config = node(&site, &cluster, name);
-        assert!(start(&site, &config).running.stop("TERM").0.success());
+        assert!(site.start_as(&config).running.stop("TERM").0.success());
     }
     let refused = |config: &str, words: &str| {
         let output = ended(&["serve", "--config", config]);
@@ -94,7 +87,7 @@ fn node_has_its_own_folder() {
     refused(&config, "give this node a name of its own");
     std::fs::remove_dir_all(site.path("data-a")).unwrap();
     std::fs::rename(site.path("kept"), site.path("data-a")).unwrap();
-    assert!(start(&site, &config).running.stop("TERM").0.success(), "the control");
+    assert!(site.start_as(&config).running.stop("TERM").0.success(), "the control");
 }
 
 /// A node that has no quorum of etcd to ask says that it is not ready, refuses with 503, and is back by itself.
@@ -103,7 +96,7 @@ fn node_has_its_own_folder() {
 fn node_without_quorum_is_not_ready() {
     let (site, mut cluster) = (Site::new(), Cluster::three());
     let config = node(&site, &cluster, "a");
-    let served = start(&site, &config);
+    let served = site.start_as(&config);
     let ca = site.path("ca.pem");
     let ready = || get(ca.to_str().unwrap(), &served.url("kv1.vault.localhost"), "/health/ready", None);
     let until = |status: u16| {
