@@ -4,9 +4,10 @@
 //! (the fence) and is answered from here iff the watch has brought that revision; so what it gets is at least as new as
 //! any commit that was acknowledged before, and no progress notification is asked for or believed.
 
+use crate::failure::Failure;
 use crate::layout::Layout;
 use crate::limits::{READ_TIMEOUT, WATCH_PATIENCE};
-use crate::servers::{Failure, Servers};
+use crate::servers::Servers;
 use crate::wire::{self, Header, KeyValue, RangeResponse};
 use quick_cache::Weighter;
 use skerry_store::engine::{Commit, Published};

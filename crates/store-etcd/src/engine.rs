@@ -1,11 +1,11 @@
 //! The engine: what a store on etcd does.
 
 use crate::core::{Core, Head, head_of, header, unexpected};
+use crate::failure::Failure;
 use crate::feed::{self, Followed};
 use crate::fence::{self, Fences};
 use crate::layout::{ABORTED, COMMITTED};
 use crate::limits::READ_TIMEOUT;
-use crate::servers::Failure;
 use crate::wire::{self, Compare, RangeResponse, RequestOp, TxnRequest, TxnResponse};
 use crate::{lease, page, upkeep};
 use skerry_store::engine::{Answer, Remote};

@@ -5,8 +5,8 @@
 //! history, a commit that was left out) empties the cache, and watches learn that they have to begin again.
 
 use crate::core::Core;
+use crate::failure::Failure;
 use crate::limits::{PAUSE, READ_TIMEOUT};
-use crate::servers::Failure;
 use crate::wire::{self, Event, EventKind, KeyValue, WatchAsk, WatchCreate, WatchRequest, WatchResponse};
 use skerry_store::engine::{Change, Commit};
 use skerry_store::{Revision, StoreError};

@@ -1,8 +1,9 @@
 //! Leases, kept alive from a task of their own.
 
 use crate::core::{Core, unexpected};
+use crate::failure::Failure;
 use crate::limits::{LEASE_NAME_LEN_MAX, READ_TIMEOUT};
-use crate::servers::{Failure, Servers};
+use crate::servers::Servers;
 use crate::wire::{
     self, Done, LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveResponse, LeaseRequest, PutRequest, Request,
     RequestOp, TxnRequest, TxnResponse,

@@ -19,11 +19,13 @@ extern crate self as skerry_store_etcd;
 
 mod core;
 mod engine;
+mod failure;
 mod feed;
 mod fence;
 mod layout;
 mod lease;
 pub mod limits;
+mod link;
 mod opening;
 mod options;
 mod page;

@@ -2,10 +2,11 @@
 
 use crate::core::{Core, Head, head_of, header, unexpected};
 use crate::engine::Etcd;
+use crate::failure::Failure;
 use crate::layout::{self, Layout};
 use crate::limits::READ_TIMEOUT;
 use crate::options::{Options, OptionsError};
-use crate::servers::{Failure, Servers};
+use crate::servers::Servers;
 use crate::wire::{self, RangeRequest, TxnRequest, TxnResponse};
 use skerry_store::{Store, StoreError};
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! One page of rows. etcd counts rows and not octets, so a page is read in parts that fit, all of one revision.
 
 use crate::core::{Core, head_of, unexpected};
+use crate::failure::Failure;
 use crate::limits::{ANSWER_LEN_MAX, PAGE_TIMEOUT, ROWS_AT_FIRST, ROWS_AT_LEAST};
-use crate::servers::Failure;
 use crate::wire::{self, RangeRequest, RangeResponse, TxnResponse};
 use skerry_store::limits::{PAGE_LEN_MAX, PAGE_ROWS_MAX};
 use skerry_store::{Page, Revision, Row, StoreError};

@@ -3,11 +3,11 @@
 //! Neither is of harm when two nodes do it at once: compacting and removing twice is what once is.
 
 use crate::core::{Core, Head, unexpected};
+use crate::failure::Failure;
 use crate::lease;
 use crate::limits::{
     COMMIT_TIMEOUT, MARK_COMMITS, MARKS_MAX, PAGE_TIMEOUT, READ_TIMEOUT, SWEEP_OPS_MAX, UPKEEP_PAUSE, UPKEEP_TTL,
 };
-use crate::servers::Failure;
 use crate::wire::{self, CompactionRequest, Done, RangeRequest, RangeResponse, TxnRequest, TxnResponse};
 use skerry_store::limits::OPS_MAX;
 use skerry_store::{Lease, Revision, StoreError};
