@@ -14,6 +14,8 @@ pub const POLICY_SIGNER: &str = "x-ms-policy-signer";
 pub const RUNTIME: &str = "x-ms-runtime";
 /// Init data, as the object it is.
 pub const INITTIME: &str = "x-ms-inittime";
+/// Claims of the TEE that a guest with a vTPM runs in, as an object.
+pub const ISOLATION_TEE: &str = "x-ms-isolation-tee";
 /// Version of the token's form.
 pub const VERSION: &str = "x-ms-ver";
 /// True iff some chain of the evidence ended at an anchor that is not a vendor's.
@@ -41,4 +43,20 @@ pub mod snp {
     pub const VMPL: &str = "x-ms-sevsnpvm-vmpl";
     /// First TCB component of Turin, for which Azure has no name.
     pub const FMC_SVN: &str = "x-skerry-sevsnpvm-fmc-svn";
+}
+
+/// SGX claims, of quotes and of Open Enclave reports, that are read here; none is made here.
+pub mod sgx {
+    /// Digests of what the evidence was judged by, and of the evidence.
+    pub const COLLATERAL: &str = "x-ms-sgx-collateral";
+    /// Member of [`COLLATERAL`]: SHA-256 of the quote, or of the Open Enclave report with its header, as submitted (recorded).
+    pub const QUOTE_HASH: &str = "quotehash";
+    /// Measurement of the enclave.
+    pub const MRENCLAVE: &str = "x-ms-sgx-mrenclave";
+}
+
+/// TDX claims that are read here; none is made here.
+pub mod tdx {
+    /// Measurement of the trust domain as it was built.
+    pub const MRTD: &str = "tdx_mrtd";
 }

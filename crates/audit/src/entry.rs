@@ -207,9 +207,9 @@ pub struct Entry {
     pub version: Option<[u8; 16]>,
     /// SHA-256 of the attestation token.
     pub token: Option<[u8; 32]>,
-    /// SHA-256 of the evidence, where the attestation result says it.
+    /// SHA-256 of the evidence as it was given to the authority, where the attestation result says it.
     pub evidence: Option<[u8; 32]>,
-    /// Launch measurement, where the attestation result says it.
+    /// Measurement of what was launched, where the attestation result says it.
     pub measurement: Option<Vec<u8>>,
     /// SHA-256 of the release policy that was applied.
     pub policy: Option<[u8; 32]>,

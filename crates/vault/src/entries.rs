@@ -4,14 +4,14 @@ use std::error::Error as _;
 use std::time::SystemTime;
 
 use aws_lc_rs::digest;
-use skerry_attestation_result::{TrustedResult, names};
+use skerry_attestation_result::TrustedResult;
 use skerry_audit::{Entry, Event, Verdict};
-use skerry_jose::json::Value;
 use skerry_policy::permit::{Denied, KeyRef, Permit};
 use uuid::Uuid;
 
+use crate::attested::Attested;
 use crate::command::Context;
-use crate::limits::{EXPLANATION_BYTES_MAX, MEASUREMENT_LEN};
+use crate::limits::EXPLANATION_BYTES_MAX;
 use crate::record::KeyHead;
 use crate::refusal::Refusal;
 
@@ -37,10 +37,12 @@ pub(crate) fn vault_change(context: &Context<'_>, vault: Uuid, explanation: Stri
 
 /// A release that is about to happen.
 pub(crate) fn permitted(context: &Context<'_>, permit: &Permit, result: &TrustedResult) -> Entry {
+    let Attested { evidence, measurement } = Attested::of(result.claims());
     Entry {
         token: Some(*permit.token_digest()),
+        evidence,
         policy: Some(*permit.policy_digest()),
-        measurement: measurement(result),
+        measurement,
         explanation: format!("released to {}", permit.target().thumbprint()),
         ..entry(context, Event::Release, *permit.digest(), permit.key(), Verdict::Permitted)
     }
@@ -56,7 +58,8 @@ pub(crate) fn unwrapping(context: &Context<'_>, permit: &Permit, result: &Truste
     }
 }
 
-/// A release, or an unwrapping to a TEE, that is refused. Policy and measurement are on record where the denial came after they were known.
+/// A release, or an unwrapping to a TEE, that is refused. Policy, measurement and the evidence's digest are on record where the denial came
+/// after they were known.
 pub(crate) fn denied(
     (context, event): (&Context<'_>, Event),
     head: &KeyHead,
@@ -67,10 +70,12 @@ pub(crate) fn denied(
 ) -> Entry {
     let token = sha256(&[token.as_bytes()]);
     let subject = sha256(&[b"skerry denial v1\0", key.key.as_bytes(), &key.version.0, &token]);
+    let Attested { evidence, measurement } = believed.map(|result| Attested::of(result.claims())).unwrap_or_default();
     Entry {
         token: Some(token),
+        evidence,
         policy: believed.and(head.policy.as_ref()).map(|policy| policy.digest().0),
-        measurement: believed.and_then(measurement),
+        measurement,
         explanation: cut(explained(refusal)),
         ..entry(context, event, subject, key, Verdict::Denied)
     }
@@ -130,12 +135,6 @@ pub fn explained(refusal: &Refusal) -> String {
         Refusal::Denied(Denied::Policy(explanation) | Denied::Floor(explanation)) => format!("{text}\n{explanation}"),
         _ => text,
     }
-}
-
-/// The launch measurement, if the claim is one: an authority may put text of any length there.
-fn measurement(result: &TrustedResult) -> Option<Vec<u8>> {
-    let text = result.claims().get(names::snp::LAUNCH_MEASUREMENT).and_then(Value::as_str)?;
-    hex::decode(text).ok().filter(|octets| octets.len() == MEASUREMENT_LEN)
 }
 
 /// As logs show a digest.

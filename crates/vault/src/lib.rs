@@ -25,6 +25,7 @@ pub mod stored;
 pub mod uses;
 pub mod wire;
 
+mod attested;
 mod authorities;
 mod budget;
 mod entries;

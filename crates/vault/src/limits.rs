@@ -44,9 +44,6 @@ pub const AUTHORITIES_MAX: usize = 64;
 /// Bytes of a denial's explanation in the log, whose records hold 64 KiB; escaping makes a byte six at worst.
 pub const EXPLANATION_BYTES_MAX: usize = 8 * 1024;
 
-/// Octets of a launch measurement (AMD 56860, ATTESTATION_REPORT.MEASUREMENT); only such a claim goes into the log.
-pub const MEASUREMENT_LEN: usize = 48;
-
 /// How long what is durable in the audit log waits to be published: a checkpoint's age is what a witness sees of a delay.
 pub const PUBLISH_INTERVAL: Duration = Duration::from_secs(10);
 

@@ -25,7 +25,8 @@ fn log_has_exactly_what_happened_in_order() {
         let answer = scene.answer_as(&request_id, &command(token));
         let record = match answer {
             Ok(_) => released(key, token),
-            Err(refusal) => denied(key, token, &refusal),
+            // What SEV-SNP measured is nothing that a token of TDX states.
+            Err(refusal) => denied(key, token, &refusal, token != &other),
         };
         expected.push(record.with("request", request_id));
         let records = scene.records();
@@ -76,7 +77,7 @@ fn released(key: KeyRef, token: &str) -> Object {
         .with("who", CALLER)
 }
 
-fn denied(key: KeyRef, token: &str, refusal: &Refusal) -> Object {
+fn denied(key: KeyRef, token: &str, refusal: &Refusal, measured: bool) -> Object {
     let token = sha256(token);
     let subject = [b"skerry denial v1\0".as_slice(), key.key.as_bytes(), &key.version.0, &token].concat();
     let explanation = match refusal {
@@ -90,7 +91,8 @@ fn denied(key: KeyRef, token: &str, refusal: &Refusal) -> Object {
     // Policy and measurement are known only where the token was believed.
     match refusal {
         Refusal::Denied(_) => {
-            record.with("measurement", hex::encode(MEASUREMENT)).with("policy", hex::encode(sha256(policy())))
+            let record = record.with("policy", hex::encode(sha256(policy())));
+            if measured { record.with("measurement", hex::encode(MEASUREMENT)) } else { record }
         }
         _ => record,
     }
@@ -176,6 +178,31 @@ fn measurement_of_any_length_does_not_stop_a_release() {
     }
     assert!(scene.release(&good_token()).is_ok());
     assert_eq!(text(&scene.records().pop().unwrap(), "measurement"), hex::encode(MEASUREMENT));
+}
+
+/// What a token says of the evidence behind it is on record with the release, and with a denial of a token that was believed; what
+/// a token says that nobody believes is not.
+#[test]
+fn evidence_is_on_record() {
+    let scene = Setup::default().bare();
+    scene.create_under(KEY, &entry(ISSUER, r#"{"claim":"x-ms-sgx-product-id","equals":1}"#)).unwrap();
+    let stated = |product: u64| {
+        Object::new()
+            .with("x-ms-attestation-type", "sgx")
+            .with("x-ms-runtime", Object::new().with("keys", vec![jwk(tee(), TARGET_KID)]))
+            .with("x-ms-sgx-collateral", Object::new().with("quotehash", "ab".repeat(32)))
+            .with("x-ms-sgx-mrenclave", "cd".repeat(32))
+            .with("x-ms-sgx-product-id", product)
+    };
+    assert!(scene.release(&token(&stated(1))).is_ok());
+    assert!(matches!(scene.release(&token(&stated(2))), Err(Refusal::Denied(_))));
+    for record in scene.records().into_iter().rev().take(2) {
+        assert_eq!((text(&record, "evidence"), text(&record, "measurement")), (&*"ab".repeat(32), &*"cd".repeat(32)));
+    }
+    let forged = token(&stated(1)) + "A";
+    assert!(matches!(scene.release(&forged), Err(Refusal::Token(_))));
+    let record = scene.records().pop().unwrap();
+    assert!(record.get("evidence").is_none() && record.get("measurement").is_none());
 }
 
 /// The receipt's place in the log is that of the release itself.
