@@ -24,6 +24,7 @@ mod entry;
 mod error;
 pub mod format;
 mod history;
+mod last;
 pub mod limits;
 mod log;
 mod lost;
@@ -38,6 +39,7 @@ pub use check::{CheckError, Checked, Published, Which, check, key_beside, publis
 pub use entry::{Entry, Event, Verdict};
 pub use error::{AuditError, EntryError, HistoryError, Step};
 pub use history::{Change, History, history};
+pub use last::{Last, read_last};
 pub use limits::Limits;
 pub use log::{Log, LogSeen, Recorded};
 pub use publish::{PublishError, Publisher};

@@ -5,13 +5,14 @@ use crate::error::{AuditError, EntryError, Step};
 use crate::format::{
     self, HASH_LEN, HEADER_LEN, Hash, Header, HeaderFault, Id, PREFIX_LEN, Place, RECORD_HEAD_LEN, record_len,
 };
+use crate::last::FoundHead;
 use crate::limits::{self, BODY_LEN_READ_MAX, LOST_LEN_MAX};
 use crate::lost::Tail;
 use crate::segment;
 use skerry_jose::json::{self, Value};
 use skerry_tlog::Frontier;
 use std::fs::File;
-use std::io::{BufReader, Read, Seek as _, SeekFrom};
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 /// The place of a record in its log, and its hash: what a receipt names.
@@ -141,8 +142,8 @@ pub fn verify_against(dir: &Path, known: &Head) -> Result<Report, AuditError> {
 }
 
 /// The records of a log in order. What the file holds when the reader is made is read, nothing later.
-pub struct Reader {
-    file: BufReader<File>,
+pub struct Reader<F: Read + Seek = File> {
+    file: BufReader<F>,
     place: Place,
     /// Where the next record begins in the file.
     offset: u64,
@@ -186,6 +187,17 @@ impl Reader {
         let rest = len.saturating_sub(checkpoint.len);
         let (file, offset, tree) = (BufReader::new(file), checkpoint.len, checkpoint.tree.clone());
         Ok(Some(Self { file, place, offset, tree, rest, torn: 0, failed: false }))
+    }
+}
+
+impl<F: Read + Seek> Reader<F> {
+    /// Begins with the record whose head this is, of which nobody says that it is where it was written but its own check.
+    /// The tree is not that of the log.
+    pub(crate) fn at(mut file: F, log: Id, head: &FoundHead, len: u64) -> Result<Self, AuditError> {
+        file.seek(SeekFrom::Start(head.offset)).map_err(AuditError::io(Step::Read))?;
+        let place = Place { log, index: head.index, previous: head.previous };
+        let (offset, rest) = (head.offset, len.saturating_sub(head.offset));
+        Ok(Self { file: BufReader::new(file), place, offset, tree: Frontier::empty(), rest, torn: 0, failed: false })
     }
 
     /// Reads no further than this octet of the file, where a record ends.
@@ -337,7 +349,7 @@ impl Reader {
     }
 }
 
-impl Iterator for Reader {
+impl<F: Read + Seek> Iterator for Reader<F> {
     type Item = Result<Record, AuditError>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -350,7 +362,7 @@ impl Iterator for Reader {
     }
 }
 
-fn header(file: &mut impl Read) -> Result<Header, AuditError> {
+pub(crate) fn header(file: &mut impl Read) -> Result<Header, AuditError> {
     let mut bytes = Vec::with_capacity(HEADER_LEN);
     file.take(segment::header_len()).read_to_end(&mut bytes).map_err(AuditError::io(Step::Read))?;
     Header::parse(&bytes).map_err(|fault| match fault {

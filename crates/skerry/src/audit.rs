@@ -20,6 +20,8 @@ use crate::edge::{Failure, say};
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Show the newest records
+    ///
+    /// The log is read from its end, so the chain is checked among the records that are shown; `verify` checks all of it.
     Tail(look::Tail),
     /// Show the records that are asked for, oldest first
     Query(look::Query),

@@ -1,6 +1,5 @@
 //! Records as a table, or as JSON lines.
 
-use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -68,14 +67,8 @@ pub(crate) struct Query {
 
 pub(super) fn tail(asked: &Tail) -> Result<(), Failure> {
     let folder = log_in(&asked.folder);
-    let mut newest = VecDeque::new();
-    for record in read(&folder)? {
-        newest.push_back(record.map_err(|error| refuse(error.into(), &folder))?);
-        if newest.len() > asked.lines {
-            newest.pop_front();
-        }
-    }
-    print(newest.into_iter().map(|record| Ok((record.entry(), record))), asked.json)
+    let newest = skerry_audit::read_last(&folder, asked.lines).map_err(|error| refuse(error.into(), &folder))?;
+    print(newest.map(|record| Ok((record.entry(), record))), asked.json)
 }
 
 pub(super) fn query(asked: &Query) -> Result<(), Failure> {
