@@ -1,6 +1,6 @@
 //! One page of rows. etcd counts rows and not octets, so a page is read in parts that fit, all of one revision.
 
-use crate::core::{Core, head_of, unexpected};
+use crate::core::{Core, head_of, header, unexpected};
 use crate::failure::Failure;
 use crate::limits::{ANSWER_LEN_MAX, PAGE_TIMEOUT, ROWS_AT_FIRST, ROWS_AT_LEAST};
 use crate::wire::{self, RangeRequest, RangeResponse, TxnResponse};
@@ -17,21 +17,21 @@ pub(crate) async fn read(
 ) -> Result<Page, StoreError> {
     let limit = limit.clamp(1, PAGE_ROWS_MAX);
     let mut page = Page { rows: Vec::new(), revision: at.unwrap_or_default(), more: false };
-    let mut pinned = at;
+    let mut pinned = at.map(|at| State { revision: at, etcd: core.etcd(at) });
     let (mut from, end) = (first(core, prefix, after), core.layout.data_end(prefix));
     let (mut asked, mut len) = (ROWS_AT_FIRST, 0_usize);
     loop {
         // One more than the page has, to know whether it follows.
         let rows = asked.min(limit.saturating_sub(page.rows.len()).saturating_add(1));
-        let (part, revision) = match part(core, &from, &end, rows, pinned).await {
+        let (part, state) = match part(core, &from, &end, rows, pinned).await {
             Err(Failure::TooLong) if asked > ROWS_AT_LEAST => {
                 asked = asked.checked_div(4).unwrap_or(0).max(ROWS_AT_LEAST);
                 continue;
             }
-            Err(failure) => return Err(refused(core, failure, pinned).await),
+            Err(failure) => return Err(refused(core, failure, pinned.map(|state| state.revision)).await),
             Ok(part) => part,
         };
-        (pinned, page.revision) = (Some(revision), revision);
+        (pinned, page.revision) = (Some(state), state.revision);
         let before = len;
         for row in part.kvs {
             let key = core.layout.key_of(&row.key)?.to_vec();
@@ -51,6 +51,14 @@ pub(crate) async fn read(
     }
 }
 
+/// A state of the store: what it was from `revision` on, as etcd had it at a revision of its own, which may be later. What others do in
+/// the cluster makes etcd's revision go on, and be compacted, while nothing is committed here.
+#[derive(Clone, Copy)]
+struct State {
+    revision: Revision,
+    etcd: i64,
+}
+
 fn first(core: &Core, prefix: &[u8], after: Option<&[u8]>) -> Vec<u8> {
     match after {
         Some(after) if after >= prefix => behind(core, after),
@@ -65,32 +73,33 @@ fn behind(core: &Core, key: &[u8]) -> Vec<u8> {
     next
 }
 
-/// Some rows, and the revision they are of: the last commit's, in whose state they were read.
+/// Some rows, and the state they are of: the last commit's, if none was asked for.
 async fn part(
     core: &Core,
     from: &[u8],
     end: &[u8],
     rows: usize,
-    at: Option<Revision>,
-) -> Result<(RangeResponse, Revision), Failure> {
+    at: Option<State>,
+) -> Result<(RangeResponse, State), Failure> {
     let limit = i64::try_from(rows).unwrap_or(i64::MAX);
     // Nothing is behind the end; etcd takes no range that ends before it begins, and no entry has an empty key.
     let nothing = || (core.layout.data(b""), Vec::new());
     let (key, range_end) = if from < end { (from.to_vec(), end.to_vec()) } else { nothing() };
     let mut range = RangeRequest { key, range_end, limit, ..RangeRequest::default() };
     if let Some(at) = at {
-        range.revision = core.etcd(at);
+        range.revision = at.etcd;
         return Ok((core.servers.read(wire::RANGE, &range, PAGE_TIMEOUT).await?, at));
     }
     let asked = wire::reads(vec![range, wire::one(core.layout.head())]);
-    let answer: TxnResponse = core.servers.read(wire::TXN, &asked, PAGE_TIMEOUT).await?;
+    let mut answer: TxnResponse = core.servers.read(wire::TXN, &asked, PAGE_TIMEOUT).await?;
+    let etcd = header(answer.header.take()).map_err(Failure::Refused)?.revision;
     let Ok([rows, head]) = <[_; 2]>::try_from(answer.ranges()) else {
         let detail = "the server answers what was not asked".to_owned();
         return Err(Failure::Refused(StoreError::Damaged { detail }));
     };
     let head = head_of(head, core.base).map_err(Failure::Refused)?;
     core.learn(head.revision);
-    Ok((rows, head.revision))
+    Ok((rows, State { revision: head.revision, etcd }))
 }
 
 /// Why a page or a key of a revision is not to be had.

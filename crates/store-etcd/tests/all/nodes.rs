@@ -3,7 +3,7 @@
 use crate::cluster::{Cluster, open_on_runtime};
 use crate::proxy::{Mode, Proxy};
 use crate::suite::fixtures::*;
-use skerry_store::{At, Outcome, Store, WatchError};
+use skerry_store::{At, Outcome, Revision, Store, WatchError};
 use skerry_store_etcd::Make;
 use std::time::Duration;
 
@@ -44,6 +44,23 @@ fn what_one_acknowledges_the_other_reads() {
             });
         }
     });
+}
+
+#[test]
+#[ignore = "needs etcd"]
+fn other_prefixes_stand_in_no_page_s_way() {
+    // A store at rest is older than all that another of the cluster has had compacted, and is read in as many parts as it takes.
+    let cluster = Cluster::single();
+    let (quiet, busy) = (nodes(&cluster, 1).remove(0), nodes(&cluster, 1).remove(0));
+    let mut newest = Revision(0);
+    for group in 0..8 {
+        let puts = (0..100).map(|n| put(&format!("k/{group}/{n}"), "1"));
+        newest = write(&quiet, &puts.collect::<Vec<_>>());
+    }
+    write(&busy, &[put("a", "1")]);
+    wait(busy.forget()).unwrap();
+    let page = range(&quiet, "", None, 1000, At::Linearizable).unwrap();
+    assert_eq!((page.rows.len(), page.revision), (800, newest));
 }
 
 #[test]
