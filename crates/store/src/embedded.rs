@@ -29,11 +29,11 @@ use redb::{
     Database, ReadOnlyTable, ReadTransaction, ReadableDatabase as _, ReadableTable as _, StorageBackend, TableError,
     TableHandle as _, WriteTransaction,
 };
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use tokio::sync::{mpsc, oneshot};
@@ -67,9 +67,10 @@ pub(crate) struct Embedded {
 
 impl Embedded {
     pub(crate) fn create(path: &Path, root: &Root, options: Options) -> Result<Self, StoreError> {
-        let file = create_new(path)?;
-        let engine = Self::create_on(backend(file, Step::Create)?, root, options)?;
-        sync_dir(path).map_err(StoreError::io(Step::Create))?;
+        let beside = beside(path);
+        let engine = Self::create_on(empty(path, &beside)?, root, options)?;
+        let named = std::fs::rename(&beside, path).and_then(|()| sync_dir(path));
+        named.map_err(StoreError::io(Step::Create))?;
         Ok(engine)
     }
 
@@ -429,6 +430,43 @@ fn load_ops(read: &ReadTransaction) -> Result<Ops, StoreError> {
         ops.push(revision, op, settled);
     }
     Ok(ops)
+}
+
+/// Where a store is made: under its own name a file is whole, whenever the process ends.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".making");
+    name.into()
+}
+
+/// The file beside a store that is not there yet, held and empty: what is in it a crash has left.
+fn empty(path: &Path, beside: &Path) -> Result<FileBackend, StoreError> {
+    let io = StoreError::io(Step::Create);
+    if path.exists() {
+        return Err(StoreError::Exists);
+    }
+    let file = private(OpenOptions::new().create(true).truncate(false)).open(beside).map_err(&io)?;
+    // The engine locks it likewise, and later.
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => return Err(StoreError::Locked),
+        Err(TryLockError::Error(error)) => return Err(io(error)),
+        // Another may have made a store of it before it was held here.
+        Ok(()) if path.exists() || !is_named(&file, beside).map_err(&io)? => return Err(StoreError::Exists),
+        Ok(()) => file.set_len(0).map_err(&io)?,
+    }
+    backend(file, Step::Create)
+}
+
+#[cfg(unix)]
+fn is_named(file: &File, path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt as _;
+    let (file, named) = (file.metadata()?, std::fs::metadata(path)?);
+    Ok((file.dev(), file.ino()) == (named.dev(), named.ino()))
+}
+
+#[cfg(not(unix))]
+fn is_named(_: &File, path: &Path) -> io::Result<bool> {
+    std::fs::metadata(path).map(|_| true)
 }
 
 fn create_new(path: &Path) -> Result<File, StoreError> {

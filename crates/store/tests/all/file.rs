@@ -101,6 +101,23 @@ fn existing_file_is_not_made_anew() {
 }
 
 #[test]
+fn a_file_is_whole_or_not_there() {
+    // What a crash leaves while a store is made has another name, and the next attempt begins anew, iff nobody is at it.
+    let dir = TempDir::new().unwrap();
+    let beside = dir.path().join("store.redb.making");
+    assert_eq!(file(&dir), dir.path().join("store.redb"));
+    fs::write(&beside, "half a file").unwrap();
+    let held = fs::File::open(&beside).unwrap();
+    held.lock().unwrap();
+    assert_eq!(Store::create(&file(&dir), &root(1), options()).err(), Some(StoreError::Locked));
+    assert_eq!(fs::read(&beside).unwrap(), b"half a file");
+    drop(held);
+    drop(Store::create(&file(&dir), &root(1), options()).unwrap());
+    assert!(!beside.exists());
+    assert_eq!(refusal(&file(&dir)), None);
+}
+
+#[test]
 fn files_of_others_are_refused() {
     // Empty, short, text, zeros, and a redb file of another program.
     let dir = TempDir::new().unwrap();
