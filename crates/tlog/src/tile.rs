@@ -97,12 +97,12 @@ impl TileId {
         let mut number: u64 = 0;
         for part in index.split('/') {
             let digits = part.strip_prefix('x').unwrap_or(part);
-            let digits = Some(digits).filter(|digits| digits.len() == 3).and_then(|digits| digits.parse::<u64>().ok());
+            let digits = digits.parse::<u64>().ok();
             let next = digits.and_then(|digits| number.checked_mul(1000)?.checked_add(digits));
             number = next.ok_or(TileError::Path)?;
         }
         let tile = TileId { kind, index: number, width };
-        // Leading zeroes, signs, widths out of range: all of them show here.
+        // Leading zeroes, signs, more or fewer digits, widths out of range: all of them show here.
         if (1..=TILE_WIDTH).contains(&width) && tile.to_string() == path { Ok(tile) } else { Err(TileError::Path) }
     }
 }
@@ -129,9 +129,8 @@ impl fmt::Display for TileId {
 /// The hashes of a tile of this width.
 pub fn hashes_of(octets: &[u8], width: u16) -> Result<Vec<Hash>, TileError> {
     let expected = usize::from(width) * HASH_LEN;
-    let (hashes, rest) = octets.as_chunks::<HASH_LEN>();
-    match octets.len() == expected && rest.is_empty() {
-        true => Ok(hashes.to_vec()),
+    match octets.len() == expected {
+        true => Ok(octets.as_chunks::<HASH_LEN>().0.to_vec()),
         false => Err(TileError::Length { len: octets.len(), expected }),
     }
 }

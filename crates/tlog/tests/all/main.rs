@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 #[cfg(test)]
+mod edges;
+#[cfg(test)]
 mod naive;
 #[cfg(test)]
 mod notes;

@@ -183,4 +183,6 @@ fn ends_of_trees() {
     let mut tree = Tree::new(&Frontier::new(4, vec![whole]).unwrap());
     tree.push(all[0]);
     assert_eq!((tree.inclusion(0, 5), tree.inclusion(4, 6), tree.root(2), tree.root(6)), (None, None, None, None));
+    assert!(tree.inclusion(4, 5).is_some(), "the control");
+    assert_eq!(tree.inclusion(5, 6), None, "the way to a leaf that is not there yet is all there");
 }
