@@ -7,8 +7,8 @@ use crate::fence::{self, Fences};
 use crate::layout::{ABORTED, COMMITTED};
 use crate::limits::READ_TIMEOUT;
 use crate::wire::{self, Compare, RangeResponse, RequestOp, TxnRequest, TxnResponse};
-use crate::{lease, page, upkeep};
-use skerry_store::engine::{Answer, Remote};
+use crate::{export, lease, page, upkeep};
+use skerry_store::engine::{Answer, Exporting, Remote};
 use skerry_store::{At, Check, Entry, Lease, Op, OpId, Outcome, Page, Revision, Settled, StoreError, Txn, Watch};
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,6 +74,11 @@ impl Remote for Etcd {
     fn settle(&self, op: OpId) -> Answer<'_, Settled> {
         let core = Arc::clone(&self.core);
         Box::pin(self.work(async move { settle(&core, op).await }))
+    }
+
+    fn export(&self) -> Answer<'_, Exporting> {
+        let core = Arc::clone(&self.core);
+        Box::pin(self.work(async move { export::begin(core).await }))
     }
 
     fn watch(&self, prefix: &[u8], from: Revision) -> Result<Watch, StoreError> {
@@ -265,11 +270,7 @@ async fn settle(core: &Core, op: OpId) -> Result<Settled, StoreError> {
     let (Some(op), Some(head)) = (found.next(), found.next()) else { return Err(no_reason()) };
     head_of(head, core.base)?;
     let row = op.kvs.into_iter().next().ok_or_else(no_reason)?;
-    match row.value.as_slice() {
-        [COMMITTED] => Ok(Settled::Committed(core.revision(row.mod_revision))),
-        [ABORTED] => Ok(Settled::Aborted),
-        _ => Err(StoreError::Damaged { detail: "op id with a state that is none".to_owned() }),
-    }
+    export::settled(&row.value, core.revision(row.mod_revision))
 }
 
 fn no_reason() -> StoreError {

@@ -53,6 +53,25 @@ impl Layout {
         [&self.prefix, LEASE, name.as_bytes()].concat()
     }
 
+    /// Where somebody who reads one revision says so, under his own lease of etcd.
+    pub(crate) fn hold(&self, lease: i64) -> Vec<u8> {
+        [&self.prefix, LEASE, HOLD, format!("{lease:016x}").as_bytes()].concat()
+    }
+
+    /// From the first such key to behind the last.
+    pub(crate) fn holds(&self) -> (Vec<u8>, Vec<u8>) {
+        let first = [&self.prefix, LEASE, HOLD].concat();
+        let end = behind(&first);
+        (first, end)
+    }
+
+    /// The id of an op id's key.
+    pub(crate) fn op_of(&self, key: &[u8]) -> Result<OpId, StoreError> {
+        let id = key.strip_prefix(self.prefix.as_slice()).and_then(|rest| rest.strip_prefix(OP));
+        let id = id.and_then(|id| id.try_into().ok());
+        id.map(OpId).ok_or_else(|| StoreError::Damaged { detail: "a key among op ids that is none".to_owned() })
+    }
+
     pub(crate) fn op(&self, op: OpId) -> Vec<u8> {
         [&self.prefix, OP, &op.0].concat()
     }
@@ -105,6 +124,7 @@ const HEAD: &[u8] = b"head";
 const MARKER: &[u8] = b"marker";
 const MARKS: &[u8] = b"marks";
 const LEASE: &[u8] = b"lease/";
+const HOLD: &[u8] = b"history/";
 const OP: &[u8] = b"op/";
 
 #[cfg(test)]
@@ -132,6 +152,10 @@ mod tests {
         assert_eq!(layout.data_end(&[b'a', 0xff, 0xff]), b"s/data/b");
         assert_eq!(layout.data_end(&[0xff]), b"s/data0");
         assert_eq!(layout.key_of(b"s/data/x"), Ok(b"x".as_slice()));
+        assert_eq!(layout.op_of(&layout.op(OpId([7; 16]))), Ok(OpId([7; 16])));
+        assert!(matches!(layout.op_of(b"s/op/short"), Err(StoreError::Damaged { .. })));
+        let (first, end) = layout.holds();
+        assert!(first < layout.hold(0) && layout.hold(i64::MAX) < end && layout.lease("upkeep") >= end);
         assert!(matches!(layout.key_of(b"s/head"), Err(StoreError::Damaged { .. })));
     }
 

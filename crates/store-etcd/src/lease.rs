@@ -5,10 +5,10 @@ use crate::failure::Failure;
 use crate::limits::{LEASE_NAME_LEN_MAX, READ_TIMEOUT};
 use crate::servers::Servers;
 use crate::wire::{
-    self, Done, LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveResponse, LeaseRequest, PutRequest, Request,
-    RequestOp, TxnRequest, TxnResponse,
+    self, Done, LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveResponse, LeaseRequest, PutRequest, RangeRequest,
+    RangeResponse, Request, RequestOp, TxnRequest, TxnResponse,
 };
-use skerry_store::{Lease, StoreError};
+use skerry_store::{Lease, Revision, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
@@ -34,11 +34,7 @@ pub(crate) async fn take(
     if !held.kvs.is_empty() {
         return Ok(None);
     }
-    let asked = Instant::now();
-    let seconds = i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX).max(1);
-    let grant = LeaseGrantRequest { ttl: seconds };
-    let granted: LeaseGrantResponse =
-        core.servers.change(wire::LEASE_GRANT, &grant, READ_TIMEOUT).await.map_err(unexpected)?;
+    let (granted, asked) = grant(core, ttl).await?;
     match put(core, key, holder, granted.id).await {
         Ok(true) => Ok(Some(keep(Arc::clone(core), granted, asked))),
         Ok(false) => {
@@ -51,6 +47,42 @@ pub(crate) async fn take(
             Err(error)
         }
     }
+}
+
+/// Says, until it is dropped or lost, that history from this revision on is read: no node compacts it meanwhile.
+pub(crate) async fn hold(core: &Arc<Core>, revision: Revision, ttl: Duration) -> Result<Lease, StoreError> {
+    let (granted, asked) = grant(core, ttl).await?;
+    // Of etcd's leases none has another's number, so nobody has this key.
+    match put(core, core.layout.hold(granted.id), &revision.to_string(), granted.id).await {
+        Ok(_) => Ok(keep(Arc::clone(core), granted, asked)),
+        Err(error) => {
+            revoke(&core.servers, granted.id).await;
+            Err(error)
+        }
+    }
+}
+
+/// The oldest revision that somebody reads.
+pub(crate) async fn held(core: &Core) -> Result<Option<Revision>, StoreError> {
+    let (key, range_end) = core.layout.holds();
+    let asked = RangeRequest { key, range_end, ..RangeRequest::default() };
+    let found: RangeResponse = core.servers.read(wire::RANGE, &asked, READ_TIMEOUT).await.map_err(unexpected)?;
+    let revision = |row: &wire::KeyValue| {
+        let number = std::str::from_utf8(&row.value).ok().and_then(|text| text.parse().ok());
+        number.map(Revision).ok_or_else(|| StoreError::Damaged { detail: "a hold on no revision".to_owned() })
+    };
+    found.kvs.iter().map(revision).try_fold(None, |oldest: Option<Revision>, revision| {
+        let revision = revision?;
+        Ok(Some(oldest.map_or(revision, |oldest| oldest.min(revision))))
+    })
+}
+
+async fn grant(core: &Core, ttl: Duration) -> Result<(LeaseGrantResponse, Instant), StoreError> {
+    let asked = Instant::now();
+    let seconds = i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX).max(1);
+    let grant = LeaseGrantRequest { ttl: seconds };
+    let granted = core.servers.change(wire::LEASE_GRANT, &grant, READ_TIMEOUT).await.map_err(unexpected)?;
+    Ok((granted, asked))
 }
 
 async fn put(core: &Core, key: Vec<u8>, holder: &str, lease: i64) -> Result<bool, StoreError> {

@@ -19,6 +19,7 @@ extern crate self as skerry_store_etcd;
 
 mod core;
 mod engine;
+mod export;
 mod failure;
 mod feed;
 mod fence;

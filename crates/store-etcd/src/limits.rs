@@ -75,3 +75,12 @@ pub const MARKS_MAX: usize = 64;
 
 /// Op ids that are removed in one transaction: etcd's 128 operations.
 pub const SWEEP_OPS_MAX: usize = 128;
+
+/// How long history is kept for who reads one revision and is not heard of any more.
+pub const HOLD_TTL: Duration = Duration::from_secs(60);
+
+/// Pages of an export that wait for who takes them; each is 4 MiB at most.
+pub const EXPORT_PAGES_MAX: usize = 2;
+
+/// Op ids in one answer to an export: some 400 KiB.
+pub const EXPORT_OPS: i64 = 4096;

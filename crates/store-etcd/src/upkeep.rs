@@ -34,7 +34,7 @@ pub(crate) async fn run(core: Arc<Core>, history_kept: Option<Duration>) {
         }
         // What does not work now works the next time.
         if let Some(revision) = due {
-            drop(compact(&core, revision).await);
+            drop(compact_unless_held(&core, revision).await);
         }
         drop(sweep(&core, head, MARK_COMMITS, OPS_MAX_COMMITS).await);
     }
@@ -58,6 +58,12 @@ impl History {
         }
         due
     }
+}
+
+/// Forgets the history before a revision, but not what somebody reads: a backup takes as long as it takes.
+async fn compact_unless_held(core: &Core, revision: Revision) -> Result<(), StoreError> {
+    let held = lease::held(core).await?;
+    compact(core, held.map_or(revision, |held| held.min(revision))).await
 }
 
 /// Forgets the history before a revision.
@@ -153,6 +159,7 @@ mod cluster;
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
     use super::*;
+    use crate::limits::HOLD_TTL;
     use crate::opening::{Make, core, open};
     use cluster::{Cluster, runtime};
     use skerry_store::{At, OpId, Outcome, Settled, Store, Txn};
@@ -221,6 +228,39 @@ mod tests {
                 assert_eq!(store.settle(*op).await, Ok(Settled::Committed(*revision)));
             }
             assert_eq!(store.settle(done[0].0).await, Ok(Settled::Aborted));
+        });
+    }
+
+    #[test]
+    #[ignore = "needs etcd"]
+    fn history_that_is_read_is_not_compacted() {
+        // As long as somebody reads it, on whatever node, the upkeep of any stops before it; when he has gone, no more.
+        let cluster = Cluster::single();
+        runtime().block_on(async {
+            let options = || {
+                let mut options = cluster.options_of(None);
+                options.prefix = "held/".to_owned();
+                options
+            };
+            let store = open(options(), Make::New([1; 16])).await.unwrap();
+            let core = Arc::new(core(&options(), Make::Existing).await.unwrap().0);
+            assert_eq!(lease::held(&core).await, Ok(None));
+            let (_, before) = commit(&store, 1).await;
+            let (_, read) = commit(&store, 2).await;
+            let hold = lease::hold(&core, read, HOLD_TTL).await.unwrap();
+            let (_, newest) = commit(&store, 3).await;
+            let later = lease::hold(&core, newest, HOLD_TTL).await.unwrap();
+            assert_eq!(lease::held(&core).await, Ok(Some(read)), "the oldest");
+            compact_unless_held(&core, newest).await.unwrap();
+            assert_eq!(store.get(b"a", At::Snapshot(read)).await, Ok(None));
+            let gone = store.get(b"a", At::Snapshot(before)).await;
+            assert_eq!(gone, Err(StoreError::Compacted { asked: before, oldest: newest }));
+            hold.release().await;
+            assert_eq!(lease::held(&core).await, Ok(Some(newest)));
+            compact_unless_held(&core, newest).await.unwrap();
+            let gone = store.get(b"a", At::Snapshot(read)).await;
+            assert_eq!(gone, Err(StoreError::Compacted { asked: read, oldest: newest }));
+            drop(later);
         });
     }
 

@@ -8,6 +8,7 @@
 //!
 //! [`Store::on`]: crate::Store::on
 
+pub use crate::coming::Exporting;
 pub use crate::decide::Change;
 pub use crate::history::Commit;
 pub use crate::published::{Look, Published};
@@ -32,6 +33,8 @@ pub trait Remote: Send + Sync {
     fn commit<'a>(&'a self, txn: &'a Txn) -> Answer<'a, Outcome>;
     /// See [`crate::Store::settle`].
     fn settle(&self, op: OpId) -> Answer<'_, Settled>;
+    /// See [`crate::Store::export`].
+    fn export(&self) -> Answer<'_, Exporting>;
     /// See [`crate::Store::watch`].
     fn watch(&self, prefix: &[u8], from: Revision) -> Result<Watch, StoreError>;
     /// See [`crate::Store::fence`].

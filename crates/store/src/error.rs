@@ -100,9 +100,6 @@ pub enum StoreError {
         /// How it failed.
         kind: io::ErrorKind,
     },
-    /// Everything of one revision is taken out of a store that one process holds; a shared one has servers that do that.
-    #[error("a store on servers is not taken out as a whole: they have snapshots of their own")]
-    NoExport,
     /// An earlier commit failed, so nothing is read or written until the store is opened anew.
     #[error("store is closed since an earlier failure")]
     Failed,

@@ -2,12 +2,14 @@
 //!
 //! Snapshots are of a bounded history, so whoever reads for minutes may find his compacted. An export holds the engine's own
 //! state instead: of redb a read transaction, whose pages are not reused while it lasts, so the file grows by what is
-//! written meanwhile; in memory a copy of pointers. What comes out are rows as they are stored, with their revisions, and the op
-//! ids, of which the newest is the revision and by which changes without an outcome are settled.
+//! written meanwhile; in memory a copy of pointers; of servers one revision of theirs, whose history they keep for so long. What
+//! comes out are rows as they are stored, with their revisions, and the op ids, of which the newest is the revision and by which
+//! changes without an outcome are settled.
 //!
 //! An export of a file adds up what it reads and compares at its end: rows that somebody put back while the file was open are
-//! not given out as good.
+//! not given out as good. What comes from servers is held to its order, its number and its revision.
 
+use crate::coming::{Coming, Exporting};
 use crate::embedded::{self, Embedded, guarded};
 use crate::error::{Step, StoreError};
 use crate::limits::{OPS_MAX, PAGE_LEN_MAX, PAGE_ROWS_MAX, VALUE_LEN_MAX};
@@ -43,6 +45,16 @@ pub enum Exported {
 pub struct Export {
     revision: Revision,
     rows: u64,
+    reading: Reading,
+}
+
+enum Reading {
+    Held(Held),
+    Remote(Coming),
+}
+
+/// What this process holds, and how far it was read.
+struct Held {
     source: Source,
     next: Next,
 }
@@ -81,8 +93,13 @@ impl Export {
         })
     }
 
+    /// Of what an engine elsewhere reads.
+    pub(crate) fn remote(exporting: Exporting) -> Self {
+        Self { revision: exporting.revision, rows: exporting.rows, reading: Reading::Remote(Coming::new(exporting)) }
+    }
+
     fn new(revision: Revision, rows: u64, source: Source) -> Self {
-        Self { revision, rows, source, next: Next::Entries(None) }
+        Self { revision, rows, reading: Reading::Held(Held { source, next: Next::Entries(None) }) }
     }
 
     /// The revision that it is of.
@@ -95,10 +112,21 @@ impl Export {
         self.rows
     }
 
-    /// The next of them, never an empty page; none after the last. Reads the disk: not for a thread that serves.
+    /// The next of them, never an empty page; none after the last. Reads the disk, or waits for servers: not for a thread that
+    /// serves.
     ///
-    /// What was given counts only once there was none, which for a file is refused if the rows are not those last committed.
+    /// What was given counts only once there was none, which for a file is refused if the rows are not those last committed, and
+    /// for servers if they are not as many as there were, up to the op id of the revision.
     pub fn page(&mut self) -> Result<Option<Vec<Exported>>, StoreError> {
+        match &mut self.reading {
+            Reading::Held(held) => held.page(),
+            Reading::Remote(coming) => coming.page(),
+        }
+    }
+}
+
+impl Held {
+    fn page(&mut self) -> Result<Option<Vec<Exported>>, StoreError> {
         loop {
             let page = match &self.next {
                 Next::Entries(after) => self.source.entries(after.as_deref())?,
@@ -218,15 +246,14 @@ impl Import {
             let mut entries = transaction.open_table(ENTRIES).map_err(embedded::error(Step::Write))?;
             let mut ops = transaction.open_table(OPS).map_err(embedded::error(Step::Write))?;
             for exported in rows {
+                last.row(exported)?;
                 match exported {
                     Exported::Entry(row) => {
-                        last.entry(row)?;
                         let (key, row) = (row.key.as_slice(), row::encode(&row.entry));
                         sum.add_entry(key, &row);
                         entries.insert(key, row.as_slice()).map_err(embedded::error(Step::Write))?;
                     }
                     Exported::Op { revision, op, settled } => {
-                        last.op(*revision)?;
                         let row = row::encode_op(*op, *settled);
                         sum.add_op(revision.0, &row);
                         ops.insert(revision.0, row).map_err(embedded::error(Step::Write))?;
@@ -244,19 +271,32 @@ impl Import {
             embedded::fill_tables(&transaction, &sum)?;
             transaction.commit().map_err(embedded::error(Step::Write))
         })?;
-        Ok(Revision(last.revision))
+        Ok(last.revision())
     }
 }
 
-/// The last rows that came.
+/// The last rows that came, which hold the next ones to their order.
 #[derive(Default)]
-struct Last {
+pub(crate) struct Last {
     key: Vec<u8>,
     revision: u64,
     ops: usize,
 }
 
 impl Last {
+    /// Takes note of the next.
+    pub(crate) fn row(&mut self, exported: &Exported) -> Result<(), StoreError> {
+        match exported {
+            Exported::Entry(row) => self.entry(row),
+            Exported::Op { revision, .. } => self.op(*revision),
+        }
+    }
+
+    /// The newest revision that came.
+    pub(crate) fn revision(&self) -> Revision {
+        Revision(self.revision)
+    }
+
     fn entry(&mut self, Row { key, entry }: &Row) -> Result<(), StoreError> {
         validate_key(key)?;
         if entry.value.len() > VALUE_LEN_MAX {

@@ -12,6 +12,7 @@
 //! Deliberately not here: what the bytes mean, caches of decoded records, retries (a caller reads, decides, commits,
 //! and on a conflict begins again), and rollback of a whole file, which only a head kept elsewhere can show.
 
+mod coming;
 mod decide;
 mod embedded;
 pub mod engine;

@@ -154,21 +154,14 @@ impl Store {
         }
     }
 
-    /// Refuses iff [`Store::export`] would for what engine it is on: for who puts it on record first.
-    pub fn check_export(&self) -> Result<(), StoreError> {
-        match self.0.as_ref() {
-            Engine::Memory(_) | Engine::Embedded(_) => Ok(()),
-            Engine::Remote(_) => Err(StoreError::NoExport),
-        }
-    }
-
-    /// Everything of the newest revision, as long as it takes to read it, while commits go on: for backups and for moving to
-    /// another engine. The root is the one that the store was opened under.
+    /// Everything of the newest revision, as long as it takes to read it, while commits go on, on this node and on others: for
+    /// backups. The root is the one that the store was opened under. What servers hold is given as they hold it: of that there is
+    /// no sum.
     pub async fn export(&self, root: &Root) -> Result<Export, StoreError> {
         match self.0.as_ref() {
             Engine::Memory(engine) => engine.export(),
             Engine::Embedded(engine) => engine.export(root).await,
-            Engine::Remote(_) => Err(StoreError::NoExport),
+            Engine::Remote(engine) => engine.export().await.map(Export::remote),
         }
     }
 

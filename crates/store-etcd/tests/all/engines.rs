@@ -1,9 +1,11 @@
 //! Stores on etcd, each under a prefix of its own.
 
-use crate::cluster::{Cluster, open_on_runtime};
+use crate::cluster::{Cluster, open_on_runtime, until};
 use skerry_store::Store;
+use skerry_store::seal::Root;
 use skerry_store_etcd::Make;
 use std::sync::Mutex;
+use zeroize::Zeroizing;
 
 /// Sequences of steps that are held against the naive model; each step is some round trips.
 pub(crate) const CASES: u32 = 16;
@@ -22,10 +24,18 @@ pub(crate) fn quick_engines() -> Vec<(&'static str, Store, Guard)> {
     vec![("etcd", store, Guard(Some(cluster)))]
 }
 
+/// What an export asks for, and a store on etcd has no use for; and that of stores in files.
+pub(crate) fn root(octet: u8) -> Root {
+    Root::new(Zeroizing::new([octet; 32]))
+}
+
 impl Drop for Guard {
     fn drop(&mut self) {
         // After a failure nobody knows what goes on there.
         if !std::thread::panicking() {
+            // What was held under a lease goes a moment after it was let go, and that takes a revision.
+            let cluster = self.0.as_ref().unwrap();
+            until(|| cluster.etcdctl(0, &["lease", "list"]).contains("found 0 leases"));
             FREE.lock().unwrap().extend(self.0.take());
         }
     }

@@ -6,6 +6,8 @@ mod cluster;
 #[cfg(test)]
 mod engines;
 #[cfg(test)]
+mod export;
+#[cfg(test)]
 mod nodes;
 #[cfg(test)]
 mod opening;

@@ -3,6 +3,7 @@
 //! a function becomes a test.
 
 pub(crate) mod concurrency;
+pub(crate) mod export;
 pub(crate) mod fixtures;
 pub(crate) mod limits;
 pub(crate) mod model;
@@ -19,6 +20,14 @@ macro_rules! suite {
                 readers_see_transactions_whole
                 own_writes_are_read
                 watch_sees_every_commit_once
+            }
+            export {
+                exports_are_of_one_revision
+                exports_of_nothing_are_empty
+                exports_are_what_was_committed
+                exports_hold_while_others_write
+                stores_of_an_export_are_the_same_store
+                exports_of_long_values_come_in_pages
             }
             limits {
                 keys_have_a_length

@@ -11,14 +11,14 @@ type State = BTreeMap<String, Entry>;
 
 /// What a store should be.
 #[derive(Default)]
-struct Naive {
+pub(crate) struct Naive {
     /// By revision; the first is before anything.
     states: Vec<State>,
     ops: BTreeMap<[u8; 16], Settled>,
 }
 
 impl Naive {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { states: vec![State::new()], ..Self::default() }
     }
 
@@ -30,7 +30,7 @@ impl Naive {
         &self.states[usize::try_from(revision).unwrap()]
     }
 
-    fn commit(&mut self, txn: &Txn) -> Outcome {
+    pub(crate) fn commit(&mut self, txn: &Txn) -> Outcome {
         if self.ops.contains_key(&txn.op.0) {
             return Outcome::Conflict(txn.op.key());
         }
@@ -77,6 +77,11 @@ impl Naive {
         let more = rows.len() > limit;
         rows.truncate(limit);
         Page { rows, revision: Revision(revision), more }
+    }
+
+    /// All rows of the newest state.
+    pub(crate) fn rows(&self) -> Vec<Row> {
+        self.page("", None, usize::MAX, self.newest()).rows
     }
 
     /// What differs from each state to the next, keys in order.

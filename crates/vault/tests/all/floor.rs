@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use skerry_identity::Permission;
 use skerry_policy::permit::{Denied, VaultFloor};
-use skerry_store::engine::{Answer, Remote};
+use skerry_store::engine::{Answer, Exporting, Remote};
 use skerry_store::seal::SealError;
 use skerry_store::{At, Entry, Lease, OpId, Outcome, Page, Revision, Settled, Store, StoreError, Txn, Watch};
 use skerry_vault::command::{Changes, PolicyInput};
@@ -174,6 +174,10 @@ impl Remote for Between {
 
     fn settle(&self, op: OpId) -> Answer<'_, Settled> {
         Box::pin(self.inner.settle(op))
+    }
+
+    fn export(&self) -> Answer<'_, Exporting> {
+        Box::pin(async { Err(StoreError::Failed) })
     }
 
     fn watch(&self, prefix: &[u8], from: Revision) -> Result<Watch, StoreError> {
