@@ -81,6 +81,11 @@ impl Remote for Etcd {
         Box::pin(self.work(async move { export::begin(core).await }))
     }
 
+    fn settled(&self, op: OpId) -> Answer<'_, Option<Settled>> {
+        let core = Arc::clone(&self.core);
+        Box::pin(self.work(async move { settled(&core, op).await }))
+    }
+
     fn watch(&self, prefix: &[u8], from: Revision) -> Result<Watch, StoreError> {
         self.core.published.watch(prefix, from, self.core.known())
     }
@@ -271,6 +276,13 @@ async fn settle(core: &Core, op: OpId) -> Result<Settled, StoreError> {
     head_of(head, core.base)?;
     let row = op.kvs.into_iter().next().ok_or_else(no_reason)?;
     export::settled(&row.value, core.revision(row.mod_revision))
+}
+
+/// What stands there, by a linearizable read.
+async fn settled(core: &Core, op: OpId) -> Result<Option<Settled>, StoreError> {
+    let asked = wire::one(core.layout.op(op));
+    let answer: RangeResponse = core.servers.read(wire::RANGE, &asked, READ_TIMEOUT).await.map_err(unexpected)?;
+    answer.kvs.first().map(|row| export::settled(&row.value, core.revision(row.mod_revision))).transpose()
 }
 
 fn no_reason() -> StoreError {

@@ -190,6 +190,12 @@ impl Embedded {
         answer.await.unwrap_or(Err(StoreError::Failed))
     }
 
+    pub(crate) async fn settled(&self, op: OpId) -> Result<Option<Settled>, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Request::Settled(op, reply)).await?;
+        answer.await.unwrap_or(Err(StoreError::Failed))
+    }
+
     /// Everything as of a commit that no later one of those that were acknowledged before the call is missing from. The writer
     /// gives the state, so it is asked only once the rows were checked.
     pub(crate) async fn export(&self, root: &Root) -> Result<Export, StoreError> {

@@ -35,6 +35,8 @@ pub trait Remote: Send + Sync {
     fn settle(&self, op: OpId) -> Answer<'_, Settled>;
     /// See [`crate::Store::export`].
     fn export(&self) -> Answer<'_, Exporting>;
+    /// See [`crate::Store::settled`].
+    fn settled(&self, op: OpId) -> Answer<'_, Option<Settled>>;
     /// See [`crate::Store::watch`].
     fn watch(&self, prefix: &[u8], from: Revision) -> Result<Watch, StoreError>;
     /// See [`crate::Store::fence`].

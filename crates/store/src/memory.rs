@@ -71,6 +71,10 @@ impl Memory {
         Ok(Export::memory(export::pointers(look.view()), &ops))
     }
 
+    pub(crate) fn settled(&self, op: OpId) -> Result<Option<Settled>, StoreError> {
+        Ok(self.lock()?.get(op))
+    }
+
     pub(crate) fn settle(&self, op: OpId) -> Result<Settled, StoreError> {
         let mut ops = self.lock()?;
         if let Some(settled) = ops.get(op) {

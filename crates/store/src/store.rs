@@ -154,6 +154,16 @@ impl Store {
         }
     }
 
+    /// What is known of a commit, without deciding it: none if it was neither committed nor settled, or is forgotten. Changes
+    /// nothing, so a commit that is under way may come yet.
+    pub async fn settled(&self, op: OpId) -> Result<Option<Settled>, StoreError> {
+        match self.0.as_ref() {
+            Engine::Memory(engine) => engine.settled(op),
+            Engine::Embedded(engine) => engine.settled(op).await,
+            Engine::Remote(engine) => engine.settled(op).await,
+        }
+    }
+
     /// Everything of the newest revision, as long as it takes to read it, while commits go on, on this node and on others: for
     /// backups. The root is the one that the store was opened under. What servers hold is given as they hold it: of that there is
     /// no sum.

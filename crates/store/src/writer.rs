@@ -27,6 +27,7 @@ use tokio::sync::{mpsc, oneshot};
 pub(crate) enum Request {
     Commit(Txn, Reply<Outcome>),
     Settle(OpId, Reply<Settled>),
+    Settled(OpId, Reply<Option<Settled>>),
     /// The state that the file has now, and keeps for whoever holds this.
     Export(Reply<ReadTransaction>),
 }
@@ -101,6 +102,7 @@ impl Writer {
             match request {
                 Request::Commit(_, reply) => send(reply, Ok(Outcome::Unknown)),
                 Request::Settle(_, reply) => send(reply, Err(StoreError::Failed)),
+                Request::Settled(_, reply) => send(reply, Err(StoreError::Failed)),
                 Request::Export(reply) => send(reply, Err(StoreError::Failed)),
             }
         }
@@ -115,6 +117,7 @@ pub(crate) fn refuse(mut queue: mpsc::Receiver<Request>) {
         match request {
             Request::Commit(_, reply) => send(reply, Err(StoreError::Failed)),
             Request::Settle(_, reply) => send(reply, Err(StoreError::Failed)),
+            Request::Settled(_, reply) => send(reply, Err(StoreError::Failed)),
             Request::Export(reply) => send(reply, Err(StoreError::Failed)),
         }
     }
@@ -123,6 +126,7 @@ pub(crate) fn refuse(mut queue: mpsc::Receiver<Request>) {
 enum Answer {
     Outcome(Outcome),
     Settled(Settled),
+    Known(Option<Settled>),
     /// Once the group is in the file.
     Export,
 }
@@ -141,6 +145,7 @@ impl Pass<'_> {
         match request {
             Request::Commit(txn, _) => self.commit(txn).map(Answer::Outcome),
             Request::Settle(op, _) => self.settle(*op).map(Answer::Settled),
+            Request::Settled(op, _) => Ok(Answer::Known(self.ops.get(*op))),
             Request::Export(_) => Ok(Answer::Export),
         }
     }
@@ -219,7 +224,7 @@ fn gather(first: Request, queue: &mut mpsc::Receiver<Request>) -> Vec<Request> {
 fn request_len(request: &Request) -> usize {
     match request {
         Request::Commit(txn, _) => txn.len(),
-        Request::Settle(..) | Request::Export(_) => 0,
+        Request::Settle(..) | Request::Settled(..) | Request::Export(_) => 0,
     }
 }
 
@@ -228,11 +233,12 @@ fn answer(database: &Database, group: Vec<Request>, answers: Vec<Answer>) {
         match (request, answer) {
             (Request::Commit(_, reply), Answer::Outcome(outcome)) => send(reply, Ok(outcome)),
             (Request::Settle(_, reply), Answer::Settled(settled)) => send(reply, Ok(settled)),
+            (Request::Settled(_, reply), Answer::Known(known)) => send(reply, Ok(known)),
             (Request::Export(reply), Answer::Export) => {
                 send(reply, database.begin_read().map_err(embedded::error(Step::Read)));
             }
             // Infallible: a pass answers each request in its own kind.
-            (Request::Commit(..), _) | (Request::Settle(..), _) | (Request::Export(_), _) => {}
+            (Request::Commit(..) | Request::Settle(..) | Request::Settled(..) | Request::Export(_), _) => {}
         }
     }
 }

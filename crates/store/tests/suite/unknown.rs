@@ -8,12 +8,17 @@ pub(crate) fn settling_twice_answers_alike() {
     // An abort is a commit of its own, once.
     for (engine, store, _guard) in engines() {
         let (lost, done) = (op(), txn(&[], &[]));
+        assert_eq!(wait(store.settled(lost)), Ok(None), "{engine}: looking decides nothing");
+        assert_eq!(wait(store.fence()), Ok(Revision(0)), "{engine}");
         assert_eq!(wait(store.settle(lost)), Ok(Settled::Aborted), "{engine}");
         assert_eq!(wait(store.settle(lost)), Ok(Settled::Aborted), "{engine}");
         assert_eq!(wait(store.fence()), Ok(Revision(1)), "{engine}");
         assert_eq!(wait(store.commit(&done)), Ok(Outcome::Committed(Revision(2))), "{engine}");
         assert_eq!(wait(store.settle(done.op)), Ok(Settled::Committed(Revision(2))), "{engine}");
         assert_eq!(wait(store.settle(done.op)), Ok(Settled::Committed(Revision(2))), "{engine}");
+        assert_eq!(wait(store.settled(lost)), Ok(Some(Settled::Aborted)), "{engine}");
+        assert_eq!(wait(store.settled(done.op)), Ok(Some(Settled::Committed(Revision(2)))), "{engine}");
+        assert_eq!(wait(store.fence()), Ok(Revision(2)), "{engine}");
     }
 }
 

@@ -180,6 +180,10 @@ impl Remote for Between {
         Box::pin(async { Err(StoreError::Failed) })
     }
 
+    fn settled(&self, op: OpId) -> Answer<'_, Option<Settled>> {
+        Box::pin(self.inner.settled(op))
+    }
+
     fn watch(&self, prefix: &[u8], from: Revision) -> Result<Watch, StoreError> {
         self.inner.watch(prefix, from)
     }
