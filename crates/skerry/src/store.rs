@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 use crate::config::{self, Settings, StoreSettings};
 use crate::edge::{Failure, say};
 use crate::server::hsm;
+use crate::server::shared::{KILLED_MAX, is_in_use};
 use crate::{machine, server};
 
 #[derive(Subcommand)]
@@ -80,12 +81,17 @@ async fn between(from: &Settings, to: &Settings, root: Zeroizing<[u8; 32]>, json
     let key = || Zeroizing::new(*root);
     let source = open(from, &Root::new(key()), false).await?;
     // What was moved already was settled before.
-    let moved = source.get(MOVED_KEY, At::Linearizable).await.map_err(|error| refuse(error.into(), from))?;
-    let source = match moved {
-        Some(_) => source,
-        None => {
-            server::settled(&node(from), source, &from.data, key(), &machine::machine()).await?;
-            open(from, &Root::new(key()), false).await?
+    let source = match is_moved(&source, from).await? {
+        true => source,
+        false => {
+            in_use(&source, KILLED_MAX, from).await?;
+            let settled = server::settled(&node(from), source, &from.data, key(), &machine::machine()).await;
+            let source = open(from, &Root::new(key()), false).await?;
+            match settled {
+                // Another migration may have come to its end meanwhile.
+                Err(failure) if !is_moved(&source, from).await? => return Err(failure),
+                _ => source,
+            }
         }
     };
     let target = open(to, &Root::new(key()), true).await?;
@@ -94,9 +100,25 @@ async fn between(from: &Settings, to: &Settings, root: Zeroizing<[u8; 32]>, json
         bar.set_message(words(phase));
         bar.set_position(rows);
     };
-    let moved = migrate(&source, &target, Kind::Serve, &Root::new(key()), &mut machine::rng(), show).await;
+    let in_use = async || is_in_use(&source, Duration::ZERO).await;
+    let root = Root::new(key());
+    let moved = migrate(&source, &target, Kind::Serve, &root, &mut machine::rng(), in_use, show).await;
     bar.finish_and_clear();
     moved.map_err(|error| refuse(error, from))
+}
+
+async fn is_moved(source: &Store, from: &Settings) -> Result<bool, Failure> {
+    let mark = source.get(MOVED_KEY, At::Linearizable).await.map_err(|error| refuse(error.into(), from))?;
+    Ok(mark.is_some())
+}
+
+/// What a server does meanwhile would be lost.
+async fn in_use(source: &Store, patience: Duration, from: &Settings) -> Result<(), Failure> {
+    match is_in_use(source, patience).await {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(refuse(MigrateError::SourceInUse, from)),
+        Err(error) => Err(refuse(error.into(), from)),
+    }
 }
 
 async fn open(settings: &Settings, root: &Root, make: bool) -> Result<Store, Failure> {
@@ -137,6 +159,7 @@ fn refuse(error: MigrateError, from: &Settings) -> Failure {
         MigrateError::OtherSource => "the target is being filled from another store: take an empty one",
         MigrateError::MovedElsewhere => "the source was moved already: go on with the target it was moved to",
         MigrateError::Done => "nothing is left to do: start servers with the target's configuration",
+        MigrateError::SourceInUse => "a server of one of its nodes runs: stop all of them, and do this again",
         MigrateError::SourceChanged => "a server still writes to the source: stop all of them, and do this again",
         MigrateError::TargetChanged => "somebody else writes to the target: stop him, and do this again",
         MigrateError::Store(_) => "nothing is lost: do this again when the store answers",
@@ -144,7 +167,10 @@ fn refuse(error: MigrateError, from: &Settings) -> Failure {
     };
     let unavailable = matches!(
         error,
-        MigrateError::Store(StoreError::Unreachable | StoreError::NoQuorum | StoreError::Full | StoreError::Io { .. })
+        MigrateError::SourceInUse
+            | MigrateError::Store(
+                StoreError::Unreachable | StoreError::NoQuorum | StoreError::Full | StoreError::Io { .. }
+            )
     );
     let refused = matches!(
         error,

@@ -10,9 +10,10 @@
 //! ```
 //!
 //! In this order: `moving` is put into a target that is empty; rows are copied; both are compared; `moved` is put into
-//! the source, which is refused by everything that asks for its stamp from then on; both are compared once more, since somebody may still have
-//! written; and only then the target gets the stamp, in the transaction that takes `moving` away. So whenever it is cut
-//! short, one of the two can be served at most, and doing it again goes on: rows that are there are not written again.
+//! the source, which is refused by everything that asks for its stamp from then on; it is looked for who asked before and goes on; both are
+//! compared once more, since somebody may still have written; and only then the target gets the stamp, in the transaction that takes `moving`
+//! away. So whenever it is cut short, one of the two can be served at most, and doing it again goes on: rows that are there are not written
+//! again.
 //!
 //! What does not travel: op ids (who was in doubt has to settle before: a server does when it starts), the marks above, revisions (a row is made
 //! anew where it comes to), and history, so that no page token of the source is answered from a target half full.
@@ -54,7 +55,8 @@ pub struct Report {
 }
 
 /// Moves what is in `from` to `to`, or goes on with it. The caller vouches that nothing else writes to either; of
-/// the source it is found out, as far as it happens before the end.
+/// the source it is found out, as far as it happens before the end. `in_use` says whether somebody still serves the source who
+/// began before it was marked.
 ///
 /// `progress` is told the rows seen to so far in each phase.
 pub async fn migrate(
@@ -63,6 +65,7 @@ pub async fn migrate(
     kind: Kind,
     root: &Root,
     rng: &mut (dyn CryptoRng + Send),
+    in_use: impl AsyncFnOnce() -> Result<bool, StoreError>,
     mut progress: impl FnMut(Phase, u64) + Send,
 ) -> Result<Report, MigrateError> {
     let stamp = from.stamp_as_it_is(kind, root).await.map_err(MigrateError::Source)?;
@@ -74,7 +77,14 @@ pub async fn migrate(
     compare(source, digest(to, |rows| progress(Phase::Comparing, rows)).await?)?;
     if moved.is_none() {
         let sealed = sealer.seal(MOVED_KEY, &id, rng).map_err(MigrateError::Seal)?;
-        put(from, vec![Check::Absent(MOVED_KEY.to_vec())], vec![Op::Put(MOVED_KEY.to_vec(), sealed)], rng).await?;
+        let marked =
+            put(from, vec![Check::Absent(MOVED_KEY.to_vec())], vec![Op::Put(MOVED_KEY.to_vec(), sealed)], rng).await;
+        // Another migration has marked it.
+        marked
+            .map_err(|error| if error == MigrateError::TargetChanged { MigrateError::SourceChanged } else { error })?;
+    }
+    if in_use().await? {
+        return Err(MigrateError::SourceInUse);
     }
     if digest(from, |_| {}).await? != source {
         return Err(MigrateError::SourceChanged);
@@ -106,6 +116,9 @@ pub enum MigrateError {
     /// Somebody wrote to the source meanwhile. Stop whoever it is, and do it again.
     #[error("source was changed while it was read")]
     SourceChanged,
+    /// A server still runs on the source. Stop it, and do it again.
+    #[error("source is in use")]
+    SourceInUse,
     /// After copying, the target does not hold what the source does.
     #[error("target holds {target} rows that are not the {source_rows} of the source")]
     Differ {

@@ -39,7 +39,7 @@ use crate::budget::Budgets;
 use crate::command::{Randomizer, Randomness};
 use crate::entries;
 use crate::limits::DISK_FREE_MIN;
-use crate::node::{MEMORY, Node, SHOWN};
+use crate::node::{MEMORY, Node, NodeName, SHOWN};
 use crate::publishing::{Publishing, Signing, StartError, signing_key};
 use crate::recorder::Recorder;
 use crate::refusal::Refusal;
@@ -317,6 +317,19 @@ impl Installation {
                 let node = String::from_utf8_lossy(key.get(SHOWN.len()..).unwrap_or_default()).into_owned();
                 all.push((node, note.to_vec()));
             }
+            if !page.more {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// The nodes that a store remembers. One that comes to be known is so before it answers anything.
+    pub async fn nodes_of(store: &Store) -> Result<Vec<NodeName>, StoreError> {
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let page = store.range(MEMORY, after.as_deref(), PAGE_ROWS_MAX, At::Linearizable).await?;
+            after = page.rows.last().map(|row| row.key.clone());
+            all.extend(page.rows.iter().filter_map(|row| Node::of_memory(&row.key)));
             if !page.more {
                 return Ok(all);
             }

@@ -50,6 +50,12 @@ impl Node {
 }
 
 impl Node {
+    /// The node that the store remembers in this place.
+    pub(crate) fn of_memory(place: &[u8]) -> Option<NodeName> {
+        let name = place.strip_prefix(MEMORY)?.strip_prefix(b"/")?;
+        NodeName::parse(std::str::from_utf8(name).ok()?)
+    }
+
     /// Where it shows the others the newest checkpoint of its log.
     pub(crate) fn shown(&self) -> Option<Vec<u8>> {
         match self {

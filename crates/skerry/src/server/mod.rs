@@ -13,7 +13,7 @@ mod jobs;
 pub(crate) mod metrics;
 mod room;
 mod services;
-mod shared;
+pub(crate) mod shared;
 mod store;
 mod surfaces;
 #[cfg(feature = "otel")]
@@ -156,6 +156,8 @@ impl Opened {
             ticked.map_err(|refusal| {
                 Failure::unavailable(anyhow::Error::new(refusal).context("the store takes no changes"))
             })?;
+            // Whoever moves it to another store sees from then on that this node runs, or this sees that it is moved.
+            store::not_moved(&installation, &settings.data).await?;
         }
         let counted = Counted { installation: Arc::clone(&installation), vaults: all.clone(), pools, sources };
         gates.metrics.of_opened(counted);
@@ -227,7 +229,7 @@ fn demand(health: &Health, installation: &Arc<Installation>) {
         async move {
             loop {
                 // In a file there is nothing to reach; on servers it is one round trip.
-                reached.store(installation.store().fence().await.is_ok(), Ordering::Release);
+                reached.store(store::is_reached(&installation).await, Ordering::Release);
                 sleep(REACHED_EVERY).await;
             }
         }

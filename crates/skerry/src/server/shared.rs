@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use skerry_http::Machine;
-use skerry_store::{Lease, Store};
+use skerry_store::{Lease, Store, StoreError};
 use skerry_vault::{Installation, NodeName};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -36,6 +36,29 @@ async fn hold_within(store: &Store, node: &NodeName, patience: Duration) -> Resu
             }
         }
     }
+}
+
+/// Whether a server of any node runs on a store. One that was killed seems to for some seconds more, so that is waited for.
+pub(crate) async fn is_in_use(store: &Store, patience: Duration) -> Result<bool, StoreError> {
+    let until = Instant::now() + patience;
+    while runs(store).await? {
+        if Instant::now() >= until {
+            return Ok(true);
+        }
+        sleep(NAME_PAUSE).await;
+    }
+    Ok(false)
+}
+
+/// Whether the name of a node that the store remembers is held.
+async fn runs(store: &Store) -> Result<bool, StoreError> {
+    for node in Installation::nodes_of(store).await? {
+        match store.lease(&format!("node/{node}"), "a migration", NAME_TTL).await? {
+            Some(lease) => lease.release().await,
+            None => return Ok(true),
+        }
+    }
+    Ok(false)
 }
 
 /// A node's name, held while its server runs.
@@ -99,11 +122,32 @@ pub(super) async fn witness(installation: &Installation, machine: &Machine) {
 
 /// How long a name is held after its server was last heard of.
 const NAME_TTL: Duration = Duration::from_secs(15);
+/// Then a server that was killed holds none any more.
+pub(crate) const KILLED_MAX: Duration = Duration::from_secs(20);
 const NAME_PAUSE: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {
+    use skerry_store::{Op, OpId, Txn};
+
     use super::*;
+
+    /// A store whose nodes are stopped is not in use; nor is one of a server that has it to itself.
+    #[tokio::test]
+    async fn nodes_that_run_are_seen() {
+        let store = Store::memory();
+        for (op, key) in [(1, "meta/memory"), (2, "meta/memory/a"), (3, "meta/memory/b"), (4, "meta/other/c")] {
+            let op = OpId([op; 16]);
+            let ops = vec![Op::Put(key.into(), b"sealed".to_vec())];
+            assert!(store.commit(&Txn { op, checks: Vec::new(), ops }).await.is_ok());
+        }
+        assert_eq!(is_in_use(&store, Duration::ZERO).await, Ok(false));
+        let node = NodeName::parse("b").unwrap();
+        let name = Name::keep(store.clone(), hold(&store, &node).await.unwrap(), node);
+        assert_eq!(is_in_use(&store, Duration::ZERO).await, Ok(true));
+        name.release().await;
+        assert_eq!(is_in_use(&store, Duration::ZERO).await, Ok(false));
+    }
 
     /// Two servers do not run under one name; when the first has given it back the second has it.
     #[tokio::test]

@@ -15,8 +15,8 @@ use skerry_audit::{AuditError, HistoryError, Report};
 use skerry_http::Machine;
 use skerry_keys::Token;
 use skerry_store::seal::Root;
-use skerry_store::stamp::{Kind, StampError};
-use skerry_store::{Options, Store, StoreError};
+use skerry_store::stamp::{Kind, MOVED_KEY, StampError};
+use skerry_store::{At, Options, Store, StoreError};
 use skerry_store_etcd::Make;
 use skerry_vault::{Installation, InstallationError, Node};
 use zeroize::Zeroizing;
@@ -118,6 +118,27 @@ pub(crate) async fn settled(
     opened.map(drop).map_err(|error| refuse(error, folder))
 }
 
+/// Refused where the rows are those of another store by now.
+pub(super) async fn not_moved(installation: &Installation, folder: &Path) -> Result<(), Failure> {
+    match installation.store().get(MOVED_KEY, At::Linearizable).await {
+        Ok(None) => Ok(()),
+        Ok(Some(_)) => Err(refuse(InstallationError::Stamp(StampError::Moved), folder)),
+        Err(error) => Err(refuse(InstallationError::Store(error), folder)),
+    }
+}
+
+/// Whether the store answers. A process whose store was moved meanwhile ends: what it would do from then on nobody would see.
+pub(super) async fn is_reached(installation: &Installation) -> bool {
+    match installation.store().get(MOVED_KEY, At::Linearizable).await {
+        Ok(Some(_)) => {
+            end(MOVED);
+            false
+        }
+        Ok(None) => true,
+        Err(_) => false,
+    }
+}
+
 /// The folder's store, with nothing beside it, every row checked; or a new one, where there is none and one may be made.
 pub(crate) fn embedded(folder: &Path, root: &Root, make: bool) -> Result<Store, Failure> {
     let path = folder.join(STORE);
@@ -156,7 +177,7 @@ fn unopened(error: StoreError, path: &Path, folder: &Path) -> Failure {
         StoreError::Io { kind, .. } => format!("{}: {}", path.display(), room::way_forward(*kind)),
         StoreError::Damaged { .. } => format!("{}: {DAMAGED}", path.display()),
         StoreError::Locked => {
-            format!("{} is in use: another skerry runs on this folder, stop it first", path.display())
+            format!("{} is in use: {HELD}", path.display())
         }
         StoreError::OtherRoot => format!("{}: {OTHER_ROOT}", folder.display()),
         StoreError::Altered | StoreError::SumMissing => format!("{}: {ALTERED}", folder.display()),
@@ -193,6 +214,14 @@ fn refuse(error: InstallationError, folder: &Path) -> Failure {
         let context = format!("{}: {}", folder.display(), room::way_forward(kind));
         return Failure::unavailable(anyhow::Error::new(error).context(context));
     }
+    if matches!(
+        error,
+        InstallationError::Audit(AuditError::Locked)
+            | InstallationError::History(HistoryError::Audit(AuditError::Locked))
+    ) {
+        let context = format!("{} is in use: {HELD}", folder.display());
+        return Failure::unavailable(anyhow::Error::new(error).context(context));
+    }
     let context = match &error {
         InstallationError::Stamp(StampError::OtherKind { .. }) => {
             "folders of `skerry dev` and `skerry serve` are not exchanged: take another folder"
@@ -217,6 +246,7 @@ fn refused_by_the_disk(error: &InstallationError) -> Option<ErrorKind> {
     }
 }
 
+const HELD: &str = "another skerry runs on this folder, stop it first";
 const DAMAGED: &str = "the disk gave back other octets than were written: restore a backup (docs/operate.md)";
 const OTHER_ROOT: &str = "the root key is not the one this folder was made with";
 const LOG_MISSING: &str = "what is stored is not as it was left: restore its audit log, or start with an empty folder; where the \

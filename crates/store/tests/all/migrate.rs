@@ -23,7 +23,7 @@ fn source() -> Store {
 }
 
 fn go(from: &Store, to: &Store) -> Result<Report, MigrateError> {
-    wait(migrate(from, to, Kind::Serve, &root(1), &mut fresh(), |_, _| {}))
+    wait(migrate(from, to, Kind::Serve, &root(1), &mut fresh(), async || Ok(false), |_, _| {}))
 }
 
 /// Randomness that no other call gives: op ids are used once.
@@ -114,7 +114,8 @@ fn partly(from: &Store, to: &Store, phase: Phase, count: usize) {
             }
         }
     };
-    let run = AssertUnwindSafe(|| wait(migrate(from, to, Kind::Serve, &root(1), &mut fresh(), kill)));
+    let run =
+        AssertUnwindSafe(|| wait(migrate(from, to, Kind::Serve, &root(1), &mut fresh(), async || Ok(false), kill)));
     let _killed = catch_unwind(run);
 }
 
@@ -162,7 +163,7 @@ fn sources_that_are_not_ours_are_refused() {
     let to = Store::memory();
     assert_eq!(go(&Store::memory(), &to), Err(MigrateError::Source(StampError::Missing)));
     let from = source();
-    let of = |kind, octet| wait(migrate(&from, &to, kind, &root(octet), &mut fresh(), |_, _| {}));
+    let of = |kind, octet| wait(migrate(&from, &to, kind, &root(octet), &mut fresh(), async || Ok(false), |_, _| {}));
     assert_eq!(of(Kind::Serve, 2), Err(MigrateError::Source(StampError::OtherRoot)));
     let kind = StampError::OtherKind { expected: Kind::Dev, found: Kind::Serve };
     assert_eq!(of(Kind::Dev, 1), Err(MigrateError::Source(kind)));
@@ -173,12 +174,20 @@ fn sources_that_are_not_ours_are_refused() {
 fn a_source_that_is_written_to_is_found_out() {
     // Between the first count and the end: the target gets no stamp, and doing it again brings what was written.
     let (from, to) = (source(), Store::memory());
-    let end = wait(migrate(&from, &to, Kind::Serve, &root(1), &mut fresh(), |phase, _| {
-        if phase == Phase::Comparing {
-            let late = txn(&[], &[put("late", "1")]);
-            assert!(!is_pending(std::pin::pin!(from.commit(&late))));
-        }
-    }));
+    let end = wait(migrate(
+        &from,
+        &to,
+        Kind::Serve,
+        &root(1),
+        &mut fresh(),
+        async || Ok(false),
+        |phase, _| {
+            if phase == Phase::Comparing {
+                let late = txn(&[], &[put("late", "1")]);
+                assert!(!is_pending(std::pin::pin!(from.commit(&late))));
+            }
+        },
+    ));
     assert_eq!(end, Err(MigrateError::SourceChanged));
     assert_eq!(wait(to.get(STAMP_KEY, At::Linearizable)), Ok(None));
     assert!(wait(from.get(MOVED_KEY, At::Linearizable)).unwrap().is_some());
