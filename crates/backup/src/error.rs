@@ -19,6 +19,9 @@ pub enum RecipientError {
         /// Bits of the modulus.
         bits: usize,
     },
+    /// Its point is written compressed, or is none of its curve: what is sealed to it nobody could open.
+    #[error("its point is not one of its curve, written uncompressed")]
+    Point,
     /// It says what its key is for, and that is not this (RFC 5280, 4.2.1.3): keyEncipherment for RSA, keyAgreement for others.
     #[error("its key usage does not allow {needed}")]
     KeyUsage {

@@ -68,8 +68,8 @@ impl Recipient {
         let curve = spki.algorithm.parameters.as_ref().and_then(|curve| curve.decode_as::<ObjectIdentifier>().ok());
         let public = match (spki.algorithm.oid, curve) {
             (RSA_ENCRYPTION, _) => Public::rsa(&spki_der)?,
-            (EC_PUBLIC_KEY, Some(SECP256R1)) => Public::Ec { how: How::EcdhP256, point: point.to_vec() },
-            (EC_PUBLIC_KEY, Some(SECP384R1)) => Public::Ec { how: How::EcdhP384, point: point.to_vec() },
+            (EC_PUBLIC_KEY, Some(SECP256R1)) => Public::ec(How::EcdhP256, point)?,
+            (EC_PUBLIC_KEY, Some(SECP384R1)) => Public::ec(How::EcdhP384, point)?,
             _ => return Err(RecipientError::KeyType),
         };
         let usage = certificate.get_extension::<KeyUsage>().map_err(|_| RecipientError::NotACertificate)?;
@@ -124,6 +124,16 @@ impl Public {
             return Err(RecipientError::KeyType);
         }
         OaepPublicEncryptingKey::new(key).map(Self::Rsa).map_err(|_| RecipientError::KeyType)
+    }
+
+    /// One spelling here too, uncompressed: what is sealed to the same point written short is found by no recovery key. And a point
+    /// that nothing agrees with is better known now than at night.
+    fn ec(how: How, point: &[u8]) -> Result<Self, RecipientError> {
+        let uncompressed = point.first() == Some(&UNCOMPRESSED);
+        match uncompressed && ecdh(how, point, &[0; 32]).is_ok() {
+            true => Ok(Self::Ec { how, point: point.to_vec() }),
+            false => Err(RecipientError::Point),
+        }
     }
 
     fn may(&self, usage: Option<KeyUsage>) -> Result<(), RecipientError> {
@@ -192,6 +202,8 @@ pub(crate) fn zero_nonce() -> Nonce {
     Nonce::assume_unique_for_key([0; 12])
 }
 
+/// SEC 1, 2.3.3.
+const UNCOMPRESSED: u8 = 4;
 /// RFC 3279, 2.3.1 and 2.3.5; RFC 5480, 2.1.1.1.
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");

@@ -79,5 +79,25 @@ fn other_files_are_no_recovery_keys() {
     }
 }
 
+/// A point that is written short, off the curve, or not there at all: a backup to it could be opened by nobody.
+#[test]
+fn points_have_one_spelling() {
+    let short = der::pem::decode_vec(COMPRESSED.as_bytes()).unwrap().1;
+    assert_eq!(refusal(&short), Some(RecipientError::Point));
+    let whole = p256().certificate;
+    assert_eq!(refusal(&whole), None, "the control");
+    // The point follows its curve's identifier, and the head of a bit string with 66 octets.
+    let head = [0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7, 3, 66, 0, 4];
+    let at = whole.windows(head.len()).position(|octets| octets == head).unwrap() + head.len();
+    for (from, to) in [(at - 1, at), (at, at + 1), (at + 63, at + 64), (at, at + 64)] {
+        let mut altered = whole.clone();
+        altered[from..to].fill(7);
+        assert_eq!(refusal(&altered), Some(RecipientError::Point), "{from}");
+    }
+}
+
+/// `openssl ec -conv_form compressed`, then `openssl req -x509 -new`.
+const COMPRESSED: &str = include_str!("compressed.pem");
+
 /// `openssl req -x509 -newkey rsa:1024 -nodes -keyout /dev/null -subj /CN=weak -days 3650`
 const WEAK: &str = include_str!("weak.pem");
