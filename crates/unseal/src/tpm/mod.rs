@@ -102,6 +102,7 @@ impl Tpm<'_> {
         registers: Registers,
         pin: Option<&Passphrase>,
     ) -> Result<Object, TpmError> {
+        self.has(registers)?;
         let trial = self.session(primary, TRIAL)?;
         let policy = self.policy(&trial, registers).and_then(|()| self.policy_digest(&trial));
         self.flush(trial.handle);
@@ -214,6 +215,13 @@ impl Tpm<'_> {
         let answer = self.device.transmit(&command(NO_SESSIONS, START_AUTH_SESSION, &body))?;
         let (handle, nonce) = session_of(response(&answer)?.1)?;
         Ok(opening.session(handle, nonce))
+    }
+
+    /// Registers that are not there PolicyPCR passes over, and a policy over none of them binds to nothing (Part 3, 23.7).
+    fn has(&mut self, registers: Registers) -> Result<(), TpmError> {
+        let body = Writer::default().u32(CAP_PCRS).u32(0).u32(1).done();
+        let there = Registers::allocated(&self.plain(GET_CAPABILITY, &body)?)?;
+        if registers.is_within(there) { Ok(()) } else { Err(TpmError::Bank) }
     }
 
     /// What the object's policy asks for, in its order.
@@ -334,6 +342,7 @@ fn auth_of(pin: Option<&Passphrase>) -> Zeroizing<Vec<u8>> {
 }
 
 // Part 2, 6: constants.
+const CAP_PCRS: u32 = 5;
 const NO_SESSIONS: u16 = 0x8001;
 const SESSIONS: u16 = 0x8002;
 const CREATE_PRIMARY: u32 = 0x131;
@@ -343,6 +352,7 @@ const UNSEAL: u32 = 0x15e;
 const FLUSH_CONTEXT: u32 = 0x165;
 const POLICY_AUTH_VALUE: u32 = 0x16b;
 const START_AUTH_SESSION: u32 = 0x176;
+const GET_CAPABILITY: u32 = 0x17a;
 const POLICY_PCR: u32 = 0x17f;
 const POLICY_GET_DIGEST: u32 = 0x189;
 const OWNER: u32 = 0x4000_0001;

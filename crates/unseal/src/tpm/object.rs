@@ -10,8 +10,8 @@
 //!   +2   m  private    the TPM's own, encrypted; at most 1024 octets
 //! ```
 
-use super::TpmError;
 use super::wire::{Reader, Writer};
+use super::{SHA_256, TpmError};
 use crate::error::UnsealError;
 
 /// PCRs of the SHA-256 bank.
@@ -41,9 +41,29 @@ impl Registers {
         self == Registers::default()
     }
 
+    /// Whether all of them are among others.
+    pub(super) fn is_within(self, others: Registers) -> bool {
+        self.0.iter().zip(others.0).all(|(own, there)| own & !there == 0)
+    }
+
+    /// Those that a TPM has, by its answer of TPM2_GetCapability(TPM_CAP_PCRS): its banks, each once.
+    pub(super) fn allocated(answer: &[u8]) -> Result<Registers, TpmError> {
+        let (mut reader, mut there) = (Reader::new(answer), Registers::default());
+        let (_more, _capability, banks) = (reader.u8()?, reader.u32()?, reader.u32()?);
+        for _ in 0..banks {
+            let (bank, len) = (reader.u16()?, usize::from(reader.u8()?));
+            let select = reader.take(len)?;
+            if bank == SHA_256 {
+                there.0.iter_mut().zip(select).for_each(|(to, from)| *to = *from);
+            }
+        }
+        reader.end()?;
+        Ok(there)
+    }
+
     /// TPML_PCR_SELECTION: one bank, SHA-256.
     pub(super) fn selection(self) -> Vec<u8> {
-        Writer::default().u32(1).u16(0x000b).u8(3).raw(&self.0).done()
+        Writer::default().u32(1).u16(SHA_256).u8(3).raw(&self.0).done()
     }
 }
 

@@ -137,6 +137,27 @@ fn changed_registers_refuse() {
     assert_eq!(Tpm::start(state.path()).open(&bound, None).unwrap(), root(7));
 }
 
+/// A TPM that has no SHA-256 registers would take a policy over them and bind nothing: it is told apart before anything is sealed.
+#[test]
+#[ignore = "needs swtpm"]
+fn registers_that_are_not_there_bind_nothing() {
+    let state = tempfile::tempdir().unwrap();
+    let tpm = Tpm::start(state.path());
+    // TPM2_PCR_Allocate by the platform: all of SHA-1, none of SHA-256; good from the next start on.
+    let head = [0x80, 2, 0, 0, 0, 43, 0, 0, 1, 0x2b, 0x40, 0, 0, 0x0c, 0, 0, 0, 9, 0x40, 0, 0, 9, 0, 0, 1, 0, 0];
+    let banks = [0, 0, 0, 2, 0, 4, 3, 0xff, 0xff, 0xff, 0, 0x0b, 3, 0, 0, 0];
+    assert_eq!(tpm.raw(&[head.as_slice(), &banks].concat()), 0);
+    drop(tpm);
+    let tpm = Tpm::start(state.path());
+    let seal = |registers: &[u8]| {
+        let registers = Registers::of(registers).unwrap();
+        tpm::seal(&mut tpm.device(), &root(7), registers, None, &mut seeded(1))
+    };
+    assert_eq!(seal(&[7]).err(), Some(UnsealError::Tpm(TpmError::Bank)));
+    assert_eq!(seal(&[23]).err(), Some(UnsealError::Tpm(TpmError::Bank)));
+    assert_eq!(tpm.open(&seal(&[]).unwrap(), None).unwrap(), root(7), "none is asked for");
+}
+
 /// A PIN is asked for by the TPM itself, which locks out who guesses; a seal without one is never locked.
 #[test]
 #[ignore = "needs swtpm"]
@@ -276,6 +297,114 @@ fn who_changes_answers_is_noticed() {
         relay.join().unwrap();
     }
     assert_eq!(tpm.open(&sealed, Some(&pin)).unwrap(), root(7));
+}
+
+/// An answer with an octet more, at this place.
+fn longer(answer: &mut Vec<u8>, at: usize) {
+    answer.insert(at, 0);
+    let len = u32::try_from(answer.len()).unwrap().to_be_bytes();
+    answer[2..6].copy_from_slice(&len);
+}
+
+/// Answers that are not of the form they have to be are refused, whoever made them so: those under no session, of which nothing but
+/// their form is known, and one under a session, at the end of what the HMAC covers.
+#[test]
+#[ignore = "needs swtpm"]
+fn malformed_answers_are_refused() {
+    let state = tempfile::tempdir().unwrap();
+    let sealed = Tpm::start(state.path()).seal(&[0], None);
+    type Change = fn(&mut Vec<u8>);
+    let behind: Change = |answer| longer(answer, answer.len());
+    // Of a primary key's public area: another type, other attributes, an octet behind the point.
+    let primary: [Change; 4] = [
+        |answer| answer[10 + 4 + 4 + 2 + 1] ^= 1,
+        |answer| answer[10 + 4 + 4 + 2 + 4] ^= 1,
+        |answer| answer[10 + 4 + 4 + 2 + 2 + 2 + 4 + 2 + 3] ^= 1,
+        |answer| {
+            let public = usize::from(u16::from_be_bytes([answer[18], answer[19]]));
+            longer(answer, 20 + public);
+            answer[17] += 1;
+            answer[19] += 1;
+        },
+    ];
+    let mut cases = vec![(0x176, behind), (0x15e, behind)];
+    cases.extend(primary.map(|change| (0x131, change)));
+    for (number, (code, change)) in cases.into_iter().enumerate() {
+        // Anew for each: a primary key that was not understood stays, where no kernel takes it away.
+        let tpm = Tpm::start(state.path());
+        let (mut device, relay) = between(&tpm, &format!("open-{number}"), move |command, answer| {
+            if command[6..10] == u32::to_be_bytes(code) && answer.len() > 10 {
+                change(answer);
+            }
+        });
+        let error = tpm_error(tpm::open(&mut device, &sealed, None, &mut seeded(3)));
+        assert_eq!(error, TpmError::Malformed, "case {number}");
+        drop(device);
+        relay.join().unwrap();
+    }
+    // While sealing: the digest of the policy is 32 octets, and all there is; so are the banks.
+    let shorter: Change = |answer| {
+        answer.pop();
+        answer[5] -= 1;
+        answer[11] -= 1;
+    };
+    for (number, (code, change)) in [(0x189, behind), (0x189, shorter), (0x17a, behind)].into_iter().enumerate() {
+        // Anew for each: a primary key that was not understood stays, where no kernel takes it away.
+        let tpm = Tpm::start(state.path());
+        let (mut device, relay) = between(&tpm, &format!("seal-{number}"), move |command, answer| {
+            if command[6..10] == u32::to_be_bytes(code) && answer.len() > 10 {
+                change(answer);
+            }
+        });
+        let error = tpm::seal(&mut device, &root(7), Registers::of(&[0]).unwrap(), None, &mut seeded(1)).unwrap_err();
+        assert_eq!(error, UnsealError::Tpm(TpmError::Malformed), "case {number}");
+        drop(device);
+        relay.join().unwrap();
+    }
+}
+
+/// Every command under a session, and every session, begins with octets that were never used before; and what is made while sealing
+/// is not left in a TPM that has room for three.
+#[test]
+#[ignore = "needs swtpm"]
+fn nonces_are_fresh_and_nothing_is_left() {
+    let state = tempfile::tempdir().unwrap();
+    let tpm = Tpm::start(state.path());
+    let (sender, heard) = std::sync::mpsc::channel();
+    let (mut device, relay) = between(&tpm, "between", move |command, _| {
+        let nonce = match command[6..10] {
+            // TPM2_StartAuthSession, after two handles; TPM2_Create, Load, Unseal, after a handle, a size and the session.
+            [0, 0, 1, 0x76] => &command[20..52],
+            [0, 0, 1, 0x53 | 0x57 | 0x5e] => &command[24..56],
+            _ => return,
+        };
+        sender.send(nonce.to_vec()).unwrap();
+    });
+    let mut rng = seeded(1);
+    for _ in 0..5 {
+        let sealed = tpm::seal(&mut device, &root(7), Registers::of(&[0]).unwrap(), None, &mut rng).unwrap();
+        assert_eq!(tpm::open(&mut device, &sealed, None, &mut rng).unwrap(), root(7));
+    }
+    drop(device);
+    relay.join().unwrap();
+    let mut nonces: Vec<Vec<u8>> = heard.into_iter().collect();
+    // Two sessions and a command to seal; two and two to open.
+    assert_eq!(nonces.len(), 5 * (3 + 4));
+    nonces.push(vec![0; 32]);
+    nonces.sort();
+    assert!(nonces.windows(2).all(|two| two[0] != two[1]));
+}
+
+/// What is no TPM is given a command like any other device, and says nothing.
+#[test]
+fn a_file_is_no_tpm() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("device");
+    std::fs::write(&path, b"").unwrap();
+    let mut device = Device::open(&path).map_err(|error| error.to_string()).unwrap();
+    let error = tpm::seal(&mut device, &root(7), Registers::default(), None, &mut seeded(1)).unwrap_err();
+    assert_eq!(error, UnsealError::Tpm(TpmError::Malformed));
+    assert_eq!(std::fs::read(&path).unwrap()[6..10], [0, 0, 1, 0x31], "TPM2_CreatePrimary");
 }
 
 fn message(stream: &mut UnixStream) -> Option<Vec<u8>> {
