@@ -106,8 +106,24 @@ fn keep(path: &Path, old: &Path) -> Result<(), Unreadable> {
 fn rename(new: &Path, path: &Path) -> Result<(), Unreadable> {
     let failed = |error: std::io::Error| Unreadable::Write(error.kind());
     std::fs::rename(new, path).map_err(failed)?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+    File::open(folder_of(path)).and_then(|folder| folder.sync_all()).map_err(failed)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 const OTHERS_CHANGE: u32 = 0o022;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_alone_are_of_this_folder() {
+        // It is made durable after a file in it was renamed, so it has to be the right one.
+        assert_eq!(folder_of(Path::new("root.sealed")), Path::new("."));
+        assert_eq!(folder_of(Path::new("/var/lib/root.sealed")), Path::new("/var/lib"));
+        assert_eq!(folder_of(Path::new("below/root.sealed")), Path::new("below"));
+    }
+}

@@ -183,6 +183,9 @@ impl SealedRoot {
         let (id, rest) = rest.split_first_chunk::<16>().ok_or(length.clone())?;
         let (len, rest) = rest.split_first_chunk::<2>().ok_or(length.clone())?;
         let (parameters, rest) = take(rest.split_at_checked(usize::from(u16::from_be_bytes(*len))))?;
+        if parameters.len() > PARAMETERS_LEN_MAX {
+            return Err(UnsealError::Parameters { kind: number[0] });
+        }
         let kind = Kind::parse(number[0], parameters)?;
         let (nonce, rest) = rest.split_first_chunk().ok_or(length.clone())?;
         let (ciphertext, rest) = rest.split_first_chunk().ok_or(length.clone())?;

@@ -53,7 +53,7 @@ impl Opening {
 
     /// The session, once the TPM has answered with its nonce.
     pub(crate) fn session(self, handle: u32, tpm: &[u8]) -> Session {
-        let key = kdfa(self.salt.as_slice(), b"ATH", tpm, &self.nonce, 32);
+        let key = kdfa(self.salt.as_slice(), b"ATH", tpm, &self.nonce);
         Session { handle, key, caller: self.nonce, tpm: tpm.to_vec() }
     }
 }
@@ -119,7 +119,7 @@ impl Session {
     /// Part 1, 21.3: AES-128 in CFB mode, under a key of its own in each direction.
     fn cipher(&self, auth: &[u8], newer: &[u8], older: &[u8]) -> Result<(UnboundCipherKey, [u8; 16]), TpmError> {
         let value = Zeroizing::new([self.key.as_slice(), auth].concat());
-        let made = kdfa(&value, b"CFB", newer, older, 32);
+        let made = kdfa(&value, b"CFB", newer, older);
         let (key, iv) = made.split_at_checked(16).ok_or(TpmError::Library)?;
         let key = UnboundCipherKey::new(&AES_128, key).map_err(|_| TpmError::Library)?;
         Ok((key, iv.try_into().map_err(|_| TpmError::Library)?))
@@ -132,15 +132,10 @@ fn first_parameter(parameters: &mut [u8]) -> Result<&mut [u8], TpmError> {
     rest.get_mut(..usize::from(u16::from_be_bytes(*len))).ok_or(TpmError::Malformed)
 }
 
-/// Part 1, 11.4.10.2: SP 800-108 in counter mode, of one or more blocks of HMAC-SHA256.
-fn kdfa(key: &[u8], label: &[u8], u: &[u8], v: &[u8], len: u16) -> Zeroizing<Vec<u8>> {
-    let bits = u32::from(len).saturating_mul(8).to_be_bytes();
-    let mut made = Zeroizing::new(Vec::with_capacity(64));
-    for counter in 1..=u32::from(len).div_ceil(32) {
-        made.extend_from_slice(&hmac(key, &[&counter.to_be_bytes(), label, &[0], u, v, &bits]));
-    }
-    made.truncate(usize::from(len));
-    made
+/// Part 1, 11.4.10.2: SP 800-108 in counter mode; of 32 octets, which is all that is asked here, the first block is all.
+fn kdfa(key: &[u8], label: &[u8], u: &[u8], v: &[u8]) -> Zeroizing<Vec<u8>> {
+    let (counter, bits) = (1_u32.to_be_bytes(), 256_u32.to_be_bytes());
+    Zeroizing::new(hmac(key, &[&counter, label, &[0], u, v, &bits]))
 }
 
 /// Part 1, 11.4.10.3, for a salt: SP 800-56A, one block of SHA-256.

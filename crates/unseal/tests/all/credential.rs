@@ -38,6 +38,11 @@ fn credentials_are_refused() {
         assert_eq!(read(name), UnsealError::CredentialName { name: name.to_owned() });
     }
     assert_eq!(read("other"), UnsealError::CredentialUnreadable(ErrorKind::NotFound));
+    assert_eq!(
+        read(&"x".repeat(255)),
+        UnsealError::CredentialUnreadable(ErrorKind::NotFound),
+        "a name that could be one"
+    );
     std::fs::create_dir(folder.path().join("folder")).unwrap();
     assert_eq!(read("folder"), UnsealError::CredentialNotFile);
     for mode in [0o404, 0o420, 0o402, 0o410, 0o644] {

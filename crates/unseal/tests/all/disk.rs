@@ -64,3 +64,22 @@ fn files_are_refused() {
     std::fs::write(&path, "5a".repeat(32)).unwrap();
     assert_eq!(read(&path), Err(Unreadable::Content(UnsealError::NotASeal)));
 }
+
+/// A file as long as one may be is read, and is none; what cannot be removed is told as what it is, and the seal stays.
+#[test]
+fn what_is_in_the_way_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("root.sealed");
+    let put = |seal: u8| replace(&path, &sealed(seal), |_| Ok::<(), Unreadable>(()));
+    put(1).unwrap();
+    let beside = |suffix: &str| folder.path().join(format!("root.sealed{suffix}"));
+    std::fs::create_dir_all(beside(".new").join("x")).unwrap();
+    assert_eq!(put(2), Err(Unreadable::Write(ErrorKind::IsADirectory)));
+    std::fs::remove_dir_all(beside(".new")).unwrap();
+    std::fs::create_dir_all(beside(".old").join("x")).unwrap();
+    assert_eq!(put(2), Err(Unreadable::Write(ErrorKind::IsADirectory)));
+    assert_eq!(remove_old(&path), Err(Unreadable::Write(ErrorKind::IsADirectory)));
+    assert_eq!(read(&path), Ok(sealed(1)));
+    std::fs::write(&path, vec![0; 16 * 1024]).unwrap();
+    assert_eq!(read(&path), Err(Unreadable::Content(UnsealError::NotASeal)));
+}

@@ -1,6 +1,7 @@
 //! Roots in and out of their seals.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // tests: a panic is how they fail
 
+mod byhand;
 mod credential;
 mod disk;
 mod file;

@@ -42,6 +42,9 @@ fn sealed_by_a_token() {
         let second = token.make_next_roots(&mut seed).unwrap();
         assert_eq!(sealed.open(&token).map(|secret| *secret), Ok([7; 32]));
         assert_eq!(TokenSeal::seal(&token, &[7; 32], &mut rng()).unwrap().root(), second.id);
+        let again = [TokenSeal::seal(&token, &[7; 32], &mut seed), TokenSeal::seal(&token, &[7; 32], &mut seed)];
+        let [one, two] = again.map(|sealed| sealed.unwrap().to_bytes());
+        assert!(one[..25] == two[..25] && one[25..37] != two[25..37], "an iv of its own for each");
         let other = place.open("two").unwrap();
         let missing = TokenSealError::Token(TokenError::RootMissing { id: first.id });
         assert_eq!(sealed.open(&other).err(), Some(missing));
