@@ -16,6 +16,7 @@ use skerry_tlog::{
     consistency, entries_of, hashes_of, inclusion, node_of_tile, root, tile_of_node,
 };
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::{fmt, fs};
 
@@ -244,9 +245,8 @@ impl Known {
     fn load(dir: &Path, key: Option<&VerifyingKey>, since: &[Vec<u8>]) -> Result<Self, CheckError> {
         let newest = read(dir, CHECKPOINT)?;
         let mut notes: Vec<_> = newest.iter().map(|note| (Which::Published, note.clone())).collect();
-        let kept: Vec<_> = fs::read_dir(dir.join(KEPT)).map(|folder| folder.flatten().collect()).unwrap_or_default();
-        let names = kept.iter().filter_map(|file| file.file_name().into_string().ok());
-        let mut sizes: Vec<u64> = names.filter_map(|name| name.parse().ok()).collect();
+        let names = names_in(&dir.join(KEPT))?;
+        let mut sizes: Vec<u64> = names.iter().filter_map(|name| name.parse().ok()).collect();
         sizes.sort_unstable();
         for records in sizes {
             if let Some(note) = read(dir, &format!("{KEPT}/{records:020}"))? {
@@ -304,9 +304,7 @@ impl Known {
     /// What to say of a log that is not the one that was signed for: where it leaves that, if the tiles have it.
     fn differs(&self, which: Which, known: u64, signed: &Hash, dir: &Path) -> CheckError {
         let forked = CheckError::Forked { which, known };
-        let Some(size) = self.published.as_ref().map(SignedCheckpoint::size).filter(|size| *size >= known) else {
-            return forked;
-        };
+        let Some(size) = self.published.as_ref().map(SignedCheckpoint::size) else { return forked };
         let tiles = Tiles { folder: Folder::new(dir), size };
         if root(known, |height, index| tiles.node(height, index)).as_ref() != Ok(signed) {
             return forked;
@@ -314,7 +312,11 @@ impl Known {
         let Ok(reader) = reader::read(dir) else { return forked };
         for record in reader {
             let Ok(leaf) = record.map(|record| record.leaf()) else { break };
-            if leaf.index() >= known || tiles.node(0, leaf.index()).as_ref() != Ok(leaf.hash()) {
+            // What differs comes before the place that does; tiles that say otherwise are not those of one log.
+            if leaf.index() >= known {
+                break;
+            }
+            if tiles.node(0, leaf.index()).as_ref() != Ok(leaf.hash()) {
                 return CheckError::Rewritten { index: leaf.index() };
             }
         }
@@ -407,6 +409,18 @@ impl Compare<'_> {
         }
         Ok(())
     }
+}
+
+/// Names in a folder, which need not be there. One that cannot be read is not one that is empty.
+fn names_in(folder: &Path) -> Result<Vec<String>, AuditError> {
+    let failed = AuditError::io(Step::Publish);
+    let files = match fs::read_dir(folder) {
+        Ok(files) => files,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(error)),
+    };
+    let names = files.map(|file| file.map(|file| file.file_name().into_string().ok()).map_err(&failed));
+    Ok(names.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
 }
 
 fn differs(tile: &TileId, found: &[u8], octets: &[u8]) -> Option<CheckError> {

@@ -617,10 +617,12 @@ mod tests {
             let thread = scope.spawn(|| log.record(&entry()));
             entered.recv().unwrap();
             assert_eq!(log.head().unwrap().records, 0);
+            assert_eq!(log.inclusion(0, 1).unwrap(), None, "nor is it proved to be there");
             assert!(!thread.is_finished());
             go.send(()).unwrap();
             assert_eq!(thread.join().unwrap().unwrap().leaf().index(), 0);
         });
+        assert_eq!(log.inclusion(0, 1).unwrap(), Some(Vec::new()));
         assert_eq!(log.head().unwrap().records, 1);
     }
 

@@ -40,6 +40,12 @@ pub enum PublishError {
         /// Records that are there.
         found: u64,
     },
+    /// The checkpoint that is there was signed for other records than the log has: it has another history than it had.
+    #[error("the published checkpoint was signed for other records than the first {known} that the log has")]
+    Forked {
+        /// Records that were signed for.
+        known: u64,
+    },
 }
 
 /// Publishes one log, from one thread.
@@ -48,6 +54,8 @@ pub struct Publisher {
     key: SigningKey,
     /// Where the tiles end; none when that is to be found out.
     state: Option<State>,
+    /// The checkpoint that was there, until the log is found to have the records that it was signed for.
+    before: Option<SignedCheckpoint>,
     /// The hour of the checkpoint that was kept last.
     kept: Option<u64>,
 }
@@ -60,16 +68,21 @@ struct State {
 impl Publisher {
     /// Publishes the log in `dir`, and signs with `key`, whose name says which log it is.
     ///
-    /// `found` is what the log has. A published checkpoint that says more, or that the key did not sign, is refused: signing
-    /// on would make two histories of one log.
+    /// `found` is what the log has. A published checkpoint that says more, or that the key did not sign, or of other records, is
+    /// refused: signing on would make two histories of one log. Of one that says less, that shows when it is published on.
     pub fn open(dir: &Path, key: SigningKey, found: &Checkpoint) -> Result<Self, PublishError> {
         let folder = Folder::new(dir);
+        let mut before = None;
         if let Some(note) = read(dir, CHECKPOINT)? {
-            let known = SignedCheckpoint::verify(&note, key.public()).map_err(PublishError::Checkpoint)?.size();
-            let found = found.head.records;
+            let signed = SignedCheckpoint::verify(&note, key.public()).map_err(PublishError::Checkpoint)?;
+            let (known, root, found) = (signed.size(), found.tree.root(), found.head.records);
             if known > found {
                 return Err(PublishError::Behind { known, found });
             }
+            if known == found && *signed.root() != root {
+                return Err(PublishError::Forked { known });
+            }
+            before = Some(signed).filter(|_| known < found);
         }
         let mut touched = BTreeSet::new();
         let text = format!("{}\n", key.public());
@@ -77,7 +90,7 @@ impl Publisher {
             folder.put(KEY, text.as_bytes(), &mut touched)?;
         }
         folder.sync(&touched)?;
-        Ok(Self { folder, key, state: None, kept: None })
+        Ok(Self { folder, key, state: None, before, kept: None })
     }
 
     /// The key that checks what is published.
@@ -104,7 +117,7 @@ impl Publisher {
         };
         let checkpoint = SignedCheckpoint::sign(&self.key, durable.head.records, durable.tree.root());
         self.put(&checkpoint, &state.place, now)?;
-        self.state = Some(state);
+        (self.state, self.before) = (Some(state), None);
         Ok(Some(checkpoint))
     }
 
@@ -115,11 +128,20 @@ impl Publisher {
         Ok(known.size() == durable.head.records && *known.root() == durable.tree.root())
     }
 
-    /// Where the tiles on the disk end, iff they are all there; else the beginning.
+    /// Where the tiles on the disk end, iff they are all there, and not past what was signed; else the beginning.
     fn load(&self, durable: &Checkpoint) -> Result<State, PublishError> {
-        match State::load(&self.folder, durable) {
+        let signed = |state: &State| self.before.as_ref().is_none_or(|before| state.edge.size() <= before.size());
+        match State::load(&self.folder, durable).filter(signed) {
             Some(state) => Ok(state),
             None => State::begin(&self.folder),
+        }
+    }
+
+    /// Whether these are the records that were signed for, where there are as many.
+    fn meet(&self, edge: &Edge) -> Result<(), PublishError> {
+        match self.before.as_ref().filter(|before| before.size() == edge.size()) {
+            Some(before) if *before.root() != edge.root() => Err(PublishError::Forked { known: before.size() }),
+            _ => Ok(()),
         }
     }
 
@@ -132,6 +154,7 @@ impl Publisher {
             reader.ok_or(PublishError::OtherTree { records: place.head.records })?.until(place.len, durable.len);
         for record in reader.by_ref() {
             let record = record?;
+            self.meet(&edge)?;
             edge.push(*record.leaf().hash(), record.entry_octets(), &mut full);
             for (id, octets) in full.drain(..) {
                 self.put_tile(&id, octets.as_deref(), &mut touched)?;

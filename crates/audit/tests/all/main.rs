@@ -5,6 +5,8 @@ mod chain;
 #[cfg(test)]
 mod checkpoint;
 #[cfg(test)]
+mod edges;
+#[cfg(test)]
 mod entries;
 #[cfg(test)]
 mod fixtures;
