@@ -6,6 +6,7 @@ use crate::feed::{self, Followed};
 use crate::fence::{self, Fences};
 use crate::layout::{ABORTED, COMMITTED};
 use crate::limits::READ_TIMEOUT;
+use crate::page::State;
 use crate::wire::{self, Compare, RangeResponse, RequestOp, TxnRequest, TxnResponse};
 use crate::{export, lease, page, upkeep};
 use skerry_store::engine::{Answer, Exporting, Remote};
@@ -127,10 +128,8 @@ async fn get(core: &Core, fences: &Fences, key: &[u8], at: At) -> Result<Option<
         }
         At::Snapshot(revision) => {
             must_be_known(core, fences, revision).await?;
-            let mut asked = wire::one(core.layout.data(key));
-            asked.revision = core.etcd(revision);
-            match core.servers.read::<_, RangeResponse>(wire::RANGE, &asked, READ_TIMEOUT).await {
-                Ok(answer) => Ok(answer.kvs.into_iter().next().map(|row| core.entry(row))),
+            match page::part(core, wire::one(core.layout.data(key)), Some(State::of(core, revision))).await {
+                Ok((found, _)) => Ok(found.kvs.into_iter().next().map(|row| core.entry(row))),
                 Err(failure) => Err(page::refused(core, failure, Some(revision)).await),
             }
         }

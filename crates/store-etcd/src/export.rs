@@ -7,9 +7,9 @@
 use crate::core::Core;
 use crate::layout::{ABORTED, COMMITTED};
 use crate::lease;
-use crate::limits::{EXPORT_OPS, EXPORT_PAGES_MAX, HOLD_TTL, PAGE_TIMEOUT};
-use crate::page;
-use crate::wire::{self, KeyValue, RangeRequest, RangeResponse};
+use crate::limits::{EXPORT_OPS, EXPORT_PAGES_MAX, HOLD_TTL};
+use crate::page::{self, State};
+use crate::wire::{KeyValue, RangeRequest, RangeResponse};
 use skerry_store::engine::Exporting;
 use skerry_store::limits::{OPS_MAX, PAGE_ROWS_MAX};
 use skerry_store::{Exported, Lease, OpId, Revision, Settled, StoreError};
@@ -33,14 +33,13 @@ pub(crate) async fn begin(core: Arc<Core>) -> Result<Exporting, StoreError> {
 }
 
 async fn count(core: &Core, (key, range_end): (Vec<u8>, Vec<u8>), at: Revision) -> Result<u64, StoreError> {
-    let asked = RangeRequest { key, range_end, revision: core.etcd(at), count_only: true, ..RangeRequest::default() };
-    let found = range(core, &asked, at).await?;
+    let found = range(core, RangeRequest { key, range_end, count_only: true, ..RangeRequest::default() }, at).await?;
     Ok(u64::try_from(found.count).unwrap_or_default())
 }
 
-async fn range(core: &Core, asked: &RangeRequest, at: Revision) -> Result<RangeResponse, StoreError> {
-    match core.servers.read(wire::RANGE, asked, PAGE_TIMEOUT).await {
-        Ok(found) => Ok(found),
+async fn range(core: &Core, asked: RangeRequest, at: Revision) -> Result<RangeResponse, StoreError> {
+    match page::part(core, asked, Some(State::of(core, at))).await {
+        Ok((found, _)) => Ok(found),
         Err(failure) => Err(page::refused(core, failure, Some(at)).await),
     }
 }
@@ -98,9 +97,8 @@ async fn pages(core: &Core, revision: Revision, send: &Sender) -> Result<(), End
 async fn ops(core: &Core, at: Revision) -> Result<BTreeMap<Revision, (OpId, Settled)>, StoreError> {
     let ((mut key, range_end), mut ops) = (core.layout.ops(), BTreeMap::new());
     loop {
-        let (range_end, revision) = (range_end.clone(), core.etcd(at));
-        let asked = RangeRequest { key, range_end, limit: EXPORT_OPS, revision, ..RangeRequest::default() };
-        let found = range(core, &asked, at).await?;
+        let asked = RangeRequest { key, range_end: range_end.clone(), limit: EXPORT_OPS, ..RangeRequest::default() };
+        let found = range(core, asked, at).await?;
         let last = found.kvs.last().map(|row| [row.key.as_slice(), &[0]].concat());
         for row in found.kvs {
             let (revision, op, settled) = op(core, &row)?;

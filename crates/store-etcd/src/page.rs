@@ -17,13 +17,13 @@ pub(crate) async fn read(
 ) -> Result<Page, StoreError> {
     let limit = limit.clamp(1, PAGE_ROWS_MAX);
     let mut page = Page { rows: Vec::new(), revision: at.unwrap_or_default(), more: false };
-    let mut pinned = at.map(|at| State { revision: at, etcd: core.etcd(at) });
+    let mut pinned = at.map(|at| State::of(core, at));
     let (mut from, end) = (first(core, prefix, after), core.layout.data_end(prefix));
     let (mut asked, mut len) = (ROWS_AT_FIRST, 0_usize);
     loop {
         // One more than the page has, to know whether it follows.
         let rows = asked.min(limit.saturating_sub(page.rows.len()).saturating_add(1));
-        let (part, state) = match part(core, &from, &end, rows, pinned).await {
+        let (part, state) = match part(core, range(core, &from, &end, rows), pinned).await {
             Err(Failure::TooLong) if asked > ROWS_AT_LEAST => {
                 asked = asked.checked_div(4).unwrap_or(0).max(ROWS_AT_LEAST);
                 continue;
@@ -54,9 +54,17 @@ pub(crate) async fn read(
 /// A state of the store: what it was from `revision` on, as etcd had it at a revision of its own, which may be later. What others do in
 /// the cluster makes etcd's revision go on, and be compacted, while nothing is committed here.
 #[derive(Clone, Copy)]
-struct State {
+pub(crate) struct State {
     revision: Revision,
     etcd: i64,
+}
+
+fn range(core: &Core, from: &[u8], end: &[u8], rows: usize) -> RangeRequest {
+    let limit = i64::try_from(rows).unwrap_or(i64::MAX);
+    // Nothing is behind the end; etcd takes no range that ends before it begins, and no entry has an empty key.
+    let nothing = || (core.layout.data(b""), Vec::new());
+    let (key, range_end) = if from < end { (from.to_vec(), end.to_vec()) } else { nothing() };
+    RangeRequest { key, range_end, limit, ..RangeRequest::default() }
 }
 
 fn first(core: &Core, prefix: &[u8], after: Option<&[u8]>) -> Vec<u8> {
@@ -73,33 +81,42 @@ fn behind(core: &Core, key: &[u8]) -> Vec<u8> {
     next
 }
 
-/// Some rows, and the state they are of: the last commit's, if none was asked for.
-async fn part(
+impl State {
+    /// As of a commit, when it was made.
+    pub(crate) fn of(core: &Core, revision: Revision) -> Self {
+        Self { revision, etcd: core.etcd(revision) }
+    }
+}
+
+/// What is found in a range, and the state it is of: the last commit's, if none was asked for.
+pub(crate) async fn part(
     core: &Core,
-    from: &[u8],
-    end: &[u8],
-    rows: usize,
+    range: RangeRequest,
     at: Option<State>,
 ) -> Result<(RangeResponse, State), Failure> {
-    let limit = i64::try_from(rows).unwrap_or(i64::MAX);
-    // Nothing is behind the end; etcd takes no range that ends before it begins, and no entry has an empty key.
-    let nothing = || (core.layout.data(b""), Vec::new());
-    let (key, range_end) = if from < end { (from.to_vec(), end.to_vec()) } else { nothing() };
-    let mut range = RangeRequest { key, range_end, limit, ..RangeRequest::default() };
-    if let Some(at) = at {
-        range.revision = at.etcd;
-        return Ok((core.servers.read(wire::RANGE, &range, PAGE_TIMEOUT).await?, at));
+    let Some(at) = at else { return newest(core, range).await };
+    let asked = RangeRequest { revision: at.etcd, ..range.clone() };
+    match core.servers.read(wire::RANGE, &asked, PAGE_TIMEOUT).await {
+        // Perhaps by others of the cluster, while nothing was committed here: then it is the newest state still.
+        Err(Failure::Compacted) => match newest(core, range).await? {
+            (found, now) if now.revision == at.revision => Ok((found, now)),
+            _ => Err(Failure::Compacted),
+        },
+        found => Ok((found?, at)),
     }
+}
+
+async fn newest(core: &Core, range: RangeRequest) -> Result<(RangeResponse, State), Failure> {
     let asked = wire::reads(vec![range, wire::one(core.layout.head())]);
     let mut answer: TxnResponse = core.servers.read(wire::TXN, &asked, PAGE_TIMEOUT).await?;
     let etcd = header(answer.header.take()).map_err(Failure::Refused)?.revision;
-    let Ok([rows, head]) = <[_; 2]>::try_from(answer.ranges()) else {
+    let Ok([found, head]) = <[_; 2]>::try_from(answer.ranges()) else {
         let detail = "the server answers what was not asked".to_owned();
         return Err(Failure::Refused(StoreError::Damaged { detail }));
     };
     let head = head_of(head, core.base).map_err(Failure::Refused)?;
     core.learn(head.revision);
-    Ok((rows, State { revision: head.revision, etcd }))
+    Ok((found, State { revision: head.revision, etcd }))
 }
 
 /// Why a page or a key of a revision is not to be had.

@@ -1,9 +1,11 @@
 //! Several nodes on one store: none shows a state that is older than what was acknowledged on any.
 
 use crate::cluster::{Cluster, open_on_runtime};
+use crate::engines::root;
 use crate::proxy::{Mode, Proxy};
+use crate::suite::export::rest;
 use crate::suite::fixtures::*;
-use skerry_store::{At, Outcome, Revision, Store, WatchError};
+use skerry_store::{At, Outcome, Revision, Store, StoreError, WatchError};
 use skerry_store_etcd::Make;
 use std::time::Duration;
 
@@ -61,6 +63,13 @@ fn other_prefixes_stand_in_no_page_s_way() {
     wait(busy.forget()).unwrap();
     let page = range(&quiet, "", None, 1000, At::Linearizable).unwrap();
     assert_eq!((page.rows.len(), page.revision), (800, newest));
+    // So are the rest of a list that began before, one key as it was then, and all of it.
+    assert_eq!(range(&quiet, "", Some("k/5/"), 1000, At::Snapshot(newest)).unwrap().rows.len(), 300);
+    assert!(wait(quiet.get(b"k/0/0", At::Snapshot(newest))).unwrap().is_some());
+    assert_eq!(rest(&mut wait(quiet.export(&root(1))).unwrap()).len(), 808);
+    // What was before the newest commit is gone with the history.
+    let refused = range(&quiet, "", None, 1000, At::Snapshot(Revision(newest.0 - 1))).unwrap_err();
+    assert!(matches!(refused, StoreError::Compacted { .. }), "{refused}");
 }
 
 #[test]
