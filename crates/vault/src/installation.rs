@@ -49,7 +49,7 @@ use crate::vault::{Keks, op_id_of, random};
 use crate::witness::{WitnessError, Witnessed};
 
 /// Why an installation does not open. Nothing was changed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 #[allow(missing_docs)] // each message says what its variant means
 pub enum InstallationError {
@@ -63,6 +63,8 @@ pub enum InstallationError {
     LogMissing { records: u64 },
     #[error("the store is shared by nodes, and this server has no log of one of them")]
     OfNodes,
+    #[error("what a node has shown of its log")]
+    Shown(#[source] WitnessError),
     #[error("the store does not know the last change that the log has: it is older than the log")]
     StoreBehindLog,
     #[error("audit log")]
@@ -554,7 +556,7 @@ impl Memory {
         out.into_writer()
     }
 
-    fn from_bytes(bytes: &[u8]) -> Option<Memory> {
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Memory> {
         let mut input = Decoder::new(bytes);
         let format = match (input.array().ok()?, input.u8().ok()?) {
             known @ ((Some(5), WITHOUT_CHECKPOINT) | (Some(8), WITHOUT_TREE) | (Some(9), FORMAT)) => known.1,

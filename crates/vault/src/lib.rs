@@ -48,7 +48,7 @@ pub use entries::explained;
 pub use installation::{Installation, InstallationError, Opened};
 pub use node::{Node, NodeName};
 pub use publishing::origin;
-pub use recovery::{DangerousInstallation, Loss, Recovered, Restored, Seal, Seals, Whole, lost};
+pub use recovery::{DangerousInstallation, Known, Loss, Recovered, Restored, Seal, Seals, Whole, lost};
 pub use refusal::Refusal;
 pub use signer::{ReleaseSigner, STATEMENT_TYPE, SignerError, VaultKind};
 pub use stock::{Stock, Wanted};

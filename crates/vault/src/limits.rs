@@ -74,3 +74,6 @@ pub const DENIALS_PER_SEC: u64 = 4;
 
 /// Callers that have a budget of denials of their own; all others share one.
 pub const DENIED_CALLERS_MAX: usize = 4096;
+
+/// Rows that a restore takes away in one transaction: below `skerry_store::limits::TXN_OPS_MAX`.
+pub const RECOVERED_AT_ONCE: usize = 100;

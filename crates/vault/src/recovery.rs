@@ -5,6 +5,9 @@
 //! log may have some that came after, and [`lost`] counts these, by the op ids that the rows have. A restored server begins a log
 //! of its own, which names the old one (docs/decisions/020).
 //!
+//! Of several nodes the one that is asked takes out the rows of all and its own log. How far the others' logs had come at least the
+//! rows say ([`Known`]); what these logs have is not in the backup, and the restored server's log names them (docs/decisions/023).
+//!
 //! Deliberately not here: the file of a backup, and who may have one.
 
 use std::collections::{BTreeMap, HashMap};
@@ -14,18 +17,22 @@ use std::time::SystemTime;
 use skerry_attestation_result::unix_secs;
 use skerry_audit::limits::UNSETTLED_MAX;
 use skerry_audit::{AuditError, End, Entry, Event, Head, Limits, Log, Verdict};
+use skerry_store::limits::PAGE_ROWS_MAX;
 use skerry_store::seal::{Root, SealError, Sealer};
 use skerry_store::stamp::Kind;
-use skerry_store::{Export, Op, OpId, Outcome, Row, Store, Txn};
+use skerry_store::{At, Export, Op, OpId, Outcome, Row, Store, Txn};
 use uuid::Uuid;
 
 use crate::appraisal;
 use crate::command::Randomizer;
 use crate::entries::{self, sha256};
 use crate::installation::{Installation, InstallationError, META, Memory, was_made};
-use crate::node::MEMORY;
+use crate::limits::RECOVERED_AT_ONCE;
+use crate::node::{MEMORY, SHOWN};
+use crate::publishing::origin;
 use crate::refusal::Refusal;
 use crate::vault::{op_id_of, random};
+use crate::witness::Witnessed;
 
 /// All of a server at one time: the rows, held still, and how far its log goes with them.
 pub struct Whole {
@@ -81,7 +88,7 @@ impl Installation {
         store: &Store,
         root: &Root,
         kind: Kind,
-        (before, log_folder): (&Path, &Path),
+        (before, log_folder): (&[&Path], &Path),
         limits: Limits,
         restored: &Restored<'_>,
         now: SystemTime,
@@ -90,11 +97,21 @@ impl Installation {
         store.stamped(kind, root).await.map_err(InstallationError::Stamp)?;
         let meta = root.sealer(META, &[0; 16]);
         let known = Memory::all(store, &meta).await?;
-        let history = skerry_audit::history(before, UNSETTLED_MAX).map_err(InstallationError::History)?;
+        let read = |before: &&Path| skerry_audit::history(before, UNSETTLED_MAX).map_err(InstallationError::History);
+        let histories = before.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        let shown = shown(store, &meta).await?;
         let log = Log::create(log_folder, limits, &mut *randomness()).map_err(InstallationError::Audit)?;
         drop(log.record(&restored.entry(now)).map_err(InstallationError::Audit)?);
         let mut recovered = Recovered { head: restored.head, settled_committed: 0, settled_aborted: 0 };
-        for change in history.unsettled() {
+        let own = origin(&log.head().map_err(InstallationError::Audit)?.log);
+        for (_, note) in &shown {
+            // Each by itself: a node that was renamed has shown its log in two places.
+            let seen = Witnessed::default().entry(root, &own, note, now).map_err(InstallationError::Shown)?;
+            if let Some((_, entry)) = seen {
+                drop(log.record(&entry).map_err(InstallationError::Audit)?);
+            }
+        }
+        for change in histories.iter().flat_map(|history| history.unsettled()) {
             let made = was_made(store, &change.entry.subject).await?;
             let verdict = if made { Verdict::Committed } else { Verdict::Aborted };
             let outcome = Entry { at: now, verdict, ..change.entry.clone() };
@@ -107,21 +124,57 @@ impl Installation {
         let seen = known.values().map(|memory| memory.seen).max().unwrap_or(0).max(unix_secs(now));
         let memory = Memory { seen, head: recovered.head, checkpoint }.to_bytes();
         let sealed = meta.seal(MEMORY, &memory, &mut *randomness()).map_err(InstallationError::Memory)?;
-        let op = OpId(random(&mut randomness()));
         // Nodes that shared the store have not come along: this server has it to itself.
-        let nodes = known.into_keys().filter(|at| at != MEMORY).map(Op::Delete);
-        let ops = std::iter::once(Op::Put(MEMORY.to_vec(), sealed)).chain(nodes).collect();
-        let txn = Txn { op, checks: Vec::new(), ops };
-        match store.commit(&txn).await.map_err(InstallationError::Store)? {
-            Outcome::Committed(_) => Ok(recovered),
-            Outcome::Conflict(_) | Outcome::Unknown => Err(InstallationError::Unsettled),
+        let nodes = known.into_keys().filter(|at| at != MEMORY);
+        let gone: Vec<Op> = nodes.chain(shown.into_iter().map(|(at, _)| at)).map(Op::Delete).collect();
+        let own = vec![Op::Put(MEMORY.to_vec(), sealed)];
+        for ops in gone.chunks(RECOVERED_AT_ONCE).map(<[Op]>::to_vec).chain([own]) {
+            let txn = Txn { op: OpId(random(&mut randomness())), checks: Vec::new(), ops };
+            match store.commit(&txn).await.map_err(InstallationError::Store)? {
+                Outcome::Committed(_) => {}
+                Outcome::Conflict(_) | Outcome::Unknown => return Err(InstallationError::Unsettled),
+            }
         }
+        Ok(recovered)
     }
+}
 
-    /// Up to where the log is known to be in the rows of a store: below, every change that it has an outcome of was made in them.
-    pub async fn remembered_head(store: &Store, root: &Root) -> Result<Option<Head>, InstallationError> {
-        let all = Memory::all(store, &root.sealer(META, &[0; 16])).await?;
-        Ok(all.get(MEMORY).map(|memory| memory.head))
+/// A server of an installation, as the rows of a revision know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// Its name, if it was one of several.
+    pub node: Option<String>,
+    /// How far its log had come at least. Below, every change that the log has an outcome of was made in the rows.
+    pub head: Head,
+    /// The last time that it has seen, in seconds since 1970.
+    pub seen: u64,
+}
+
+impl Known {
+    /// What this row says of a server; none if it is about something else.
+    pub fn of(root: &Root, row: &Row) -> Result<Option<Known>, InstallationError> {
+        let Some(rest) = row.key.strip_prefix(MEMORY) else { return Ok(None) };
+        let plain = root.sealer(META, &[0; 16]).open(&row.key, &row.entry.value).map_err(InstallationError::Memory)?;
+        let Memory { seen, head, .. } = Memory::from_bytes(&plain).ok_or(InstallationError::MemoryForm)?;
+        let node = rest.strip_prefix(b"/").map(|name| String::from_utf8_lossy(name).into_owned());
+        Ok(Some(Known { node, head, seen }))
+    }
+}
+
+/// The checkpoints that nodes have shown each other, with where they are.
+async fn shown(store: &Store, meta: &Sealer) -> Result<Vec<(Vec<u8>, Vec<u8>)>, InstallationError> {
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.range(SHOWN, after.as_deref(), PAGE_ROWS_MAX, At::Linearizable).await;
+        let page = page.map_err(InstallationError::Store)?;
+        after = page.rows.last().map(|row| row.key.clone());
+        for Row { key, entry } in page.rows {
+            let note = meta.open(&key, &entry.value).map_err(InstallationError::Memory)?;
+            all.push((key, note.to_vec()));
+        }
+        if !page.more {
+            return Ok(all);
+        }
     }
 }
 
@@ -136,6 +189,10 @@ pub struct Restored<'a> {
     pub revision: u64,
     /// The head of the old log.
     pub head: Head,
+    /// The node whose log that is, if it was one of several.
+    pub node: Option<&'a str>,
+    /// The other servers, and how far their logs are known to have come.
+    pub others: &'a [Known],
     /// Who restored.
     pub who: &'a str,
     /// What is lost, as far as it is known, and was accepted.
@@ -144,14 +201,23 @@ pub struct Restored<'a> {
 
 impl Restored<'_> {
     fn entry(&self, now: SystemTime) -> Entry {
-        let Restored { backup, digest, revision, head, who, lost } = self;
+        let Restored { backup, digest, revision, head, node, others, who, lost } = self;
+        let text = |head: &Head| format!("{}:{}:{}", hex::encode(head.log), head.records, hex::encode(head.hash));
+        let before = match node {
+            None => text(head),
+            Some(node) => format!("{} of node {node}", text(head)),
+        };
+        let others: String = others
+            .iter()
+            .map(|Known { node, head, .. }| {
+                let name = node.as_ref().map_or_else(String::new, |node| format!(" of node {node}"));
+                format!("another{name} is {}; ", text(head))
+            })
+            .collect();
         let explanation = format!(
-            "restored from backup {} of digest {} at revision {revision}; the log before is {}:{}:{}; {lost}",
+            "restored from backup {} of digest {} at revision {revision}; the log before is {before}; {others}{lost}",
             hex::encode(backup),
-            hex::encode(digest),
-            hex::encode(head.log),
-            head.records,
-            hex::encode(head.hash)
+            hex::encode(digest)
         );
         Entry {
             subject: sha256(&[b"skerry server restored v1\0", backup, digest]),

@@ -10,7 +10,7 @@ use skerry_audit::{AuditError, Head};
 use skerry_backup::{About, Backup, Contents, Part, ReadError, Summary};
 use skerry_store::stamp::{STAMP_KEY, Stamp};
 use skerry_store::{Exported, OpId, Row, Settled};
-use skerry_vault::{Seal, Seals};
+use skerry_vault::{Known, Seal, Seals};
 
 use super::file::full;
 use crate::edge::Failure;
@@ -24,6 +24,10 @@ pub(super) struct Found {
     pub(super) opened: u64,
     /// Rows under keys that this version does not know.
     pub(super) unknown: u64,
+    /// The server that made the backup, if its rows know it.
+    pub(super) own: Option<Known>,
+    /// The nodes that shared its store, whose logs are not in the backup.
+    pub(super) others: Vec<Known>,
 }
 
 /// The file, whole and as it was written, as far as shows without a key.
@@ -64,6 +68,7 @@ pub(super) fn walk(
     let root = skerry_store::seal::Root::new(zeroize::Zeroizing::new(*contents.root().danger().octets()));
     let (mut seals, mut made) = (Seals::new(&root), HashSet::new());
     let (mut opened, mut unknown, mut stamped) = (0_u64, 0_u64, false);
+    let mut known = Vec::new();
     while let Some(part) = contents.part().map_err(|error| refuse(error, path))? {
         match &part {
             Part::Log(octets) => log_file.write_all(octets).map_err(|error| full(error, &log_path))?,
@@ -75,6 +80,7 @@ pub(super) fn walk(
                         Exported::Entry(row) => {
                             let count = if is_sealed(&mut seals, row)? { &mut opened } else { &mut unknown };
                             *count = count.saturating_add(1);
+                            known.extend(Known::of(&root, row).context("backup").map_err(Failure::integrity)?);
                             stamped |= row.key == STAMP_KEY && is_stamp_of(&root, row, about)?;
                         }
                     }
@@ -90,7 +96,12 @@ pub(super) fn walk(
     }
     let summary = contents.summary().cloned().context("the backup has no end")?;
     log_is_whole(log, &about.log.head)?;
-    Ok(Found { summary, made, opened, unknown })
+    let (own, others): (Vec<_>, Vec<_>) = known.into_iter().partition(|known| known.head.log == about.log.head.log);
+    let own = own.into_iter().next();
+    if let Some(own) = &own {
+        continues(log, &own.head, "the log in the backup does not go with its rows")?;
+    }
+    Ok(Found { summary, made, opened, unknown, own, others })
 }
 
 /// Whether the row opened; false if it is under a key that this version does not know.

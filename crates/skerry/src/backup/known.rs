@@ -9,6 +9,7 @@ use skerry_audit::Head;
 use skerry_backup::About;
 use skerry_vault::Loss;
 
+use super::check::Found;
 use super::rfc3339;
 use crate::edge::Failure;
 use crate::verify;
@@ -38,19 +39,12 @@ pub(super) enum After {
 }
 
 impl After {
-    /// By a head that was kept elsewhere. The caller compares the backup's own log with it where that goes further.
-    pub(super) fn by_head(about: &About, known: &Head) -> Result<After, Failure> {
-        let (own, kept) = (about.log.head, known);
-        if own.log != kept.log {
-            return Err(Failure::refused(anyhow!(
-                "--known-head is of another log than the backup's: that of another server, or of this one after it was restored, of \
-                 which the first record names the log before"
-            )));
-        }
-        Ok(match kept.records.checked_sub(own.records) {
+    /// By a head that was kept elsewhere, of a log that had come so far. The caller compares the log with it where that goes further.
+    pub(super) fn by_head(own: &Head, kept: &Head) -> After {
+        match kept.records.checked_sub(own.records) {
             None | Some(0) => After::Nothing,
             Some(records) => After::Records(records),
-        })
+        }
     }
 
     /// By the log itself.
@@ -62,7 +56,7 @@ impl After {
     }
 
     /// As the log of the restored server has it.
-    pub(super) fn on_record(&self) -> String {
+    fn on_record(&self) -> String {
         match self {
             After::NotKnown => "what came after it is not known, and lost".to_owned(),
             After::Records(records) => {
@@ -71,11 +65,88 @@ impl After {
             After::Nothing | After::Changes { .. } => self.to_string(),
         }
     }
+}
+
+/// What is known of each log that a backup knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Newest(Vec<Line>);
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Line {
+    /// The server whose log it is, if it was one of several.
+    pub(super) node: Option<String>,
+    /// How far it is known to have come: in the backup, or in what was given beside it.
+    pub(super) head: Head,
+    pub(super) after: After,
+}
+
+impl Newest {
+    /// Of the log in the backup, as long as others are not known.
+    pub(super) fn own(about: &About, after: After) -> Newest {
+        Newest(vec![Line { node: None, head: about.log.head, after }])
+    }
+
+    /// By heads that were kept elsewhere, of the backup's own log and those that its rows name; each has to be of one of them. None
+    /// has anything said of it that there is no head of.
+    pub(super) fn by_heads(about: &About, found: Option<&Found>, kept: &[Head]) -> Result<Newest, Failure> {
+        let own = found.and_then(|found| found.own.as_ref()).and_then(|own| own.node.clone());
+        let mut lines = Newest::own(about, After::NotKnown).0;
+        for line in &mut lines {
+            line.node.clone_from(&own);
+        }
+        let others = found.map(|found| found.others.as_slice()).unwrap_or_default().iter();
+        lines.extend(others.map(|other| Line { node: other.node.clone(), head: other.head, after: After::NotKnown }));
+        for kept in kept {
+            let Some(line) = lines.iter_mut().find(|line| line.head.log == kept.log) else {
+                return Err(Failure::refused(anyhow!("{}", other_log(found.is_some()))));
+            };
+            if line.head.records == kept.records && line.head.hash != kept.hash {
+                let text = format!("--known-head differs from the backup's after {} records", kept.records);
+                return Err(Failure::integrity(anyhow!(text)));
+            }
+            // Of several the newest counts.
+            line.after = match (After::by_head(&line.head, kept), &line.after) {
+                (After::Records(more), After::Records(before)) => After::Records(more.max(*before)),
+                (After::Nothing, After::Records(before)) => After::Records(*before),
+                (after, _) => after,
+            };
+        }
+        Ok(Newest(lines))
+    }
+
+    /// The line of a log.
+    pub(super) fn of(&mut self, log: &[u8; 16]) -> Option<&mut Line> {
+        self.0.iter_mut().find(|line| line.head.log == *log)
+    }
+
+    /// Those of which something was said.
+    pub(super) fn told(self) -> Newest {
+        Newest(self.0.into_iter().filter(|line| line.after != After::NotKnown).collect())
+    }
+
+    /// Whether nothing came after the backup in any of them.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.0.iter().all(|line| line.after == After::Nothing)
+    }
+
+    /// The backup's own first, then those of other nodes.
+    pub(super) fn lines(&self) -> &[Line] {
+        &self.0
+    }
+
+    /// As the log of the restored server has it.
+    pub(super) fn on_record(&self) -> String {
+        self.text(|line| {
+            let text = line.after.on_record();
+            if self.is_one() { text } else { format!("{}: {text}", named(line)) }
+        })
+    }
 
     /// Refuses what would be lost, unless the word for it was given: the time of the backup.
     pub(super) fn accept(&self, about: &About, word: Option<&str>) -> Result<(), Failure> {
         let made = rfc3339(about.made);
-        if *self == After::Nothing {
+        if self.is_nothing() {
             return Ok(());
         }
         match word {
@@ -87,6 +158,35 @@ impl After {
         }
         .map_err(|failure: Failure| Failure::refused(anyhow!("{}", failure.text()).context(of(about))))
     }
+
+    fn is_one(&self) -> bool {
+        matches!(self.0.as_slice(), [_])
+    }
+
+    fn text(&self, each: impl Fn(&Line) -> String) -> String {
+        if self.is_nothing() {
+            return After::Nothing.to_string();
+        }
+        let lost = self.0.iter().filter(|line| line.after != After::Nothing);
+        lost.map(each).collect::<Vec<_>>().join("; ")
+    }
+}
+
+fn named(line: &Line) -> String {
+    line.node.as_ref().map_or_else(|| "this server".to_owned(), |node| format!("node {node}"))
+}
+
+/// What is wrong with a head of a log that the backup does not know.
+fn other_log(all_known: bool) -> String {
+    let node = if all_known {
+        "or of a node that was added after it"
+    } else {
+        "or of another node, which only the rows say, that a recovery key opens"
+    };
+    format!(
+        "--known-head is of another log than the backup's: that of another server, or of this one after it was restored, of \
+         which the first record names the log before, {node}"
+    )
 }
 
 fn of(about: &About) -> String {
@@ -96,6 +196,21 @@ fn of(about: &About) -> String {
         about.revision,
         about.log.head.records
     )
+}
+
+impl std::fmt::Display for Newest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text(|line| match (self.is_one(), &line.after) {
+            (true, after) => after.to_string(),
+            (false, After::NotKnown) => format!(
+                "{}: whether anything came after record {} of its log is not known: a later head of that log says so \
+                 (--known-head), or its old data folder (--after)",
+                named(line),
+                line.head.records
+            ),
+            (false, after) => format!("{}: {after}", named(line)),
+        }))
+    }
 }
 
 impl std::fmt::Display for After {

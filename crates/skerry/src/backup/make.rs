@@ -6,16 +6,18 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, anyhow};
 use rand_core::Rng as _;
+use skerry_audit::Head;
 use skerry_backup::{About, Recipient, WriteError, Writer};
-use skerry_store::StoreError;
 use skerry_store::seal::Root;
 use skerry_store::stamp::Kind;
-use skerry_vault::{Installation, Whole};
+use skerry_store::{Exported, StoreError};
+use skerry_vault::{Installation, Known, Refusal, Whole};
 
 use super::recipients;
 use crate::edge::Failure;
 use crate::machine::rng;
 use crate::server::AUDIT;
+use crate::server::etcd::way_forward;
 use crate::verify;
 
 /// What is asked for.
@@ -38,6 +40,15 @@ pub(crate) struct Made {
     pub(crate) octets: u64,
     /// Of the log, as text.
     pub(crate) head: String,
+    /// The other nodes, as the rows know them.
+    pub(crate) others: Vec<Other>,
+}
+
+/// A node whose log is not in the backup, and how far that had come at least.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Other {
+    pub(crate) node: Option<String>,
+    pub(crate) head: Head,
 }
 
 /// Who has this user id, as the log names him.
@@ -70,8 +81,9 @@ pub(crate) async fn make(
     let mut id = [0; 16];
     rng().fill_bytes(&mut id);
     let taken = installation.danger().take_out(&id, &job.who, &names.join(", "), now).await;
-    let whole = taken.map_err(|refusal| {
-        Failure::unavailable(anyhow::Error::new(refusal).context("no backup is made that is not on record"))
+    let whole = taken.map_err(|refusal| match refusal {
+        Refusal::Store(error) => unread(error),
+        refusal => Failure::unavailable(anyhow::Error::new(refusal).context("no backup is made that is not on record")),
     })?;
     let about = About {
         id,
@@ -103,8 +115,13 @@ fn write(
     let Whole { mut export, log: end } = whole;
     let all = export.rows().saturating_add(end.len / LOG_STEP);
     let mut done = 0_u64;
+    let mut others = Vec::new();
     let mut writer = Writer::new(out, about, recipients, root, &mut rng()).map_err(unwritten)?;
     while let Some(rows) = export.page().map_err(unread)? {
+        for known in rows.iter().filter_map(|exported| known(root, exported).transpose()) {
+            let Known { node, head, .. } = known?;
+            others.extend((head.log != end.head.log).then_some(Other { node, head }));
+        }
         writer.rows(&rows).map_err(unwritten)?;
         done = done.saturating_add(u64::try_from(rows.len()).unwrap_or(u64::MAX));
         pace.keep(writer.written(), || progress(done, all))?;
@@ -123,7 +140,16 @@ fn write(
     let (_, summary) = writer.finish().map_err(unwritten)?;
     let (about, digest) = (summary.about, summary.digest);
     let (entries, octets, head) = (summary.entries, summary.len, verify::text(&end.head));
-    Ok(Made { id: about.id, digest, revision: about.revision, entries, octets, head })
+    Ok(Made { id: about.id, digest, revision: about.revision, entries, octets, head, others })
+}
+
+/// What a row says of a server.
+fn known(root: &Root, exported: &Exported) -> Result<Option<Known>, Failure> {
+    let Exported::Entry(row) = exported else { return Ok(None) };
+    Known::of(root, row).map_err(|error| {
+        let context = "no backup is made of rows that are not what was stored";
+        Failure::integrity(anyhow::Error::new(error).context(context))
+    })
 }
 
 fn unread(error: StoreError) -> Failure {
@@ -131,6 +157,18 @@ fn unread(error: StoreError) -> Failure {
     match &error {
         StoreError::Altered | StoreError::Damaged { .. } => {
             Failure::integrity(anyhow::Error::new(error).context(context))
+        }
+        StoreError::Compacted { .. } => {
+            let context = "the history of etcd was compacted while it was read, by somebody else than Skerry; nothing is left of \
+                           the backup: begin again, and see to --auto-compaction-retention";
+            Failure::unavailable(anyhow::Error::new(error).context(context))
+        }
+        StoreError::Unreachable
+        | StoreError::NoQuorum
+        | StoreError::Denied { .. }
+        | StoreError::ServerVersion { .. } => {
+            let context = format!("etcd cannot be read, and nothing is left of the backup: {}", way_forward(&error));
+            Failure::unavailable(anyhow::Error::new(error).context(context))
         }
         _ => Failure::unavailable(anyhow::Error::new(error).context("the store cannot be read")),
     }

@@ -17,12 +17,13 @@ use std::time::SystemTime;
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use skerry_jose::json::Object;
+use skerry_audit::Head;
+use skerry_jose::json::{Object, Value};
 use skerry_store::stamp::Kind;
 use x509_cert::der::DateTime;
 
 pub(crate) use certificates::recipients;
-pub(crate) use make::{Job, Made, make, who};
+pub(crate) use make::{Job, Made, Other, make, who};
 pub(crate) use restore::{Options as RestoreOptions, run as run_restore};
 pub(crate) use verify::{Options as VerifyOptions, run as run_verify};
 
@@ -30,13 +31,15 @@ use crate::config;
 use crate::edge::{self, Failure, say};
 use crate::machine;
 use crate::server::{self, Site};
+use crate::verify::text as verify_text;
 
 /// Back up a server: all keys, the audit log and the root key, sealed to recovery certificates
 ///
 /// Asks the server that runs on the folder of the configuration, over a socket in it, which goes on serving; if none runs, reads
 /// the folder itself. Everything is of one revision. The file is of use only with the private key of one of the certificates: it
 /// has the root key, and needs no other secret of this server. What the configuration names beside the data folder (certificates
-/// and their keys) is not in it. Exit code 0: made, 1: the server refuses, 2: a file or configuration is wrong, 3: no room on the
+/// and their keys) is not in it. Of several nodes that share a store any makes a backup of all their rows, with its own log; how far the
+/// others' had come is said. Exit code 0: made, 1: the server refuses, 2: a file or configuration is wrong, 3: no room on the
 /// disk, or another backup is being made, 4: what is stored is not what was stored.
 #[derive(Args)]
 pub(crate) struct Options {
@@ -125,7 +128,7 @@ fn backup(options: &Options) -> Result<(), Failure> {
 }
 
 fn tell(options: &Options, made: &Made, online: bool) -> Result<(), Failure> {
-    let Made { id, digest, revision, entries, octets, head } = made;
+    let Made { id, digest, revision, entries, octets, head, others } = made;
     let (id, digest, to) = (hex::encode(id), hex::encode(digest), options.to.display().to_string());
     let beside = if online { "running" } else { "stopped" };
     let text = match options.json {
@@ -137,16 +140,30 @@ fn tell(options: &Options, made: &Made, online: bool) -> Result<(), Failure> {
             .with("rows", *entries)
             .with("octets", *octets)
             .with("head", head.as_str())
+            .with("nodes", others.iter().map(|other| node(other.node.as_deref(), &other.head)).collect::<Vec<_>>())
             .with("digest", digest)
             .to_json(),
-        false => format!(
-            "{to}: {entries} rows at revision {revision}, {octets} octets, of the {beside} server\n\
-             head: {head}\n\
-             digest: {digest}\n\
-             keep head and digest on another machine: they show that a file is this backup, and whether it is the newest"
-        ),
+        false => {
+            let others: String = others.iter().map(|other| shown(other.node.as_deref(), &other.head)).collect();
+            format!(
+                "{to}: {entries} rows at revision {revision}, {octets} octets, of the {beside} server\n\
+                 head: {head}\n{others}\
+                 digest: {digest}\n\
+                 keep head and digest on another machine: they show that a file is this backup, and whether it is the newest"
+            )
+        }
     };
     Ok(say(&text)?)
+}
+
+/// A node, and how far its log had come at least: for programs.
+fn node(node: Option<&str>, head: &Head) -> Value {
+    Value::Object(Object::new().with("node", node.unwrap_or_default()).with("head", verify_text(head)))
+}
+
+/// The same as a line for people; its log is not in the backup.
+fn shown(node: Option<&str>, head: &Head) -> String {
+    format!("node {}, not in it: {}\n", node.unwrap_or("without a name"), verify_text(head))
 }
 
 /// A bar on standard error, where that is a terminal.

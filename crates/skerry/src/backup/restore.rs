@@ -5,19 +5,18 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
-use skerry_audit::Head;
-use skerry_backup::About;
+use skerry_audit::{AuditError, Head};
 use skerry_jose::json::Object;
 use skerry_store::seal::Root;
 use skerry_store::stamp::Kind;
 use skerry_store::{Options as StoreOptions, Store, StoreError};
-use skerry_vault::{Installation, Node, Recovered, Restored, lost};
+use skerry_vault::{Installation, Known, Node, Recovered, Restored, lost};
 
 use super::check::{self, Found, LOG_FILE};
-use super::known::{self, After};
+use super::known::{self, After, Line, Newest};
 use super::make::who;
 use super::target::{RootFile, Target};
-use super::{bar, certificates, is_the_one, rfc3339, show};
+use super::{bar, certificates, is_the_one, node, rfc3339, show, shown};
 use crate::edge::{Failure, say};
 use crate::server::{self, STORE};
 use crate::{machine, verify};
@@ -26,7 +25,8 @@ use crate::{machine, verify};
 ///
 /// Everything is checked first and the folder is there whole or not at all. The server begins a new audit log, whose first record
 /// says what was restored and by whom; the old log is kept beside it. A backup that is not the newest state that is known of, or of
-/// which that is not known, takes a word: --accept-loss-since and the time of the backup. Exit code 0: restored, 1: something would
+/// which that is not known, takes a word: --accept-loss-since and the time of the backup. Of several nodes that has to be known of each;
+/// the restored server is alone, and `skerry store migrate` has it shared again. Exit code 0: restored, 1: something would
 /// be lost and the word for it was not given, 2: a file or the folder is wrong, 3: no room on the disk, 4: the backup is not what was
 /// backed up.
 #[derive(Args)]
@@ -42,12 +42,13 @@ pub(crate) struct Options {
     /// File to write the root key to, as a configuration names it
     #[arg(long, value_name = "FILE")]
     root_key_out: Option<PathBuf>,
-    /// Newest head of the audit log that is known: LOG:RECORDS:HASH, or a file that has one
-    #[arg(long, value_name = "HEAD", conflicts_with = "after")]
-    known_head: Option<String>,
-    /// Data folder of the server that was, or its audit folder: says what the backup does not have, and its log is kept
+    /// Newest head of the audit log that is known: LOG:RECORDS:HASH, or a file that has one. Of several nodes, one of each
+    #[arg(long, value_name = "HEAD")]
+    known_head: Vec<String>,
+    /// Data folder of the server that was, or its audit folder: says what the backup does not have, and its log is kept. Of several
+    /// nodes, that of each
     #[arg(long, value_name = "DIR")]
-    after: Option<PathBuf>,
+    after: Vec<PathBuf>,
     /// Restore although what came after the backup is lost: the time of the backup
     #[arg(long, value_name = "TIME")]
     accept_loss_since: Option<String>,
@@ -73,15 +74,14 @@ fn restore(options: &Options) -> Result<(), Failure> {
     if about.kind == Kind::Dev {
         return Err(anyhow!("the backup is of a folder of `skerry dev`, which `skerry serve` does not take").into());
     }
-    let known = options.known_head.as_deref().map(known::head).transpose()?;
+    let known = options.known_head.iter().map(|text| known::head(text)).collect::<anyhow::Result<Vec<_>>>()?;
+    let given = options.after.iter().map(|folder| Given::look(folder)).collect::<Result<Vec<_>, _>>()?;
     // What can be said before hours of reading is said before.
-    let after = match (&known, &options.after) {
-        (Some(known), _) => Some(After::by_head(&about, known)?),
-        (None, None) => Some(After::NotKnown),
-        (None, Some(_)) => None,
-    };
-    if let Some(after) = &after {
-        after.accept(&about, word)?;
+    if given.is_empty() {
+        let own: Vec<_> = known.iter().filter(|known| known.log == about.log.head.log).copied().collect();
+        if known.is_empty() || !own.is_empty() {
+            Newest::by_heads(&about, None, &own)?.accept(&about, word)?;
+        }
     }
     let mut contents = backup.unlock(&key).map_err(|error| check::refuse(error, &options.file))?;
     let target = Target::begin(&options.data)?;
@@ -101,62 +101,101 @@ fn restore(options: &Options) -> Result<(), Failure> {
     if revision.0 != about.revision {
         return Err(Failure::integrity(anyhow!("the rows of the backup are of another revision than it says")));
     }
-    if let Some(known) = known.as_ref().filter(|known| known.records <= about.log.head.records) {
-        check::continues(&before, known, "--known-head")?;
+    let mut newest = Newest::by_heads(&about, Some(&found), &known)?;
+    is_continued(&before, &about.log.head, &known)?;
+    let mut kept = vec![before.clone()];
+    for given in &given {
+        let own = given.log == about.log.head.log;
+        let folder = if own { before.clone() } else { target.before(&given.log)? };
+        let head = given.take(&folder, &found, &mut newest)?;
+        is_continued(&folder, &head, &known)?;
+        if !own {
+            kept.push(folder);
+        }
     }
-    let runtime = server::runtime()?;
-    let (after, recovered) = runtime.block_on(async {
+    newest.accept(&about, word)?;
+    let kept: Vec<&Path> = kept.iter().map(PathBuf::as_path).collect();
+    let recovered = server::runtime()?.block_on(async {
         let store =
             Store::open(&store_path, &root, StoreOptions::new(drop)).map_err(|error| unwritten(error, &store_path))?;
-        let from = Installation::remembered_head(&store, &root).await.map_err(unsound)?;
-        let (after, head) = match (after, &options.after) {
-            (Some(after), _) => (after, about.log.head),
-            (None, None) => (After::NotKnown, about.log.head),
-            (None, Some(folder)) => take_log(folder, &about, from.as_ref(), &found, &before)?,
-        };
-        after.accept(&about, word)?;
-        let recovered = recover(&store, &root, (&before, &target.log()), &found, head, &after).await?;
-        Ok::<_, Failure>((after, recovered))
+        recover(&store, &root, (&kept, &target.log()), &found, &newest).await
     })?;
     root_file.write(&root)?;
-    target.finish(&before).inspect_err(|_| root_file.undo())?;
+    target.finish(&kept).inspect_err(|_| root_file.undo())?;
     bar.finish_and_clear();
-    tell(options, &found, &after, &recovered)
+    tell(options, &found, &newest, &recovered)
 }
 
-/// The log of the old folder takes the place of the backup's, which it has to continue; what it has that the backup has not.
-fn take_log(
-    folder: &Path,
-    about: &About,
-    from: Option<&Head>,
-    found: &Found,
-    before: &Path,
-) -> Result<(After, Head), Failure> {
-    let (log, copy) = (known::log_of(folder), before.join(LOG_FILE));
-    let context = || format!("--after {}", folder.display());
-    std::fs::copy(log.join(LOG_FILE), &copy).with_context(context)?;
-    // The copy is what is looked at, so that what is told is what is kept.
-    check::continues(before, &about.log.head, &context())?;
-    let loss = lost(before, from.map_or(0, |head| head.records), |op| found.made.contains(&op));
-    let loss = loss.with_context(context).map_err(Failure::integrity)?;
-    std::fs::File::open(&copy).and_then(|copy| copy.sync_all()).with_context(context)?;
-    let head = loss.head.unwrap_or(about.log.head);
-    Ok((After::by_log(loss), head))
+/// Heads that were kept elsewhere are of the log in this folder, which has come so far, as far as it goes.
+fn is_continued(folder: &Path, head: &Head, known: &[Head]) -> Result<(), Failure> {
+    let mut of_it = known.iter().filter(|known| known.log == head.log && known.records <= head.records);
+    of_it.try_for_each(|known| check::continues(folder, known, "--known-head"))
+}
+
+/// An old data folder, and whose log is in it.
+struct Given<'a> {
+    folder: &'a Path,
+    log: [u8; 16],
+}
+
+impl<'a> Given<'a> {
+    fn look(folder: &'a Path) -> Result<Given<'a>, Failure> {
+        let found = skerry_audit::read(&known::log_of(folder)).map(|log| log.head().log);
+        let log = found.map_err(|error| {
+            let is_there = !matches!(error, AuditError::Missing | AuditError::Io { .. });
+            let error = anyhow::Error::new(error).context(format!("--after {}", folder.display()));
+            if is_there { Failure::integrity(error) } else { error.into() }
+        })?;
+        Ok(Given { folder, log })
+    }
+
+    /// Its log is kept, in the place of the backup's where it is of the node that made that. It has to continue what the backup knows
+    /// of it; what it has that the backup has not is told.
+    fn take(&self, to: &Path, found: &Found, newest: &mut Newest) -> Result<Head, Failure> {
+        let context = || format!("--after {}", self.folder.display());
+        let copy = to.join(LOG_FILE);
+        let known = found.own.iter().chain(&found.others).find(|known| known.head.log == self.log);
+        let Some(line) = newest.of(&self.log) else {
+            let text = "it is of another log than any that the backup knows: that of another server, of this one after it was \
+                        restored, of which the first record names the log before, or of a node that was added after the backup";
+            return Err(Failure::refused(anyhow!(text).context(context())));
+        };
+        std::fs::copy(known::log_of(self.folder).join(LOG_FILE), &copy).with_context(context)?;
+        // The copy is what is looked at, so that what is told is what is kept.
+        check::continues(to, &line.head, &context())?;
+        let from = known.map_or(0, |known| known.head.records);
+        let loss = lost(to, from, |op| found.made.contains(&op)).with_context(context).map_err(Failure::integrity)?;
+        std::fs::File::open(&copy).and_then(|copy| copy.sync_all()).with_context(context)?;
+        line.head = loss.head.unwrap_or(line.head);
+        line.after = After::by_log(loss);
+        Ok(line.head)
+    }
 }
 
 /// Makes the installation that a server opens, and opens it as far as to see that one would.
 async fn recover(
     store: &Store,
     root: &Root,
-    (before, log): (&Path, &Path),
+    (before, log): (&[&Path], &Path),
     found: &Found,
-    head: Head,
-    after: &After,
+    newest: &Newest,
 ) -> Result<Recovered, Failure> {
     let who = who(rustix::process::geteuid().as_raw());
     let about = &found.summary.about;
-    let (lost, digest) = (after.on_record(), found.summary.digest);
-    let restored = Restored { backup: about.id, digest, revision: about.revision, head, who: &who, lost: &lost };
+    let (lost, digest) = (newest.on_record(), found.summary.digest);
+    let (own, others) = newest.lines().split_first().context("the backup has no log")?;
+    let seen = |log| found.others.iter().find(|known| known.head.log == log).map_or(0, |known| known.seen);
+    let known = |line: &Line| Known { node: line.node.clone(), head: line.head, seen: seen(line.head.log) };
+    let restored = Restored {
+        backup: about.id,
+        digest,
+        revision: about.revision,
+        head: own.head,
+        node: own.node.as_deref(),
+        others: &others.iter().map(known).collect::<Vec<_>>(),
+        who: &who,
+        lost: &lost,
+    };
     let limits = skerry_audit::Limits::default();
     let machine = machine::machine();
     let (now, randomizer) = (machine.now(), machine.randomizer());
@@ -170,10 +209,11 @@ async fn recover(
     }
 }
 
-fn tell(options: &Options, found: &Found, after: &After, recovered: &Recovered) -> Result<(), Failure> {
+fn tell(options: &Options, found: &Found, newest: &Newest, recovered: &Recovered) -> Result<(), Failure> {
     let about = &found.summary.about;
     let Recovered { head, settled_committed, settled_aborted } = recovered;
     let (data, head) = (options.data.display().to_string(), verify::text(head));
+    let others = newest.lines().iter().skip(1);
     let text = match options.json {
         true => Object::new()
             .with("restored", data)
@@ -181,20 +221,24 @@ fn tell(options: &Options, found: &Found, after: &After, recovered: &Recovered) 
             .with("made", rfc3339(about.made))
             .with("revision", about.revision)
             .with("rows", found.summary.entries)
-            .with("lost", after.on_record())
+            .with("lost", newest.on_record())
             .with("settled_committed", count(*settled_committed))
             .with("settled_aborted", count(*settled_aborted))
             .with("log_before", verify::text(&about.log.head))
+            .with("nodes", others.map(|line| node(line.node.as_deref(), &line.head)).collect::<Vec<_>>())
             .with("head", head)
             .to_json(),
-        false => format!(
-            "{data}: {} rows at revision {}, of {}; {}\nhead of the new log: {head}\n\
-             start the server on it, and make a backup: heads and digests that were kept are those of the log before",
-            found.summary.entries,
-            about.revision,
-            rfc3339(about.made),
-            after.on_record()
-        ),
+        false => {
+            let others: String = others.map(|line| shown(line.node.as_deref(), &line.head)).collect();
+            format!(
+                "{data}: {} rows at revision {}, of {}; {}\n{others}head of the new log: {head}\n\
+                 start the server on it, and make a backup: heads and digests that were kept are those of the log before",
+                found.summary.entries,
+                about.revision,
+                rfc3339(about.made),
+                newest.on_record()
+            )
+        }
     };
     Ok(say(&text)?)
 }

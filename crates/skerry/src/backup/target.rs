@@ -83,8 +83,8 @@ impl Target {
     }
 
     /// Gives it its name, once everything in it is durable.
-    pub(super) fn finish(&self, before: &Path) -> Result<(), Failure> {
-        for folder in [before, &self.log(), &self.data()] {
+    pub(super) fn finish(&self, before: &[&Path]) -> Result<(), Failure> {
+        for folder in before.iter().copied().chain([self.log().as_path(), &self.data()]) {
             sync(folder)?;
         }
         // An empty folder that is there gives way; one that was filled meanwhile does not.

@@ -10,8 +10,8 @@ use skerry_jose::json::{Object, Value};
 use skerry_store::stamp::Kind;
 
 use super::check::{self, Found};
-use super::known::{self, After};
-use super::{bar, certificates, is_the_one, rfc3339, show};
+use super::known::{self, Newest};
+use super::{bar, certificates, is_the_one, node, rfc3339, show, shown};
 use crate::edge::{Failure, say};
 use crate::verify::text;
 
@@ -28,9 +28,10 @@ pub(crate) struct Options {
     /// Private key of a recovery certificate: PKCS#8, PEM, without a passphrase
     #[arg(long, value_name = "KEY")]
     recovery_key: Option<PathBuf>,
-    /// Newest head of the audit log that is known: LOG:RECORDS:HASH, or a file that has one
+    /// Newest head of the audit log that is known: LOG:RECORDS:HASH, or a file that has one. Of several nodes, one of each that is
+    /// to be looked at; those of others than the one that made the backup take the recovery key
     #[arg(long, value_name = "HEAD")]
-    known_head: Option<String>,
+    known_head: Vec<String>,
     /// Digest of the backup, as it was kept
     #[arg(long, value_name = "HEX")]
     digest: Option<String>,
@@ -50,7 +51,7 @@ fn verify(options: &Options) -> Result<(), Failure> {
     is_the_one(backup.digest(), options.digest.as_deref())?;
     let (about, digest, len) = (backup.about().clone(), *backup.digest(), backup.octets());
     let recipients: Vec<String> = backup.recipients().iter().map(hex::encode).collect();
-    let known = options.known_head.as_deref().map(known::head).transpose()?;
+    let known = options.known_head.iter().map(|text| known::head(text)).collect::<anyhow::Result<Vec<_>>>()?;
     let found = match &key {
         None => None,
         Some(key) => {
@@ -59,7 +60,8 @@ fn verify(options: &Options) -> Result<(), Failure> {
             let rows = |_: &[skerry_store::Exported]| Ok(());
             let found =
                 check::walk(&mut contents, (&options.file, &about), log.path(), rows, |read| show(&bar, read, len))?;
-            if let Some(known) = known.as_ref().filter(|known| known.records <= about.log.head.records) {
+            let own = known.iter().filter(|known| known.log == about.log.head.log);
+            for known in own.filter(|known| known.records <= about.log.head.records) {
                 check::continues(log.path(), known, "--known-head")?;
             }
             Some(found)
@@ -67,9 +69,9 @@ fn verify(options: &Options) -> Result<(), Failure> {
     };
     bar.finish_and_clear();
     tell(options, (&about, &digest, len), &recipients, found.as_ref())?;
-    match known.map(|known| After::by_head(&about, &known)).transpose()? {
-        None | Some(After::Nothing) => Ok(()),
-        Some(after) => Err(Failure::refused(anyhow::anyhow!("it is not the newest state: {after}"))),
+    match Newest::by_heads(&about, found.as_ref(), &known)?.told() {
+        told if told.is_nothing() => Ok(()),
+        told => Err(Failure::refused(anyhow::anyhow!("it is not the newest state: {told}"))),
     }
 }
 
@@ -100,7 +102,12 @@ fn tell(
             Some(found) => object
                 .with("rows", found.summary.entries)
                 .with("rows_opened", found.opened)
-                .with("rows_of_unknown_keys", found.unknown),
+                .with("rows_of_unknown_keys", found.unknown)
+                .with("node", found.own.as_ref().and_then(|own| own.node.clone()).unwrap_or_default())
+                .with(
+                    "nodes",
+                    found.others.iter().map(|other| node(other.node.as_deref(), &other.head)).collect::<Vec<_>>(),
+                ),
         };
         return Ok(say(&object.to_json())?);
     }
@@ -114,9 +121,11 @@ fn tell(
             summary.entries
         ),
     };
+    let others = found.map(|found| found.others.as_slice()).unwrap_or_default().iter();
+    let others: String = others.map(|other| shown(other.node.as_deref(), &other.head)).collect();
     let text = format!(
         "{}: a backup of {made}, revision {}, {len} octets, of installation {} ({kind})\n\
-         sealed to: {}\nhead: {head}\ndigest: {digest}\n{opened}",
+         sealed to: {}\nhead: {head}\n{others}digest: {digest}\n{opened}",
         options.file.display(),
         about.revision,
         hex::encode(about.installation),

@@ -9,7 +9,7 @@
 //! answer    frames: kind 1, length 4 (big endian), content
 //!             1 octets of the backup
 //!             2 progress: done 8, all 8
-//!             3 done: backup 16, digest 32, revision 8, entries 8, octets 8, head as text
+//!             3 done: backup 16, digest 32, revision 8, entries 8, octets 8, head as text; a line for each other node: head, name
 //!             4 refused: exit code 1, text
 //! ```
 
@@ -30,8 +30,9 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::backup::{Job, Made, make, who};
+use crate::backup::{Job, Made, Other, make, who};
 use crate::edge::{self, Failure};
+use crate::verify::{parse, text};
 
 /// Where the socket of a folder is. Names of sockets are short, so a folder whose name is long is reached by its descriptor.
 pub(crate) struct Place {
@@ -236,9 +237,13 @@ impl Frame {
         let (kind, content) = match self {
             Frame::Octets(octets) => (1, octets.clone()),
             Frame::Progress { done, all } => (2, [*done, *all].map(u64::to_be_bytes).concat()),
-            Frame::Done(Made { id, digest, revision, entries, octets, head }) => {
+            Frame::Done(Made { id, digest, revision, entries, octets, head, others }) => {
                 let numbers = [*revision, *entries, *octets].map(u64::to_be_bytes).concat();
-                (3, [id.as_slice(), digest, &numbers, head.as_bytes()].concat())
+                let others: String = others
+                    .iter()
+                    .map(|Other { node, head }| format!("\n{} {}", text(head), node.as_deref().unwrap_or_default()))
+                    .collect();
+                (3, [id.as_slice(), digest, &numbers, head.as_bytes(), others.as_bytes()].concat())
             }
             Frame::Refused { exit, message } => (4, [&[*exit], message.as_bytes()].concat()),
         };
@@ -260,9 +265,15 @@ impl Frame {
                 let (revision, rest) = rest.split_first_chunk()?;
                 let (entries, rest) = rest.split_first_chunk()?;
                 let (octets, head) = rest.split_first_chunk()?;
-                let head = String::from_utf8(head.to_vec()).ok()?;
+                let mut lines = std::str::from_utf8(head).ok()?.split('\n');
+                let head = lines.next()?.to_owned();
+                let other = |line: &str| {
+                    let (head, node) = line.split_once(' ')?;
+                    Some(Other { node: Some(node.to_owned()).filter(|node| !node.is_empty()), head: parse(head)? })
+                };
+                let others = lines.map(other).collect::<Option<_>>()?;
                 let (revision, entries, octets) = (number(revision), number(entries), number(octets));
-                Some(Frame::Done(Made { id: *id, digest: *digest, revision, entries, octets, head }))
+                Some(Frame::Done(Made { id: *id, digest: *digest, revision, entries, octets, head, others }))
             }
             4 => {
                 let (exit, message) = content.split_first()?;
@@ -313,8 +324,15 @@ mod tests {
     /// What is asked for and what is answered are read as they were written, and nothing else is.
     #[test]
     fn requests_and_frames_are_read_back() {
-        let made = Made { id: [1; 16], digest: [2; 32], revision: 3, entries: 4, octets: 5, head: "a:6:b".to_owned() };
+        let head = "a:6:b".to_owned();
+        let made = Made { id: [1; 16], digest: [2; 32], revision: 3, entries: 4, octets: 5, head, others: Vec::new() };
+        let other = |node: Option<&str>| Other {
+            node: node.map(str::to_owned),
+            head: skerry_audit::Head { log: [7; 16], records: 8, hash: [9; 32] },
+        };
+        let of_nodes = Made { others: vec![other(Some("b")), other(None)], ..made.clone() };
         for frame in [
+            Frame::Done(of_nodes),
             Frame::Octets(vec![7; 9]),
             Frame::Octets(Vec::new()),
             Frame::Progress { done: 1, all: 2 },

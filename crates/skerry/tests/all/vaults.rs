@@ -5,6 +5,7 @@ mod backup;
 mod formats;
 mod hsm;
 mod nodes;
+mod shared;
 
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};

@@ -9,8 +9,11 @@ use std::thread;
 use skerry_audit::{AuditError, Head, Limits};
 use skerry_store::seal::SealError;
 use skerry_store::stamp::Kind;
-use skerry_store::{Exported, OpId, Row, Settled, Store};
-use skerry_vault::{Installation, InstallationError, Loss, Opened, Recovered, Restored, Seal, Seals, Whole, lost};
+use skerry_store::{At, Entry, Exported, OpId, Revision, Row, Settled, Store};
+use skerry_vault::{
+    Installation, InstallationError, Known, Loss, Node, NodeName, Opened, Recovered, Refusal, Restored, Seal, Seals,
+    Whole, WitnessError, lost,
+};
 use tempfile::TempDir;
 
 use crate::support::*;
@@ -56,19 +59,24 @@ fn restored(rows: &[Exported]) -> (Store, TempDir) {
     (Store::open(&path, &root(), options).unwrap(), folder)
 }
 
+fn restored_of(head: Head, lost: &str) -> Restored<'_> {
+    let (backup, digest, who) = ([7; 16], [8; 32], "unix:uid=2");
+    Restored { backup, digest, revision: 5, head, node: None, others: &[], who, lost }
+}
+
 fn recover(store: &Store, before: &Path, folder: &Path, head: Head) -> Result<Recovered, InstallationError> {
-    let (digest, who) = ([8; 32], "unix:uid=2");
-    let restored = Restored { backup: [7; 16], digest, revision: 5, head, who, lost: "nothing is lost" };
-    wait(Installation::recover(
-        store,
-        &root(),
-        Kind::Serve,
-        (before, folder),
-        Limits::default(),
-        &restored,
-        at(NOW + 1),
-        &randomness,
-    ))
+    recover_all(store, &[before], folder, &restored_of(head, "nothing is lost"))
+}
+
+fn recover_all(
+    store: &Store,
+    before: &[&Path],
+    folder: &Path,
+    restored: &Restored<'_>,
+) -> Result<Recovered, InstallationError> {
+    let (limits, now) = (Limits::default(), at(NOW + 1));
+    let folders = (before, folder);
+    wait(Installation::recover(store, &root(), Kind::Serve, folders, limits, restored, now, &randomness))
 }
 
 fn open(store: &Store, folder: &Path) -> Result<Opened, InstallationError> {
@@ -107,8 +115,8 @@ fn rows_have_nothing_that_the_log_has_not() {
             let unknown: Vec<_> = made(&rows).into_iter().filter(|op| !intended.contains(&hex::encode(op.0))).collect();
             assert!(unknown.len() <= 2, "{unknown:?}");
             let (store, folder) = restored(&rows);
-            let from = wait(Installation::remembered_head(&store, &root())).unwrap().unwrap();
-            assert!(from.records <= head.records);
+            let known: Vec<_> = known(&rows).into_iter().map(|known| (known.node, known.head.log)).collect();
+            assert_eq!(known, [(None, head.log)]);
             let recovered = recover(&store, before.path(), folder.path(), head).unwrap();
             assert_eq!(open(&store, folder.path()), Ok(Opened::default()));
             let first = &read_records(folder.path())[0];
@@ -169,6 +177,121 @@ fn losses_are_counted() {
     assert_eq!(count(u64::MAX).changes.len(), 0);
     let empty = TempDir::new().unwrap();
     assert_eq!(lost(empty.path(), 0, |_| true), Err(AuditError::Missing));
+}
+
+fn named(name: &str) -> Node {
+    Node::Named(NodeName::parse(name).unwrap())
+}
+
+/// Two nodes on one store; each has made a key, and shown its log. The second one's clock is ahead.
+fn two() -> [Scene; 2] {
+    let store = Store::memory();
+    let node = |name| Setup { store: store.clone(), node: named(name), ..Setup::default() };
+    let scenes = ["a", "b"].map(|name| node(name).try_in(TempDir::new().unwrap()).unwrap());
+    for (scene, name) in scenes.iter().zip([KEY, "of-b"]) {
+        scene.create(name, EC);
+    }
+    wait(scenes[0].installation.tick(at(NOW), &randomness)).unwrap();
+    wait(scenes[1].installation.tick(at(NOW + 1_000), &randomness)).unwrap();
+    scenes
+}
+
+fn known(rows: &[Exported]) -> Vec<Known> {
+    let of = |row: &Exported| match row {
+        Exported::Entry(row) => Known::of(&root(), row).unwrap(),
+        Exported::Op { .. } => None,
+    };
+    rows.iter().filter_map(of).collect()
+}
+
+fn keys(store: &Store, prefix: &[u8]) -> Vec<String> {
+    let page = wait(store.range(prefix, None, 100, At::Linearizable)).unwrap();
+    page.rows.into_iter().map(|row| String::from_utf8(row.key).unwrap()).collect()
+}
+
+/// One node takes out the rows of all. The restored server is alone, remembers the latest time that any of them has seen, and begins
+/// its log with where each of theirs goes on, and with what each had shown.
+#[test]
+fn one_node_takes_out_all() {
+    let [a, b] = two();
+    let Taken { rows, before, head } = take_out(&a);
+    let all = known(&rows);
+    let of_b = b.installation.log().head().unwrap();
+    assert_eq!(all.iter().map(|known| known.node.as_deref()).collect::<Vec<_>>(), [Some("a"), Some("b")]);
+    assert_eq!((all[0].head.log, all[1].head.log, all[1].seen), (head.log, of_b.log, NOW + 1_000));
+    assert!(all[1].head.records <= of_b.records);
+    let (store, folder) = restored(&rows);
+    let restored =
+        Restored { node: Some("a"), others: &all[1..], ..restored_of(head, "nothing is known of node b after it") };
+    recover_all(&store, &[before.path()], folder.path(), &restored).unwrap();
+    assert_eq!((keys(&store, b"meta/memory"), keys(&store, b"meta/tlog/")), (vec!["meta/memory".to_owned()], vec![]));
+    let records = read_records(folder.path());
+    let said = text(&records[0], "explanation");
+    let shown = |head: &Head| format!("{}:{}:{}", hex::encode(head.log), head.records, hex::encode(head.hash));
+    assert!(said.contains(&format!("the log before is {} of node a;", shown(&head))), "{said}");
+    assert!(said.contains(&format!("another of node b is {};", shown(&all[1].head))), "{said}");
+    let witnessed = records.iter().filter(|record| text(record, "event") == "witnessed");
+    let mut of: Vec<_> = witnessed.map(|record| text(record, "who").to_owned()).collect();
+    let mut expected = [head.log, of_b.log].map(|log| skerry_vault::origin(&log));
+    of.sort();
+    expected.sort();
+    assert_eq!(of, expected);
+    // A clock that is behind that of any node releases nothing here either.
+    let scene = Setup { store, ..Setup::default() }.try_in(folder).unwrap();
+    let behind = Refusal::ClockBehind { now: NOW, seen: NOW + 1_000 };
+    assert_eq!(scene.release(&good_token()), Err(behind));
+}
+
+/// Changes that the other node had begun are settled where its log is given, by what the rows have; where it is not, nothing is said of
+/// them.
+#[test]
+fn open_changes_of_other_nodes_are_settled() {
+    for (committed, given) in [(true, true), (false, true), (true, false)] {
+        let [a, b] = two();
+        let Taken { rows: older, before, head } = take_out(&a);
+        b.create("on-its-way", EC);
+        let rows = if committed { take_out(&a).rows } else { older };
+        // The log of the other to the intent of that change.
+        let of_b = TempDir::new().unwrap();
+        let records = read_records(b.folder());
+        let at = records.iter().rposition(|record| text(record, "verdict") == "intended").unwrap();
+        let bodies = skerry_audit::read(b.folder()).unwrap().take(at + 1);
+        let len = bodies.map(|record| skerry_audit::format::record_len(record.unwrap().body().len())).sum::<usize>();
+        let log = std::fs::read(b.folder().join("audit.log")).unwrap();
+        std::fs::write(of_b.path().join("audit.log"), &log[..skerry_audit::format::HEADER_LEN + len]).unwrap();
+        let (store, folder) = restored(&rows);
+        let befores = if given { vec![before.path(), of_b.path()] } else { vec![before.path()] };
+        let recovered = recover_all(&store, &befores, folder.path(), &restored_of(head, "")).unwrap();
+        let counts = (recovered.settled_committed, recovered.settled_aborted);
+        assert_eq!(counts, (usize::from(committed && given), usize::from(!committed && given)));
+        let new = read_records(folder.path());
+        let outcome = if committed { "committed" } else { "aborted" };
+        let settled = new.iter().filter(|record| text(record, "subject") == text(&records[at], "subject"));
+        let settled: Vec<_> = settled.map(|record| text(record, "verdict")).collect();
+        assert_eq!(settled, if given { vec![outcome] } else { vec![] });
+        assert_eq!(open(&store, folder.path()), Ok(Opened::default()));
+    }
+}
+
+/// A checkpoint that its log did not sign is not put on record as one that a node has shown; and no memory that does not open is taken.
+#[test]
+fn what_nodes_did_not_show_is_refused() {
+    let [a, _b] = two();
+    let Taken { rows, before, head } = take_out(&a);
+    let sealer = root().sealer("skerry installation", &[0; 16]);
+    let put = |key: &[u8], plain: &[u8]| {
+        let (store, folder) = restored(&rows);
+        let sealed = sealer.seal(key, plain, &mut *randomness()).unwrap();
+        crate::database::put(&store, key, &sealed);
+        recover(&store, before.path(), folder.path(), head)
+    };
+    let unsigned = put(b"meta/tlog/b", b"log.skerry.invalid/00\n1\nAAAA\n\n");
+    assert!(matches!(unsigned, Err(InstallationError::Shown(WitnessError::Checkpoint(_)))), "{unsigned:?}");
+    assert_eq!(put(b"meta/memory/b", b"none"), Err(InstallationError::MemoryForm));
+    let entry = Entry { value: vec![0; 90], created: Revision(1), modified: Revision(1), version: 1 };
+    let row = Row { key: b"meta/memory/b".to_vec(), entry };
+    assert!(matches!(Known::of(&root(), &row), Err(InstallationError::Memory(_))));
+    assert_eq!(Known::of(&root(), &Row { key: b"v/x".to_vec(), ..row }), Ok(None));
 }
 
 /// Every row that vaults and services write opens under the root alone; under another none is known; and one that was moved,

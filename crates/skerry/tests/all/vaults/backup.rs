@@ -77,7 +77,7 @@ impl Kept {
     }
 
     /// The records of a log that a server has, as JSON.
-    fn log(&self, folder: &str) -> Vec<Value> {
+    pub(super) fn log(&self, folder: &str) -> Vec<Value> {
         let records = skerry_audit::read(&self.site.path(folder)).unwrap();
         records.map(|record| serde_json::from_slice(record.unwrap().body()).unwrap()).collect()
     }

@@ -4,7 +4,7 @@ use super::*;
 use crate::cluster::Cluster;
 
 /// The site's configuration as that of a node with this name, whose data folder is `data-NAME`.
-fn node(site: &Site, cluster: &Cluster, name: &str) -> String {
+pub(super) fn node(site: &Site, cluster: &Cluster, name: &str) -> String {
     let ca = cluster.ca.as_ref().unwrap();
     let (certificate, key) = ca.issue();
     site.put("roots.pem", &ca.pem());
