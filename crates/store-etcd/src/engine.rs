@@ -110,6 +110,11 @@ impl Remote for Etcd {
         let (core, name, holder) = (Arc::clone(&self.core), name.to_owned(), holder.to_owned());
         Box::pin(self.work(async move { lease::take(&core, &name, &holder, ttl).await }))
     }
+
+    fn holder<'a>(&'a self, name: &'a str) -> Answer<'a, Option<String>> {
+        let (core, name) = (Arc::clone(&self.core), name.to_owned());
+        Box::pin(self.work(async move { lease::holder(&core, &name).await }))
+    }
 }
 
 async fn get(core: &Core, fences: &Fences, key: &[u8], at: At) -> Result<Option<Entry>, StoreError> {

@@ -26,7 +26,7 @@ pub(crate) async fn take(
     }
     // Looked for first: who loses makes no lease that has to go again, every time it asks.
     let key = core.layout.lease(name);
-    let held: wire::RangeResponse = core
+    let held: RangeResponse = core
         .servers
         .read(wire::RANGE, &wire::one_without_value(key.clone()), READ_TIMEOUT)
         .await
@@ -83,6 +83,13 @@ async fn grant(core: &Core, ttl: Duration) -> Result<(LeaseGrantResponse, Instan
     let grant = LeaseGrantRequest { ttl: seconds };
     let granted = core.servers.change(wire::LEASE_GRANT, &grant, READ_TIMEOUT).await.map_err(unexpected)?;
     Ok((granted, asked))
+}
+
+/// Who has the lease of this name.
+pub(crate) async fn holder(core: &Core, name: &str) -> Result<Option<String>, StoreError> {
+    let asked = wire::one(core.layout.lease(name));
+    let held: RangeResponse = core.servers.read(wire::RANGE, &asked, READ_TIMEOUT).await.map_err(unexpected)?;
+    Ok(held.kvs.into_iter().next().map(|held| String::from_utf8_lossy(&held.value).into_owned()))
 }
 
 async fn put(core: &Core, key: Vec<u8>, holder: &str, lease: i64) -> Result<bool, StoreError> {

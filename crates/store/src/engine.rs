@@ -45,4 +45,6 @@ pub trait Remote: Send + Sync {
     fn forget(&self) -> Answer<'_, Revision>;
     /// See [`crate::Store::lease`].
     fn lease<'a>(&'a self, name: &'a str, holder: &'a str, ttl: Duration) -> Answer<'a, Option<Lease>>;
+    /// See [`crate::Store::holder`].
+    fn holder<'a>(&'a self, name: &'a str) -> Answer<'a, Option<String>>;
 }

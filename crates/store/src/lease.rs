@@ -5,7 +5,7 @@
 //! twice that must not be.
 
 use std::any::Any;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
@@ -42,21 +42,28 @@ impl Lease {
 
 /// Leases among those that share one process: all there can be of a store that one process holds. Never lost.
 #[derive(Default)]
-pub(crate) struct Local(Arc<Mutex<BTreeSet<String>>>);
+pub(crate) struct Local(Arc<Mutex<BTreeMap<String, String>>>);
 
 impl Local {
     /// The lease of this name, unless it is held.
-    pub(crate) fn lease(&self, name: &str) -> Option<Lease> {
-        let free = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
-        free.then(|| {
-            let (keep, lost) = watch::channel(false);
-            Lease::new(lost, Held { names: Arc::clone(&self.0), name: name.to_owned(), _keep: keep })
-        })
+    pub(crate) fn lease(&self, name: &str, holder: &str) -> Option<Lease> {
+        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if names.contains_key(name) {
+            return None;
+        }
+        names.insert(name.to_owned(), holder.to_owned());
+        let (keep, lost) = watch::channel(false);
+        Some(Lease::new(lost, Held { names: Arc::clone(&self.0), name: name.to_owned(), _keep: keep }))
+    }
+
+    /// Who holds it.
+    pub(crate) fn holder(&self, name: &str) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 }
 
 struct Held {
-    names: Arc<Mutex<BTreeSet<String>>>,
+    names: Arc<Mutex<BTreeMap<String, String>>>,
     name: String,
     _keep: watch::Sender<bool>,
 }

@@ -231,9 +231,18 @@ impl Store {
     /// It saves work and protects nothing: see [`Lease`].
     pub async fn lease(&self, name: &str, holder: &str, ttl: Duration) -> Result<Option<Lease>, StoreError> {
         match self.0.as_ref() {
-            Engine::Memory(engine) => Ok(engine.leases.lease(name)),
-            Engine::Embedded(engine) => Ok(engine.leases.lease(name)),
+            Engine::Memory(engine) => Ok(engine.leases.lease(name, holder)),
+            Engine::Embedded(engine) => Ok(engine.leases.lease(name, holder)),
             Engine::Remote(engine) => engine.lease(name, holder, ttl).await,
+        }
+    }
+
+    /// Who holds the lease of this name, as it was told when it was taken; none if nobody does.
+    pub async fn holder(&self, name: &str) -> Result<Option<String>, StoreError> {
+        match self.0.as_ref() {
+            Engine::Memory(engine) => Ok(engine.leases.holder(name)),
+            Engine::Embedded(engine) => Ok(engine.leases.holder(name)),
+            Engine::Remote(engine) => engine.holder(name).await,
         }
     }
 }

@@ -188,6 +188,8 @@ fn a_lease_is_held_by_one_node() {
     let held = wait(node.lease("purge", "one", ttl)).unwrap().unwrap();
     assert!(wait(other.lease("purge", "two", ttl)).unwrap().is_none());
     assert!(wait(other.lease("rotate", "two", ttl)).unwrap().is_some());
+    assert_eq!(wait(other.holder("purge")).unwrap().as_deref(), Some("one"));
+    assert_eq!(wait(other.holder("nothing")).unwrap(), None);
     drop(held);
     crate::cluster::until(|| wait(other.lease("purge", "two", ttl)).unwrap().is_some());
     let mut held = None;

@@ -13,7 +13,10 @@ fn a_lease_is_held_by_one_until_it_is_dropped() {
         assert!(lease("purge").is_none(), "{engine}");
         assert!(lease("rotate").is_some(), "{engine}");
         assert!(!held.is_lost(), "{engine}");
+        let holder = || wait(store.holder("purge")).unwrap();
+        assert_eq!(holder().as_deref(), Some("me"), "{engine}");
         drop(held);
+        assert_eq!(holder(), None, "{engine}");
         assert!(lease("purge").is_some(), "{engine}");
     }
 }

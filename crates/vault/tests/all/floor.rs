@@ -199,6 +199,10 @@ impl Remote for Between {
     fn lease<'a>(&'a self, name: &'a str, holder: &'a str, ttl: Duration) -> Answer<'a, Option<Lease>> {
         Box::pin(self.inner.lease(name, holder, ttl))
     }
+
+    fn holder<'a>(&'a self, name: &'a str) -> Answer<'a, Option<String>> {
+        Box::pin(self.inner.holder(name))
+    }
 }
 
 /// A release that begins while the floor forbids it, and whose key's policy is tightened before the floor is loosened, is denied
