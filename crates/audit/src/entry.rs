@@ -68,13 +68,17 @@ pub enum Event {
     RefusalsCounted,
     /// The newest checkpoint of another node's log; its explanation is that.
     Witnessed,
+    /// A node that does not come back was taken off the installation; its explanation is where its log ended.
+    NodeForgotten,
+    /// The last time seen is taken back, which was ahead.
+    TimeForgotten,
     /// The service starts, or found and cut a torn record.
     Started,
 }
 
 impl Event {
     /// Every event.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 32] = [
         Self::Release,
         Self::ReleaseDenied,
         Self::SecureUnwrap,
@@ -104,6 +108,8 @@ impl Event {
         Self::UsesLost,
         Self::RefusalsCounted,
         Self::Witnessed,
+        Self::NodeForgotten,
+        Self::TimeForgotten,
         Self::Started,
     ];
 
@@ -144,6 +150,8 @@ impl Event {
             Self::UsesLost => "uses-lost",
             Self::RefusalsCounted => "refusals-counted",
             Self::Witnessed => "witnessed",
+            Self::NodeForgotten => "node-forgotten",
+            Self::TimeForgotten => "time-forgotten",
             Self::Started => "started",
         }
     }
