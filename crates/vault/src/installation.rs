@@ -12,14 +12,13 @@
 //! A store may come here whose rows are still being checked (docs/decisions/011). It answers who looks a key up; releases,
 //! their denials, private keys and changes wait.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use minicbor::{Decoder, Encoder};
-use skerry_attestation_result::limits::SKEW_SECS;
 use skerry_attestation_result::unix_secs;
 use skerry_audit::limits::UNSETTLED_MAX;
 use skerry_audit::{
@@ -31,11 +30,12 @@ use skerry_keys::{Custody, Software, Strict, Token, TokenError};
 use skerry_store::limits::PAGE_ROWS_MAX;
 use skerry_store::seal::{Root, SealError, Sealer};
 use skerry_store::stamp::{Kind, Stamp, StampError};
-use skerry_store::{At, Op, OpId, Outcome, Row, Settled, Store, StoreError, Txn};
+use skerry_store::{At, Op, OpId, Outcome, Revision, Row, Settled, Store, StoreError, Txn};
 use skerry_tlog::{Frontier, KeyError, SignedCheckpoint, VerifyingKey};
 use uuid::Uuid;
 
 use crate::budget::Budgets;
+use crate::clock::{Look, Peers, Said, Standing, is_later};
 use crate::command::{Randomizer, Randomness};
 use crate::entries;
 use crate::limits::DISK_FREE_MIN;
@@ -43,6 +43,7 @@ use crate::node::{MEMORY, Node, NodeName, SHOWN};
 use crate::publishing::{Publishing, Signing, StartError, signing_key};
 use crate::recorder::Recorder;
 use crate::refusal::Refusal;
+use crate::roll::check_not_forgotten;
 use crate::stored::Corrupted;
 use crate::usage::Usage;
 use crate::vault::{Keks, op_id_of, random};
@@ -65,6 +66,8 @@ pub enum InstallationError {
     OfNodes,
     #[error("what a node has shown of its log")]
     Shown(#[source] WitnessError),
+    #[error("the log is of node {node}, which was forgotten at {at}: it has ended")]
+    Forgotten { node: NodeName, at: u64 },
     #[error("the store does not know the last change that the log has: it is older than the log")]
     StoreBehindLog,
     #[error("audit log")]
@@ -114,9 +117,12 @@ pub struct Installation {
     shown_at: Option<Vec<u8>>,
     /// Where it remembered it when it had another name: to be taken away by the next commit.
     former: Mutex<Option<Vec<u8>>>,
+    /// The last time that this server vouches for.
     seen: Arc<AtomicU64>,
-    /// The last time that any other node has seen.
-    others: AtomicU64,
+    /// The other nodes, and what the last look at them has found.
+    clocks: Mutex<(Peers, Look)>,
+    /// Logs of forgotten nodes that this process put on record.
+    gone: Mutex<BTreeSet<[u8; 16]>>,
     remembered: bool,
     token: Option<Arc<Token>>,
     /// Octets that the disk had left when somebody looked.
@@ -152,14 +158,18 @@ impl Installation {
         let stamp = store.stamp(kind, &root, &mut *randomness()).await.map_err(InstallationError::Stamp)?;
         let meta = root.sealer(META, &[0; 16]);
         let place = node.memory();
-        let all = Memory::all(&store, &meta).await?;
+        let rows = Memory::rows(&store, &meta).await?;
+        let all = rows.iter().map(|(at, _, memory)| (at.clone(), memory.clone())).collect();
         let known = remembered(node, &all, log_folder, limits)?;
+        if known.is_none() && log_folder.join(LOG_FILE).exists() {
+            check_not_forgotten(&store, &meta, (log_folder, limits)).await?;
+        }
         let memory = known.map(|(_, memory)| memory);
         let (log, history) = open_log(log_folder, limits, memory, randomness)?;
         let opened = settle(&store, &log, &history, memory, now).await?;
         let former = known.map(|(at, _)| at.clone()).filter(|at| *at != place);
-        let of_others = all.iter().filter(|(at, _)| **at != place && Some(*at) != former.as_ref());
-        let others = of_others.map(|(_, memory)| memory.seen).max().unwrap_or(0);
+        let mut peers = Peers::default();
+        let look = peers.look(of_others(&rows, [Some(&place), former.as_ref()]), unix_secs(now));
         let id = log.head().map_err(InstallationError::Audit)?.log;
         let signing = Signing::new(signing_key(&root, &id).map_err(InstallationError::LogKey)?);
         let log = Arc::new(log);
@@ -183,7 +193,8 @@ impl Installation {
             shown_at: node.shown(),
             former: Mutex::new(former),
             seen: Arc::new(AtomicU64::new(memory.map_or(0, |memory| memory.seen))),
-            others: AtomicU64::new(others),
+            clocks: Mutex::new((peers, look)),
+            gone: Mutex::default(),
             remembered: memory.is_some(),
             token: None,
             room: AtomicU64::new(u64::MAX),
@@ -231,6 +242,10 @@ impl Installation {
 
     pub(crate) fn root(&self) -> &Root {
         &self.root
+    }
+
+    pub(crate) fn meta(&self) -> &Sealer {
+        &self.meta
     }
 
     /// The store.
@@ -402,13 +417,12 @@ impl Installation {
         self.root.sealer(label, id.as_bytes())
     }
 
-    /// Remembers the time, so that a clock that goes back is noticed after a restart too, looks what time other nodes have,
-    /// and puts on record what was counted since the last time. To be called every minute or so.
+    /// Looks what time other nodes have, remembers that of this one, so that a clock that goes back is noticed after a restart too,
+    /// and puts on record what was counted since the last time. To be called every [`CLOCK_LOOK`](crate::limits::CLOCK_LOOK)
+    /// where there are several nodes, else every minute or so.
     pub async fn tick(&self, now: SystemTime, randomness: &Randomizer) -> Result<(), Refusal> {
-        let all = Memory::all(&self.store, &self.meta).await.map_err(refuse)?;
-        let others = all.iter().filter(|(at, _)| **at != self.place).map(|(_, memory)| memory.seen).max();
-        // Not the greatest there ever was: a row that is gone says nothing any more.
-        self.others.store(others.unwrap_or(0), Ordering::Relaxed);
+        let rows = Memory::rows(&self.store, &self.meta).await.map_err(refuse)?;
+        self.look(&rows, unix_secs(now));
         for entry in self.counted(now) {
             drop(self.record(entry).await?);
         }
@@ -434,14 +448,61 @@ impl Installation {
         Keks::new(sealer("vault records"), sealer("vault pages"), material)
     }
 
-    /// A release needs a clock that has not gone back, and is not behind that of another node: which of two is wrong is not
-    /// known, and a token that is over for one of them must not be good for the other.
-    pub(crate) fn check_clock(&self, now: SystemTime) -> Result<(), Refusal> {
-        let seen = self.seen.load(Ordering::Relaxed).max(self.others.load(Ordering::Relaxed));
-        let now = unix_secs(now);
-        match now.saturating_add(SKEW_SECS) < seen {
-            true => Err(Refusal::ClockBehind { now, seen }),
-            false => Ok(()),
+    /// Holds the clock against those of other nodes. Of several, one vouches for its time iff others do not contradict it, as
+    /// far as there are any, and it has had time to hear of all.
+    fn look(&self, rows: &[(Vec<u8>, Revision, Memory)], now: u64) {
+        let former = self.former();
+        // No code that panics runs under the lock.
+        let mut clocks = self.clocks.lock().unwrap_or_else(PoisonError::into_inner);
+        let (peers, look) = &mut *clocks;
+        // Anew each time: a row that is gone says nothing any more.
+        *look = peers.look(of_others(rows, [Some(&self.place), former.as_ref()]), now);
+        if look.known && look.standing == Standing::Agreed {
+            self.seen.fetch_max(now, Ordering::Relaxed);
+        }
+    }
+
+    fn looked(&self) -> Look {
+        self.clocks.lock().unwrap_or_else(PoisonError::into_inner).1
+    }
+
+    /// The last time that this server vouches for.
+    pub(crate) fn vouched(&self) -> u64 {
+        self.seen.load(Ordering::Relaxed)
+    }
+
+    /// From now on it vouches for this time, also if that is earlier.
+    pub(crate) fn vouch_anew(&self, time: u64) {
+        self.seen.store(time, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_known_gone(&self, log: &[u8; 16]) -> bool {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner).contains(log)
+    }
+
+    pub(crate) fn know_gone(&self, log: [u8; 16]) {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner).insert(log);
+    }
+
+    /// Where this server's clock stands among those of the other nodes, as far as the last [`tick`](Self::tick) has seen.
+    pub fn clock_standing(&self) -> Standing {
+        self.looked().standing
+    }
+
+    /// A release needs a clock that has not gone back, behind what this server or any other vouches for, and that is in agreement
+    /// with those of the other nodes: which of two is wrong is not known, and a token that is over for one of them must not be good
+    /// for the other. So does a purge at a time.
+    pub fn check_clock(&self, now: SystemTime) -> Result<(), Refusal> {
+        let (Look { at, floor, standing, .. }, now) = (self.looked(), unix_secs(now));
+        // Behind the last look it went back, whatever was vouched for by then.
+        let seen = self.seen.load(Ordering::Relaxed).max(floor).max(at);
+        match standing {
+            _ if is_later(seen, now) => Err(Refusal::ClockBehind { now, seen }),
+            Standing::Agreed => Ok(()),
+            Standing::Tied { others } | Standing::Outvoted { others } if others > now => {
+                Err(Refusal::ClockBehind { now, seen: others })
+            }
+            Standing::Tied { others } | Standing::Outvoted { others } => Err(Refusal::ClockAhead { now, others }),
         }
     }
 
@@ -484,11 +545,15 @@ impl Installation {
     /// Commits a transaction, and with it the time and how long the log is.
     pub(crate) async fn commit(&self, mut txn: Txn, now: SystemTime, mut rng: Randomness) -> Result<Outcome, Refusal> {
         let now = unix_secs(now);
-        let seen = self.seen.fetch_max(now, Ordering::Relaxed).max(now);
+        let (seen, says) = match self.shown_at {
+            None => (self.seen.fetch_max(now, Ordering::Relaxed).max(now), None),
+            // Of several, one vouches for its time only after it was held against the others'.
+            Some(_) => (self.seen.load(Ordering::Relaxed), Some(now)),
+        };
         // In this order: what is known of the log's end may not be older than where reading it begins.
         let checkpoint = Some(self.log.checkpoint().map_err(Refusal::Audit)?);
         let head = self.log.head().map_err(Refusal::Audit)?;
-        let sealed = self.meta.seal(&self.place, &Memory { seen, head, checkpoint }.to_bytes(), &mut *rng);
+        let sealed = self.meta.seal(&self.place, &Memory { seen, says, head, checkpoint }.to_bytes(), &mut *rng);
         txn.ops.push(Op::Put(self.place.clone(), sealed.map_err(Refusal::Seal)?));
         let former = self.former();
         txn.ops.extend(former.clone().map(Op::Delete));
@@ -513,8 +578,12 @@ impl Installation {
 
 /// What the store remembers: the last time seen, in seconds since the epoch, how long the log was, and from where a start
 /// has to read it.
+#[derive(Clone)]
 pub(crate) struct Memory {
+    /// The last time that the server vouches for.
     pub(crate) seen: u64,
+    /// What its clock said when this was put, be it right or wrong; of a node among several.
+    pub(crate) says: Option<u64>,
     pub(crate) head: Head,
     /// None in what earlier versions wrote, without it or without the tree: then a start reads all.
     pub(crate) checkpoint: Option<Checkpoint>,
@@ -523,15 +592,23 @@ pub(crate) struct Memory {
 impl Memory {
     /// Of all servers of the installation, by where the store has them.
     pub(crate) async fn all(store: &Store, meta: &Sealer) -> Result<BTreeMap<Vec<u8>, Memory>, InstallationError> {
-        let (mut all, mut at) = (BTreeMap::new(), At::Linearizable);
+        Ok(Self::rows(store, meta).await?.into_iter().map(|(at, _, memory)| (at, memory)).collect())
+    }
+
+    /// The same, with the commit that put each.
+    pub(crate) async fn rows(
+        store: &Store,
+        meta: &Sealer,
+    ) -> Result<Vec<(Vec<u8>, Revision, Memory)>, InstallationError> {
+        let (mut all, mut at) = (Vec::new(), At::Linearizable);
         loop {
-            let after = all.last_key_value().map(|(at, _): (&Vec<u8>, &Memory)| at.clone());
+            let after = all.last().map(|(at, _, _): &(Vec<u8>, Revision, Memory)| at.clone());
             let page = store.range(MEMORY, after.as_deref(), PAGE_ROWS_MAX, at).await;
             let page = page.map_err(InstallationError::Store)?;
             for Row { key, entry } in page.rows {
                 let plain = meta.open(&key, &entry.value).map_err(InstallationError::Memory)?;
                 let memory = Memory::from_bytes(&plain).ok_or(InstallationError::MemoryForm)?;
-                all.insert(key, memory);
+                all.push((key, entry.modified, memory));
             }
             if !page.more {
                 return Ok(all);
@@ -543,11 +620,16 @@ impl Memory {
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut out = Encoder::new(Vec::new());
         let mut write = || -> Result<(), minicbor::encode::Error<std::convert::Infallible>> {
-            let (fields, format) = if self.checkpoint.is_some() { (9, FORMAT) } else { (5, WITHOUT_CHECKPOINT) };
+            let (fields, format) = match (&self.checkpoint, self.says) {
+                (None, _) => (5, WITHOUT_CHECKPOINT),
+                (Some(_), None) => (9, OF_THE_ONLY),
+                (Some(_), Some(_)) => (10, OF_SEVERAL),
+            };
             out.array(fields)?.u8(format)?.u64(self.seen)?.bytes(&self.head.log)?;
             out.u64(self.head.records)?.bytes(&self.head.hash)?;
             if let Some(Checkpoint { head, len, tree }) = &self.checkpoint {
                 out.u64(head.records)?.bytes(&head.hash)?.u64(*len)?.bytes(&tree.hashes().concat())?;
+                self.says.map(|says| out.u64(says).map(drop)).transpose()?;
             }
             Ok(())
         };
@@ -559,7 +641,10 @@ impl Memory {
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Memory> {
         let mut input = Decoder::new(bytes);
         let format = match (input.array().ok()?, input.u8().ok()?) {
-            known @ ((Some(5), WITHOUT_CHECKPOINT) | (Some(8), WITHOUT_TREE) | (Some(9), FORMAT)) => known.1,
+            known @ ((Some(5), WITHOUT_CHECKPOINT)
+            | (Some(8), WITHOUT_TREE)
+            | (Some(9), OF_THE_ONLY)
+            | (Some(10), OF_SEVERAL)) => known.1,
             _ => return None,
         };
         let seen = input.u64().ok()?;
@@ -570,17 +655,28 @@ impl Memory {
             _ => Some((read_head(&mut input, log)?, input.u64().ok()?)),
         };
         let checkpoint = match place {
-            Some((head, len)) if format == FORMAT => {
+            Some((head, len)) if matches!(format, OF_THE_ONLY | OF_SEVERAL) => {
                 Some(Checkpoint { head, len, tree: read_tree(&mut input, &head)? })
             }
             _ => None,
         };
-        (input.position() == bytes.len()).then_some(Memory { seen, head, checkpoint })
+        let says = if format == OF_SEVERAL { Some(input.u64().ok()?) } else { None };
+        (input.position() == bytes.len()).then_some(Memory { seen, says, head, checkpoint })
     }
 }
 
+/// What rows say that are at none of these places.
+fn of_others<'a>(
+    rows: &'a [(Vec<u8>, Revision, Memory)],
+    own: [Option<&Vec<u8>>; 2],
+) -> impl Iterator<Item = (&'a [u8], Said)> {
+    rows.iter().filter(move |(at, _, _)| !own.contains(&Some(at))).map(|(at, put, Memory { seen, says, .. })| {
+        (at.as_slice(), Said { put: *put, seen: *seen, says: says.unwrap_or(*seen) })
+    })
+}
+
 /// What keeps the rows of all nodes from being read.
-fn refuse(error: InstallationError) -> Refusal {
+pub(crate) fn refuse(error: InstallationError) -> Refusal {
     match error {
         InstallationError::Store(error) => Refusal::Store(error),
         InstallationError::Memory(error) => Corrupted::Seal(error).into(),
@@ -683,6 +779,7 @@ pub(crate) async fn was_made(store: &Store, subject: &[u8; 32]) -> Result<bool, 
 pub(crate) const META: &str = "skerry installation";
 /// The name of the log's file in its folder.
 const LOG_FILE: &str = "audit.log";
-const FORMAT: u8 = 3;
+const OF_SEVERAL: u8 = 4;
+const OF_THE_ONLY: u8 = 3;
 const WITHOUT_TREE: u8 = 2;
 const WITHOUT_CHECKPOINT: u8 = 1;

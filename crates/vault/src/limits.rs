@@ -77,3 +77,10 @@ pub const DENIED_CALLERS_MAX: usize = 4096;
 
 /// Rows that a restore takes away in one transaction: below `skerry_store::limits::TXN_OPS_MAX`.
 pub const RECOVERED_AT_ONCE: usize = 100;
+
+/// How often nodes look at each other's rows, and put their own: what is read is at most so old, which has to be little beside
+/// the 60 s that clocks may be apart (docs/decisions/024).
+pub const CLOCK_LOOK: Duration = Duration::from_secs(10);
+
+/// Looks without news after which a node is gone: a few more than one or two that an election of etcd's delays.
+pub const CLOCK_QUIET_LOOKS: u32 = 5;

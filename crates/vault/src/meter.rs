@@ -10,8 +10,9 @@ use skerry_policy::permit::Denied;
 use crate::refusal::Refusal;
 
 /// Why a release, or an unwrapping to a TEE, was denied, in the order of [`VaultSeen::denials`].
-pub const DENIALS: [&str; 17] = [
+pub const DENIALS: [&str; 18] = [
     "authority-unavailable",
+    "clock-ahead",
     "clock-behind",
     "floor-policy",
     "key-disabled",
@@ -150,6 +151,7 @@ fn reason(refusal: &Refusal) -> &'static str {
     use Refusal as R;
     match refusal {
         R::AuthorityUnavailable { .. } => "authority-unavailable",
+        R::ClockAhead { .. } => "clock-ahead",
         R::ClockBehind { .. } => "clock-behind",
         R::KeyDisabled { .. } => "key-disabled",
         R::OperationNotPermitted { .. } => "key-ops",
@@ -179,6 +181,7 @@ mod tests {
     fn denials_are_told_apart() {
         let name = String::new;
         let denials = [
+            Refusal::ClockAhead { now: 1, others: 0 },
             Refusal::ClockBehind { now: 0, seen: 1 },
             Refusal::KeyDisabled { name: name(), operation: Operation::Release },
             Refusal::OperationNotPermitted { name: name(), operation: Operation::SecureUnwrapKey },

@@ -68,6 +68,9 @@ impl Node {
 /// With this begin the keys of checkpoints that nodes show.
 pub(crate) const SHOWN: &[u8] = b"meta/tlog/";
 
+/// With this begin the keys of what is kept of forgotten nodes; the rest is the id of a log.
+pub(crate) const FORGOTTEN: &[u8] = b"meta/gone/";
+
 /// With this begin the keys of all memories, and of nothing else.
 pub(crate) const MEMORY: &[u8] = b"meta/memory";
 

@@ -122,7 +122,7 @@ impl Installation {
         recovered.head = log.head().map_err(InstallationError::Audit)?;
         let checkpoint = Some(log.checkpoint().map_err(InstallationError::Audit)?);
         let seen = known.values().map(|memory| memory.seen).max().unwrap_or(0).max(unix_secs(now));
-        let memory = Memory { seen, head: recovered.head, checkpoint }.to_bytes();
+        let memory = Memory { seen, says: None, head: recovered.head, checkpoint }.to_bytes();
         let sealed = meta.seal(MEMORY, &memory, &mut *randomness()).map_err(InstallationError::Memory)?;
         // Nodes that shared the store have not come along: this server has it to itself.
         let nodes = known.into_keys().filter(|at| at != MEMORY);

@@ -142,8 +142,10 @@ pub enum Refusal {
     },
     #[error(transparent)]
     Denied(Denied),
-    #[error("the clock says {now}, earlier than {seen}, which it said before")]
+    #[error("the clock says {now}, earlier than {seen}, which it or another node's said before: set it right")]
     ClockBehind { now: u64, seen: u64 },
+    #[error("the clock says {now}, and those of other nodes {others}: set right the one that is wrong")]
+    ClockAhead { now: u64, others: u64 },
 
     // How much is asked for.
     #[error("the vault has done what it does in ten seconds, {retry_after_secs} s are left of them")]
@@ -195,6 +197,7 @@ impl Refusal {
                 | Refusal::UnknownAuthority { .. }
                 | Refusal::AuthorityUnavailable { .. }
                 | Refusal::ClockBehind { .. }
+                | Refusal::ClockAhead { .. }
                 | Refusal::Denied(_)
         )
     }

@@ -293,7 +293,7 @@ impl Door<'_> {
             ),
 
             R::Throttled { .. } => throttled(),
-            R::ClockBehind { .. } | R::Unsettled | R::NoRoom { .. } => unavailable(refusal),
+            R::ClockAhead { .. } | R::ClockBehind { .. } | R::Unsettled | R::NoRoom { .. } => unavailable(refusal),
             R::Audit(AuditError::Io { .. } | AuditError::Closed | AuditError::Full { .. }) => cannot(
                 "The audit log takes no more records, so nothing is changed or released; reading goes on.",
             ),

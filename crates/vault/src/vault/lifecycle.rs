@@ -64,6 +64,10 @@ impl Vault {
     }
 
     async fn purge_under(&self, rules: &Rules, context: &Context<'_>, name: &KeyName) -> Result<(), Refusal> {
+        if rules.purge_protection {
+            // What is gone for good is gone by a time that is not in doubt.
+            self.installation.check_clock(context.now)?;
+        }
         for _ in 0..ATTEMPTS_MAX {
             let found = self.find_deleted(name).await?;
             let tombstone = decide::purge(rules, &found.key.head, unix_secs(context.now))?;
