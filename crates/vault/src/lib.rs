@@ -58,7 +58,7 @@ pub use signer::{ReleaseSigner, STATEMENT_TYPE, SignerError, VaultKind};
 pub use stock::{Stock, Wanted};
 pub use throttle::Throttling;
 pub use vault::{
-    Due, KeyAttestation, Listing, Pools, ReleaseAnswer, Rewrap, Rewrapped, Signature, Vault, VaultConfig,
+    Decided, Due, KeyAttestation, Listing, Pools, ReleaseAnswer, Rewrap, Rewrapped, Signature, Vault, VaultConfig,
     VaultConfigError,
 };
 pub use witness::WitnessError;

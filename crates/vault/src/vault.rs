@@ -51,7 +51,7 @@ pub use attestation::KeyAttestation;
 pub(crate) use change::{Change, op_id_of};
 pub use list::Listing;
 use opened::Kept;
-pub use release::ReleaseAnswer;
+pub use release::{Decided, ReleaseAnswer};
 pub use rewrap::{Rewrap, Rewrapped};
 pub use rotate::Due;
 pub use sign::Signature;

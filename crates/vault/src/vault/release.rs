@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use skerry_attestation_result::{TokenText, TrustedResult};
-use skerry_audit::Event;
+use skerry_audit::{Entry, Event, Recorded};
 use skerry_identity::Permission;
-use skerry_keys::ExportableKey;
+use skerry_keys::{ExportableKey, ReleaseError};
 use skerry_keywrap::Algorithm;
 use skerry_policy::permit::{Permit, VaultFloor};
 
@@ -29,10 +29,41 @@ pub struct ReleaseAnswer {
     pub proof: Option<String>,
 }
 
+/// A release that is decided and not on record yet.
+#[doc(hidden)]
+pub struct Decided {
+    key: Key,
+    permit: Permit,
+    result: Arc<TrustedResult>,
+    algorithm: Algorithm,
+}
+
+impl Decided {
+    /// What is to be put on record of it.
+    pub fn entry(&self, context: &Context<'_>) -> Entry {
+        entries::permitted(context, &self.permit, &self.result)
+    }
+}
+
 impl Vault {
     /// Releases a key to the TEE that `command.target` attests, or says why not. A denial is on record before it is
     /// answered, and so is a release before the material is touched.
     pub async fn release(&self, context: &Context<'_>, command: &ReleaseCommand<'_>) -> Result<ReleaseAnswer, Refusal> {
+        let decided = self.decided_or_denied(context, command).await?;
+        let recorded = self.record(decided.entry(context)).await?;
+        self.carry_out(context, command, decided, recorded).await
+    }
+
+    /// The first half of [`release`](Self::release): all before the record, and the whole of a denial.
+    ///
+    /// For a bench, which puts releases on record before its clock runs. For nothing else: a decision that is kept outlives
+    /// what was decided on. clippy.toml forbids both halves.
+    #[doc(hidden)]
+    pub async fn danger_decide(&self, context: &Context<'_>, command: &ReleaseCommand<'_>) -> Result<Decided, Refusal> {
+        self.decided_or_denied(context, command).await
+    }
+
+    async fn decided_or_denied(&self, context: &Context<'_>, command: &ReleaseCommand<'_>) -> Result<Decided, Refusal> {
         self.check(context, Permission::Release)?;
         release::check_form(command)?;
         let (found, floor) = self.find_under_floor(Named { name: command.name, version: command.version }).await?;
@@ -40,7 +71,12 @@ impl Vault {
         self.spend(context, Load::Make { hsm: key.version.hsm })?;
         let mut believed = None;
         match self.decided(context, command, (&key, &floor), &mut believed).await {
-            Ok((permit, result)) => self.carry_out(context, command, key, permit, &result).await,
+            Ok((permit, result)) => {
+                let algorithm = command.enc.unwrap_or(Algorithm::CkmRsaAesKeyWrap);
+                // What cannot be done is not put on record as done.
+                self.custody.check_release(algorithm).map_err(Refusal::Release)?;
+                Ok(Decided { key, permit, result, algorithm })
+            }
             Err(refusal) if refusal.is_denial() => {
                 self.meter.denied(&refusal);
                 let of = key.binding(self.id).key;
@@ -101,19 +137,32 @@ impl Vault {
         Ok(result)
     }
 
+    /// The second half: all after the record, which must be in this vault's log. That it is of this permit, and that it is
+    /// durable, is asked where material leaves, as ever.
+    #[doc(hidden)]
+    pub async fn danger_carry_out(
+        &self,
+        context: &Context<'_>,
+        command: &ReleaseCommand<'_>,
+        decided: Decided,
+        recorded: Recorded,
+    ) -> Result<ReleaseAnswer, Refusal> {
+        let own = self.installation.log().head().map_err(Refusal::Audit)?.log;
+        match *recorded.leaf().log() == own {
+            true => self.carry_out(context, command, decided, recorded).await,
+            false => Err(Refusal::Release(ReleaseError::NotRecorded)),
+        }
+    }
+
     async fn carry_out(
         &self,
         context: &Context<'_>,
         command: &ReleaseCommand<'_>,
-        key: Key,
-        permit: Permit,
-        result: &TrustedResult,
+        decided: Decided,
+        recorded: Recorded,
     ) -> Result<ReleaseAnswer, Refusal> {
+        let Decided { key, permit, algorithm, .. } = decided;
         let binding = key.binding(self.id);
-        let algorithm = command.enc.unwrap_or(Algorithm::CkmRsaAesKeyWrap);
-        // What cannot be done is not put on record as done.
-        self.custody.check_release(algorithm).map_err(Refusal::Release)?;
-        let recorded = self.record(entries::permitted(context, &permit, result)).await?;
         let (entry, leaf) = (command.proof.then(|| recorded.entry_octets()), recorded.leaf());
         let (custody, mut rng) = (Arc::clone(&self.custody), (context.randomness)());
         let (of, material) = (Arc::clone(&key.version), binding);

@@ -16,6 +16,7 @@ mod concurrency;
 mod database;
 mod floor;
 mod form;
+mod halves;
 mod happy;
 mod issuer;
 mod lifecycle;
