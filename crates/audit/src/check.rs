@@ -3,7 +3,7 @@
 //! The log's file is read once, beside its writer if there is one. A checkpoint that its tree does not meet comes before any
 //! fault of a tile, since tiles can be made again and a log cannot.
 
-use crate::entry::Event;
+use crate::entry::{Event, Verdict};
 use crate::error::{AuditError, Step};
 use crate::format::Hash;
 use crate::publish::{CHECKPOINT, KEPT, KEY, read};
@@ -222,9 +222,9 @@ pub fn key_beside(dir: &Path) -> Result<Option<VerifyingKey>, CheckError> {
     VerifyingKey::parse(text.strip_suffix('\n').unwrap_or(text)).map(Some).map_err(CheckError::Key)
 }
 
-/// The note of another log's checkpoint that a record witnesses.
+/// The note of another log's checkpoint that a record witnesses. One that was refused is on record as denied, and is none.
 pub fn witnessed(record: &Record) -> Option<Vec<u8>> {
-    let asked = Filter { events: vec![Event::Witnessed], ..Filter::default() };
+    let asked = Filter { events: vec![Event::Witnessed], verdict: Some(Verdict::Permitted), ..Filter::default() };
     Some(asked.entry(record).ok()??.explanation.into_bytes())
 }
 

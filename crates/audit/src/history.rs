@@ -2,11 +2,13 @@
 //!
 //! A change is recorded as intended, committed to the store, and recorded as committed or aborted, all under one subject.
 //! What a crash leaves between is settled by asking the store. Memory is for open intents only, however long the log, and
-//! records of releases and denials are passed over.
+//! records of releases and denials are passed over. The newest checkpoints of other logs that it has come along.
 //! Deliberately not here: the asking, and the recording of what it found.
 
+use crate::check;
 use crate::entry::{Entry, Verdict};
 use crate::error::HistoryError;
+use crate::limits::WITNESSED_MAX;
 use crate::reader::{self, Leaf, Record};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -26,17 +28,19 @@ pub struct History {
     open: BTreeMap<[u8; 32], Change>,
     unsettled_max: usize,
     last_committed: Option<Change>,
+    witnessed: BTreeMap<String, Vec<u8>>,
 }
 
 impl History {
     /// The history of no records, which will keep at most so many changes that are not settled.
     pub fn new(unsettled_max: usize) -> Self {
-        Self { open: BTreeMap::new(), unsettled_max, last_committed: None }
+        Self { open: BTreeMap::new(), unsettled_max, last_committed: None, witnessed: BTreeMap::new() }
     }
 
     /// Takes the next record into account. The caller vouches that records come in the order of the log, each once.
     pub fn observe(&mut self, record: &Record) -> Result<(), HistoryError> {
         if is_no_change(record.body()) {
+            self.witnessed(record);
             return Ok(());
         }
         let leaf = record.leaf();
@@ -54,6 +58,26 @@ impl History {
             }
             Verdict::Permitted | Verdict::Denied => Ok(()),
         }
+    }
+
+    fn witnessed(&mut self, record: &Record) {
+        let Some(note) = std::str::from_utf8(record.body())
+            .ok()
+            .filter(|body| body.contains("\"event\":\"witnessed\""))
+            .and_then(|_| check::witnessed(record))
+        else {
+            return;
+        };
+        let origin = note.split(|octet| *octet == b'\n').next().unwrap_or_default();
+        let origin = String::from_utf8_lossy(origin).into_owned();
+        if self.witnessed.len() < WITNESSED_MAX || self.witnessed.contains_key(&origin) {
+            self.witnessed.insert(origin, note);
+        }
+    }
+
+    /// The newest checkpoint of each other log that this one has on record, as notes. Nobody vouches for them but this log.
+    pub fn newest_witnessed(&self) -> impl Iterator<Item = &[u8]> {
+        self.witnessed.values().map(Vec::as_slice)
     }
 
     /// An intent recorded twice is one change: the first says when it began.

@@ -42,6 +42,8 @@ pub use history::{Change, History, history};
 pub use last::{Last, read_last};
 pub use limits::Limits;
 pub use log::{Log, LogSeen, Recorded};
-pub use publish::{PublishError, Publisher};
+pub use publish::{PublishError, Publisher, put_beside, read_beside};
 pub use query::Filter;
-pub use reader::{Checkpoint, End, Head, Leaf, Reader, Record, Report, octets_to, read, verify, verify_against};
+pub use reader::{
+    Checkpoint, End, Head, Leaf, Reader, Record, Report, octets_to, read, verify, verify_against, verify_visiting,
+};

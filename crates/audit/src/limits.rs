@@ -24,6 +24,9 @@ pub const LOST_LEN_MAX: usize = 16 * 1024 * 1024;
 /// are served at once, a few thousand; the rest is room for ends that followed each other before anything was settled.
 pub const UNSETTLED_MAX: usize = 16 * 1024;
 
+/// Other logs whose newest checkpoint is kept of a history: an installation has tens of nodes, and each that came anew a log.
+pub const WITNESSED_MAX: usize = 4096;
+
 /// JSON of a body when read back: an entry is one flat object.
 pub(crate) const JSON: skerry_jose::json::Limits =
     skerry_jose::json::Limits { bytes_max: BODY_LEN_READ_MAX, depth_max: 2, values_max: 32, number_digits_max: 20 };

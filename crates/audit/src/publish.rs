@@ -241,6 +241,18 @@ fn parse_place(octets: &[u8]) -> Option<(Head, u64)> {
     Some((Head { log, records, hash }, parts.next()?.parse().ok()?))
 }
 
+/// A small file beside the log in `dir`, put in its place whole and durable: what another program makes of the log.
+pub fn put_beside(dir: &Path, name: &str, octets: &[u8]) -> Result<(), AuditError> {
+    let (folder, mut touched) = (Folder::new(dir), BTreeSet::new());
+    folder.put(name, octets, &mut touched)?;
+    folder.sync(&touched)
+}
+
+/// Such a file, if it is there. Nobody vouches for what it says.
+pub fn read_beside(dir: &Path, name: &str) -> Result<Option<Vec<u8>>, AuditError> {
+    read(dir, name)
+}
+
 /// A file beside the log, if it is there.
 pub(crate) fn read(dir: &Path, name: &str) -> Result<Option<Vec<u8>>, AuditError> {
     match fs::read(dir.join(name)) {

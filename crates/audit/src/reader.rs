@@ -141,6 +141,15 @@ pub fn verify_against(dir: &Path, known: &Head) -> Result<Report, AuditError> {
     read(dir)?.finish(Some(known))
 }
 
+/// Checks as [`verify`] or [`verify_against`] do, and shows each record on the way, after its place in the chain was checked.
+pub fn verify_visiting<E: From<AuditError>>(
+    dir: &Path,
+    known: Option<&Head>,
+    visit: impl FnMut(&Record) -> Result<(), E>,
+) -> Result<Report, E> {
+    read(dir)?.finish_visiting(known, visit)
+}
+
 /// The records of a log in order. What the file holds when the reader is made is read, nothing later.
 pub struct Reader<F: Read + Seek = File> {
     file: BufReader<F>,

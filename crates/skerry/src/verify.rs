@@ -63,8 +63,8 @@ fn verify(options: &Options) -> Result<(), Failure> {
     if let Some(revision) = rows {
         say(&match shared {
             true => format!(
-                "store: at revision {revision}; on etcd there is no sum over rows, so it is not known whether some were put back to what \
-                 they were, and whether all of it is older than the log shows when a server starts"
+                "store: at revision {revision}, and no older than what this node's log says of it and of other nodes; on etcd there is no \
+                 sum over rows, so it is not known whether some were put back to what they were"
             ),
             false => format!("store: every row is as it was last committed, at revision {revision}"),
         })?;

@@ -47,7 +47,7 @@ use crate::roll::check_not_forgotten;
 use crate::stored::Corrupted;
 use crate::usage::Usage;
 use crate::vault::{Keks, op_id_of, random};
-use crate::witness::{WitnessError, Witnessed};
+use crate::witness::{PutBack, WitnessError, Witnessed};
 
 /// Why an installation does not open. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -70,6 +70,8 @@ pub enum InstallationError {
     Forgotten { node: NodeName, at: u64 },
     #[error("the store does not know the last change that the log has: it is older than the log")]
     StoreBehindLog,
+    #[error(transparent)]
+    PutBack(PutBack),
     #[error("audit log")]
     History(#[source] HistoryError),
     #[error("audit log")]
@@ -105,7 +107,7 @@ pub struct Installation {
     usage: Usage,
     denials: Budgets,
     refused: [AtomicU64; 2],
-    witnessed: Witnessed,
+    witnessed: Arc<Witnessed>,
     signing: Signing,
     publishing: Mutex<Option<Publishing>>,
     root: Root,
@@ -160,22 +162,26 @@ impl Installation {
         let place = node.memory();
         let rows = Memory::rows(&store, &meta).await?;
         let all = rows.iter().map(|(at, _, memory)| (at.clone(), memory.clone())).collect();
-        let known = remembered(node, &all, log_folder, limits)?;
+        let known = remembered(node, &all, log_folder)?;
         if known.is_none() && log_folder.join(LOG_FILE).exists() {
             check_not_forgotten(&store, &meta, (log_folder, limits)).await?;
         }
         let memory = known.map(|(_, memory)| memory);
         let (log, history) = open_log(log_folder, limits, memory, randomness)?;
+        let id = log.head().map_err(InstallationError::Audit)?.log;
+        let witnessed = Witnessed::load(log_folder, &id, &root).map_err(InstallationError::PutBack)?;
+        // What a record of this log has under another root says nothing of nodes of this one.
+        history.newest_witnessed().for_each(|note| drop(witnessed.learn(&root, &id, note)));
+        not_put_back(&witnessed, memory, &store, (&meta, node)).await?;
         let opened = settle(&store, &log, &history, memory, now).await?;
         let former = known.map(|(at, _)| at.clone()).filter(|at| *at != place);
         let mut peers = Peers::default();
         let look = peers.look(of_others(&rows, [Some(&place), former.as_ref()]), unix_secs(now));
-        let id = log.head().map_err(InstallationError::Audit)?.log;
         let signing = Signing::new(signing_key(&root, &id).map_err(InstallationError::LogKey)?);
         let log = Arc::new(log);
         let recorder = Recorder::start(Arc::clone(&log)).map_err(|error| InstallationError::Thread(error.kind()))?;
         let usage = Usage::start(Arc::clone(&log)).map_err(|error| InstallationError::Thread(error.kind()))?;
-        let (denials, refused, witnessed) = (Budgets::default(), Default::default(), Witnessed::default());
+        let (denials, refused, witnessed) = (Budgets::default(), Default::default(), Arc::new(witnessed));
         let installation = Installation {
             store,
             log,
@@ -205,22 +211,35 @@ impl Installation {
     }
 
     /// Checks, without changing anything, what [`open`](Self::open) leaves to others: that the whole log holds, from its first
-    /// record, and continues the one that the store remembers. Of a store that was opened with [`Store::open`] all is checked
-    /// then, but whether it is older than its log, which opening finds out.
+    /// record, that it continues the one that the store remembers, and that the store is not older than what the log says of it
+    /// and of other nodes. Of a store that was opened with [`Store::open`] all is checked then.
     pub async fn verify(
         node: &Node,
         (store, root, kind): (&Store, &Root, Kind),
         log_folder: &Path,
     ) -> Result<Report, InstallationError> {
         store.stamped(kind, root).await.map_err(InstallationError::Stamp)?;
-        let all = Memory::all(store, &root.sealer(META, &[0; 16])).await?;
+        let meta = root.sealer(META, &[0; 16]);
+        let all = Memory::all(store, &meta).await?;
         let memory = all.get(node.memory().as_slice());
-        let report = match (log_folder.join(LOG_FILE).exists(), memory) {
-            (false, Some(memory)) => return Err(InstallationError::LogMissing { records: memory.head.records }),
-            (_, Some(memory)) => skerry_audit::verify_against(log_folder, &memory.head),
-            (_, None) => skerry_audit::verify(log_folder),
-        };
-        report.map_err(InstallationError::Audit)
+        if let (false, Some(memory)) = (log_folder.join(LOG_FILE).exists(), memory) {
+            return Err(InstallationError::LogMissing { records: memory.head.records });
+        }
+        let (known, mut history) = (memory.map(|memory| &memory.head), History::new(UNSETTLED_MAX));
+        let report = skerry_audit::verify_visiting(log_folder, known, |record| history.observe(record));
+        let report = report.map_err(|error| match error {
+            HistoryError::Audit(error) => InstallationError::Audit(error),
+            error => InstallationError::History(error),
+        })?;
+        let id = report.head.log;
+        let witnessed = Witnessed::load(log_folder, &id, root).map_err(InstallationError::PutBack)?;
+        history.newest_witnessed().for_each(|note| drop(witnessed.learn(root, &id, note)));
+        not_put_back(&witnessed, memory, store, (&meta, node)).await?;
+        if let Some(subject) = unknown_to(memory, &history) {
+            let settled = store.settled(op_id_of(subject)).await.map_err(InstallationError::Store)?;
+            let Some(Settled::Committed(_)) = settled else { return Err(InstallationError::StoreBehindLog) };
+        }
+        Ok(report)
     }
 
     /// The same, with keys held in a token from here on: to be said before there are vaults. Keys that this process holds are
@@ -263,7 +282,8 @@ impl Installation {
     /// then the log was put back.
     pub fn publish(&self, log_folder: &Path) -> Result<(), InstallationError> {
         let key = signing_key(&self.root, &self.log_id()?).map_err(InstallationError::LogKey)?;
-        let started = Publishing::start(Arc::clone(&self.log), log_folder, key, Arc::clone(&self.seen));
+        let kept = (Arc::clone(&self.seen), Arc::clone(&self.witnessed));
+        let started = Publishing::start(Arc::clone(&self.log), log_folder, key, kept);
         let publishing = started.map_err(|error| match error {
             StartError::Publish(error) => InstallationError::Publish(error),
             StartError::Thread(kind) => InstallationError::Thread(kind),
@@ -276,6 +296,7 @@ impl Installation {
     /// is not on record, so it is for when nobody is served any more.
     pub fn stop(&self) {
         self.usage.stop();
+        self.witnessed.at_rest();
         self.stop_publishing();
     }
 
@@ -302,13 +323,35 @@ impl Installation {
     }
 
     /// Puts the newest checkpoint of another node's log on record in this one: which record it is, or none if what it says is on
-    /// record already.
+    /// record already. One that contradicts what was seen is put on record as refused.
     pub async fn witness(&self, note: &[u8], now: SystemTime) -> Result<Option<Leaf>, WitnessError> {
         let own = self.log_key().name();
-        let Some((seen, entry)) = self.witnessed.entry(&self.root, own, note, now)? else { return Ok(None) };
+        let (said, entry) = match self.witnessed.entry(&self.root, own, note, now) {
+            Ok(Some(new)) => new,
+            Ok(None) => return Ok(None),
+            Err(error) => {
+                if let Some(entry) = self.witnessed.refusal(&error, note, now) {
+                    drop(self.record(entry).await.map_err(WitnessError::Record)?);
+                }
+                return Err(error);
+            }
+        };
+        let note = entry.explanation.clone();
         let recorded = self.record(entry).await.map_err(WitnessError::Record)?;
-        self.witnessed.keep(seen);
+        self.witnessed.keep(said, &note);
         Ok(Some(recorded.leaf()))
+    }
+
+    /// How a reader of the whole log tells what this node has seen of others: to be given each note that
+    /// [`skerry_audit::witnessed`] finds there. A start reads the end of the log only.
+    pub fn learn_witnessed(&self, note: &[u8]) -> Result<(), WitnessError> {
+        let log = self.log.head().map_err(|error| WitnessError::Record(Refusal::Audit(error)))?.log;
+        self.witnessed.learn(&self.root, &log, note)
+    }
+
+    /// How many other logs this node has on record, and how often one was shown that contradicts that.
+    pub fn witnessed(&self) -> (usize, u64) {
+        self.witnessed.counted()
     }
 
     /// What shows other nodes, if there are others, how far this one's log has come.
@@ -322,22 +365,7 @@ impl Installation {
     /// The newest checkpoints that other nodes have shown, by their names; nobody vouches for them before
     /// [`witness`](Self::witness) has looked.
     pub async fn shown_checkpoints(&self) -> Result<Vec<(String, Vec<u8>)>, Refusal> {
-        let (mut all, mut after) = (Vec::new(), None);
-        loop {
-            let page = self.store.range(SHOWN, after.as_deref(), PAGE_ROWS_MAX, At::Linearizable).await?;
-            after = page.rows.last().map(|row| row.key.clone());
-            for Row { key, entry } in page.rows {
-                if self.shown_at.as_ref() == Some(&key) {
-                    continue;
-                }
-                let note = self.meta.open(&key, &entry.value).map_err(Corrupted::Seal)?;
-                let node = String::from_utf8_lossy(key.get(SHOWN.len()..).unwrap_or_default()).into_owned();
-                all.push((node, note.to_vec()));
-            }
-            if !page.more {
-                return Ok(all);
-            }
-        }
+        shown(&self.store, &self.meta, self.shown_at.as_ref()).await
     }
 
     /// The nodes that a store remembers. One that comes to be known is so before it answers anything.
@@ -426,10 +454,14 @@ impl Installation {
         for entry in self.counted(now) {
             drop(self.record(entry).await?);
         }
+        let records = self.log.head().map_err(Refusal::Audit)?.records;
         let op = OpId(random(&mut randomness()));
         let ops = self.shown(&mut *randomness())?.into_iter().collect();
         match self.commit(Txn { op, checks: Vec::new(), ops }, now, randomness()).await? {
-            Outcome::Committed(_) => Ok(()),
+            Outcome::Committed(_) => {
+                self.witnessed.acknowledged(records);
+                Ok(())
+            }
             Outcome::Conflict(_) | Outcome::Unknown => Err(Refusal::Unsettled),
         }
     }
@@ -675,6 +707,40 @@ fn of_others<'a>(
     })
 }
 
+/// The newest checkpoints that nodes show, by their names, but for the one that is at `own`.
+async fn shown(store: &Store, meta: &Sealer, own: Option<&Vec<u8>>) -> Result<Vec<(String, Vec<u8>)>, Refusal> {
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.range(SHOWN, after.as_deref(), PAGE_ROWS_MAX, At::Linearizable).await?;
+        after = page.rows.last().map(|row| row.key.clone());
+        for Row { key, entry } in page.rows.into_iter().filter(|row| own != Some(&row.key)) {
+            let note = meta.open(&key, &entry.value).map_err(Corrupted::Seal)?;
+            let node = String::from_utf8_lossy(key.get(SHOWN.len()..).unwrap_or_default()).into_owned();
+            all.push((node, note.to_vec()));
+        }
+        if !page.more {
+            return Ok(all);
+        }
+    }
+}
+
+/// Refuses a store that says less of this node's log, or of others, than this node knows (docs/decisions/025).
+async fn not_put_back(
+    witnessed: &Witnessed,
+    memory: Option<&Memory>,
+    store: &Store,
+    (meta, node): (&Sealer, &Node),
+) -> Result<(), InstallationError> {
+    let shown = shown(store, meta, node.shown().as_ref()).await.map_err(|refusal| match refusal {
+        Refusal::Store(error) => InstallationError::Store(error),
+        Refusal::Corrupted(Corrupted::Seal(error)) => InstallationError::Memory(error),
+        _ => InstallationError::MemoryForm,
+    })?;
+    let notes: Vec<_> = shown.into_iter().map(|(_, note)| note).collect();
+    let found = memory.map_or(0, |memory| memory.head.records);
+    witnessed.check(found, &notes).map_err(InstallationError::PutBack)
+}
+
 /// What keeps the rows of all nodes from being read.
 pub(crate) fn refuse(error: InstallationError) -> Refusal {
     match error {
@@ -689,7 +755,6 @@ fn remembered<'a>(
     node: &Node,
     all: &'a BTreeMap<Vec<u8>, Memory>,
     log_folder: &Path,
-    limits: Limits,
 ) -> Result<Option<(&'a Vec<u8>, &'a Memory)>, InstallationError> {
     if let Some(own) = all.get_key_value(&node.memory()) {
         return Ok(Some(own));
@@ -700,7 +765,8 @@ fn remembered<'a>(
             Node::Only | Node::Named(_) => Ok(None),
         };
     }
-    let log = Log::open(log_folder, limits).and_then(|log| log.head()).map_err(InstallationError::Audit)?.log;
+    // Its header says which log it is; it is read when it is opened.
+    let log = skerry_audit::read(log_folder).map_err(InstallationError::Audit)?.head().log;
     match all.iter().find(|(_, memory)| memory.head.log == log) {
         None if *node == Node::Only && !all.is_empty() => Err(InstallationError::OfNodes),
         known => Ok(known),
@@ -748,9 +814,8 @@ async fn settle(
     memory: Option<&Memory>,
     now: SystemTime,
 ) -> Result<Opened, InstallationError> {
-    if let Some(last) = history.last_committed()
-        && memory.is_none_or(|memory| memory.head.records <= last.leaf.index())
-        && !was_made(store, &last.entry.subject).await?
+    if let Some(subject) = unknown_to(memory, history)
+        && !was_made(store, subject).await?
     {
         return Err(InstallationError::StoreBehindLog);
     }
@@ -764,6 +829,12 @@ async fn settle(
         *count = count.saturating_add(1);
     }
     Ok(opened)
+}
+
+/// The last change that the log says was made, if what the store remembers of the log is from before it.
+fn unknown_to<'a>(memory: Option<&Memory>, history: &'a History) -> Option<&'a [u8; 32]> {
+    let last = history.last_committed()?;
+    memory.is_none_or(|memory| memory.head.records <= last.leaf.index()).then_some(&last.entry.subject)
 }
 
 /// Whether the store made the change of this digest. If it did not, it never will.

@@ -61,4 +61,4 @@ pub use vault::{
     Decided, Due, KeyAttestation, Listing, Pools, ReleaseAnswer, Rewrap, Rewrapped, Signature, Vault, VaultConfig,
     VaultConfigError,
 };
-pub use witness::WitnessError;
+pub use witness::{PutBack, WitnessError};

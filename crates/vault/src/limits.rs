@@ -50,6 +50,9 @@ pub const PUBLISH_INTERVAL: Duration = Duration::from_secs(10);
 /// Records after which it is published at once: sixteen full tiles.
 pub const PUBLISH_RECORDS_MAX: u64 = 4096;
 
+/// Octets of the file in which a node keeps the newest checkpoints of others, of some 250 octets each: as many as a history keeps.
+pub const WITNESSED_LEN_MAX: usize = 4 * 1024 * 1024;
+
 /// Octets that a disk has to have left for anything new to be recorded: what ten thousand records a second, at 1.5 KiB each,
 /// take until somebody looks again, so that outcomes of what was begun always find room.
 pub const DISK_FREE_MIN: u64 = 16 * 1024 * 1024;

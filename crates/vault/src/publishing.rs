@@ -7,7 +7,7 @@
 //! A thread publishes: every few seconds, or after so many records, what is durable then; once more at the end. What fails is
 //! tried again, is shown ([`Publishing::failure`]), and stops nothing: tiles can be made at any time.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -19,6 +19,7 @@ use skerry_tlog::{InclusionProof, KeyError, SignedCheckpoint, SigningKey, Verify
 
 use crate::limits::{PUBLISH_INTERVAL, PUBLISH_RECORDS_MAX};
 use crate::refusal::Refusal;
+use crate::witness::Witnessed;
 
 /// The name of the log with this id: RFC 2606 keeps the domain from being anybody's.
 pub fn origin(log: &[u8; 16]) -> String {
@@ -81,6 +82,10 @@ struct Shared {
     changed: Condvar,
     /// The last time seen, in seconds since the epoch.
     seen: Arc<AtomicU64>,
+    /// What is kept beside the log of others.
+    witnessed: Arc<Witnessed>,
+    folder: PathBuf,
+    log_id: [u8; 16],
 }
 
 #[derive(Default)]
@@ -94,11 +99,13 @@ impl Publishing {
         log: Arc<Log>,
         folder: &Path,
         key: SigningKey,
-        seen: Arc<AtomicU64>,
+        (seen, witnessed): (Arc<AtomicU64>, Arc<Witnessed>),
     ) -> Result<Publishing, StartError> {
         let durable = log.durable().map_err(|error| StartError::Publish(error.into()))?;
         let publisher = Publisher::open(folder, key, &durable).map_err(StartError::Publish)?;
-        let shared = Arc::new(Shared { state: Mutex::default(), changed: Condvar::new(), seen });
+        let (log_id, folder) = (durable.head.log, folder.to_owned());
+        let shared =
+            Arc::new(Shared { state: Mutex::default(), changed: Condvar::new(), seen, witnessed, folder, log_id });
         let own = Arc::clone(&shared);
         let work = move || own.publish(publisher, &log);
         let thread = thread::Builder::new().name("audit-tiles".to_owned()).spawn(work);
@@ -140,7 +147,8 @@ impl Shared {
                 let durable = log.durable().map_err(PublishError::from);
                 let outcome =
                     durable.and_then(|durable| publisher.publish(&durable, now.unwrap_or(SystemTime::UNIX_EPOCH)));
-                self.lock().failure = outcome.err();
+                let kept = self.witnessed.save(&self.folder, &self.log_id).map_err(PublishError::from);
+                self.lock().failure = outcome.and(kept).err();
                 (last, published) = (Some(Instant::now()), records);
             }
             if stopping {

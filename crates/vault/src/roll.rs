@@ -61,7 +61,7 @@ pub struct Forgotten {
 }
 
 /// Why a node is not forgotten. Nothing was changed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 #[allow(missing_docs)] // each message says what its variant means
 pub enum ForgetError {

@@ -11,14 +11,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use skerry_audit::{AuditError, HistoryError, Report};
+use skerry_audit::{AuditError, HistoryError, Record, Report};
 use skerry_http::Machine;
 use skerry_keys::Token;
 use skerry_store::seal::Root;
 use skerry_store::stamp::{Kind, MOVED_KEY, StampError};
 use skerry_store::{At, Options, Store, StoreError};
 use skerry_store_etcd::Make;
-use skerry_vault::{Installation, InstallationError, Node};
+use skerry_vault::{Installation, InstallationError, Node, PutBack};
 use zeroize::Zeroizing;
 
 use super::shared::{self, Name};
@@ -71,13 +71,13 @@ pub(crate) async fn open(
             opened.settled_committed, opened.settled_aborted, opened.torn_octets
         ));
     }
-    check_log(&installation, &log).context("threads cannot be started")?;
     installation.publish(&log).map_err(|error| refuse(error, folder))?;
     let installation = match token {
         Some(token) => installation.held_in(token).map_err(super::hsm::refuse)?,
         None => installation,
     };
     let installation = Arc::new(installation);
+    check_log(&installation, &log).context("threads cannot be started")?;
     room::watch(&installation, folder);
     Ok((installation, name))
 }
@@ -158,10 +158,20 @@ fn store(path: &Path, root: &Root, kind: Kind) -> Result<Store, StoreError> {
     }
 }
 
-/// Reads the whole log, as it is now, on a thread of its own: opening read its end.
-fn check_log(installation: &Installation, folder: &Path) -> anyhow::Result<()> {
+/// Reads the whole log, as it is now, on a thread of its own: opening read its end. What it has of other nodes' logs is known from
+/// then on, if the file beside it did not say so at once.
+fn check_log(installation: &Arc<Installation>, folder: &Path) -> anyhow::Result<()> {
     let (head, folder) = (installation.log().head().context("audit log")?, folder.to_owned());
-    let check = move || match skerry_audit::verify_against(&folder, &head) {
+    // Not held: who stops meanwhile is not waited for.
+    let installation = Arc::downgrade(installation);
+    let learn = move |record: &Record| {
+        if let (Some(note), Some(installation)) = (skerry_audit::witnessed(record), installation.upgrade()) {
+            // One of another root says nothing of nodes of this one.
+            let _ = installation.learn_witnessed(&note);
+        }
+        Ok(())
+    };
+    let check = move || match skerry_audit::verify_visiting(&folder, Some(&head), learn) {
         // A log that cannot be read now may be read by the next start; that it was altered is not known.
         Ok(_) | Err(AuditError::Io { .. }) => {}
         Err(error) => end(&format!("{}: {ALTERED}: {}", folder.display(), edge::chain(error))),
@@ -230,6 +240,8 @@ fn refuse(error: InstallationError, folder: &Path) -> Failure {
         InstallationError::Stamp(StampError::Moved) => MOVED,
         InstallationError::LogMissing { .. } => LOG_MISSING,
         InstallationError::OfNodes => OF_NODES,
+        InstallationError::PutBack(PutBack::Form) => KEPT_ALTERED,
+        InstallationError::PutBack(_) | InstallationError::StoreBehindLog => PUT_BACK,
         _ => ALTERED,
     };
     let context = format!("{}: {context}", folder.display());
@@ -240,6 +252,7 @@ fn refuse(error: InstallationError, folder: &Path) -> Failure {
 fn refused_by_the_disk(error: &InstallationError) -> Option<ErrorKind> {
     match error {
         InstallationError::Audit(AuditError::Io { kind, .. })
+        | InstallationError::PutBack(PutBack::Unread(AuditError::Io { kind, .. }))
         | InstallationError::History(HistoryError::Audit(AuditError::Io { kind, .. }))
         | InstallationError::Store(StoreError::Io { kind, .. }) => Some(*kind),
         _ => None,
@@ -253,6 +266,11 @@ const LOG_MISSING: &str = "what is stored is not as it was left: restore its aud
                            store is shared, give this node a name of its own instead ([store] node)";
 const OF_NODES: &str = "the store was shared by nodes, and this is the folder of none of them: take that of one";
 const MOVED: &str = "this store was migrated: take the configuration of the one it was migrated to";
+const PUT_BACK: &str = "the store is an older one: bring back a newer, or restore a backup. Of a shared store of which there is no \
+                        newer, nodes take new names and empty folders, and this one is kept for what its log says came after \
+                        (docs/operate.md, Backup of etcd)";
+const KEPT_ALTERED: &str =
+    "what is kept beside the log of other nodes was altered: move the file `witnessed` away, it is made again";
 const ALTERED: &str = "what is stored is not as it was left: restore it, or start with an empty folder";
 /// The redb file.
 pub(crate) const STORE: &str = "store.redb";

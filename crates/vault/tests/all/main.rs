@@ -43,3 +43,4 @@ mod throttling;
 mod tokens;
 mod transfer;
 mod usage;
+mod witness;

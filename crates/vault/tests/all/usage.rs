@@ -140,8 +140,10 @@ fn other_nodes_are_witnessed() {
     let (known, found) = (late.lines().nth(1).unwrap(), early.lines().nth(1).unwrap());
     let behind =
         WitnessError::Behind { origin: origin(&id), known: known.parse().unwrap(), found: found.parse().unwrap() };
-    assert_eq!(witness(&early), Err(behind));
+    assert_eq!(witness(&early), Err(behind.clone()));
     let seen = of(&scene, &[Event::Witnessed]);
     let said: Vec<_> = seen.iter().map(|entry| (entry.who.as_str(), entry.explanation.as_str())).collect();
-    assert_eq!(said, [(origin(&id).as_str(), early.as_str()), (origin(&id).as_str(), late.as_str())]);
+    let (origin, refused) = (origin(&id), format!("{behind}\n{early}"));
+    let [first, second, third] = [early.as_str(), late.as_str(), refused.as_str()].map(|said| (origin.as_str(), said));
+    assert_eq!(said, [first, second, third]);
 }
