@@ -62,7 +62,9 @@ impl Core {
         let known = self.known();
         let answer: Result<RangeResponse, Failure> =
             self.servers.read(wire::RANGE, &wire::one(self.layout.head()), READ_TIMEOUT).await;
-        let head = head_of(answer.map_err(unexpected)?, self.base)?;
+        let answer = answer.map_err(unexpected)?;
+        self.servers.learn(answer.header.as_ref().map_or(0, |header| header.raft_term));
+        let head = head_of(answer, self.base)?;
         if head.revision < known {
             return Err(StoreError::Damaged {
                 detail: format!(

@@ -193,7 +193,9 @@ async fn commit(core: &Core, txn: &Txn, within: Duration) -> Result<Outcome, Sto
         Err(failure) => return Err(unexpected(failure)),
     };
     if answer.succeeded {
-        let revision = core.revision(header(answer.header)?.revision);
+        let header = header(answer.header)?;
+        core.servers.learn(header.raft_term);
+        let revision = core.revision(header.revision);
         core.learn(revision);
         return Ok(Outcome::Committed(revision));
     }

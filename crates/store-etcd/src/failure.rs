@@ -60,15 +60,6 @@ const SAID: &[Said] = &[
     }),
 ];
 
-/// Whether another server is to be asked next.
-pub(crate) fn leaves(status: &Status, failure: &Failure) -> bool {
-    match failure {
-        Failure::Refused(_) | Failure::Compacted | Failure::Ahead | Failure::TooLong => false,
-        // A server that says so sees the new leader.
-        Failure::NotDone(_) | Failure::Lost(_) => !status.message().starts_with("etcdserver: leader changed"),
-    }
-}
-
 /// Whether there was no connection to send it on.
 fn was_not_sent(status: &Status) -> bool {
     let mut source = status.source();
@@ -97,6 +88,11 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         source = error.source();
     }
     text
+}
+
+/// Whether the next attempt would meet the same.
+pub(crate) fn is_final(error: &StoreError) -> bool {
+    !matches!(error, StoreError::Unreachable | StoreError::NoQuorum)
 }
 
 /// Of two reasons the one that says more.

@@ -17,6 +17,7 @@
 #[cfg(test)]
 extern crate self as skerry_store_etcd;
 
+mod attempts;
 mod core;
 mod engine;
 mod export;
@@ -27,6 +28,7 @@ mod layout;
 mod lease;
 pub mod limits;
 mod link;
+mod lookout;
 mod opening;
 mod options;
 mod page;

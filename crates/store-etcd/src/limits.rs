@@ -31,20 +31,41 @@ pub const CACHE_LEN: usize = 64 * 1024 * 1024;
 /// Making a connection: a round trip or three, on a network that works.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// One attempt to read: as long as etcd takes to elect a leader by default.
+/// One attempt to read: as long as etcd waits for a leader by default before it elects another.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// One attempt to read a page.
 pub const PAGE_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// Beside an attempt to read, or to connect, that takes longer than this part of its time another begins, on the next
+/// server: 200 ms, which is a hundred round trips of a site, and less than an election takes.
+pub const AGAIN_PART: u32 = 5;
+
 /// One attempt to commit. When it is over the outcome is unknown.
 pub const COMMIT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long a commit is waited for before anybody looks whether that is in vain.
+pub const COMMIT_PATIENCE: Duration = Duration::from_millis(300);
+
+/// How long servers are listened to when one looks: they answer from memory.
+pub const LOOK_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// From one look to the next, which all share who wait.
+pub const LOOK_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long a commit is waited for after another leader was seen: what went to the new one is answered by then. What the old
+/// one left on its way is lost, or else is settled as what it is.
+pub const ELECTED_PATIENCE: Duration = Duration::from_millis(150);
+
+/// How long a server says nothing, while another does, until it is given up: servers that collect garbage or wait for their disk
+/// still tell what they are.
+pub const SILENCE: Duration = Duration::from_secs(1);
 
 /// All attempts together: some elections, and less than callers wait for an answer of ours.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// From one attempt to the next.
-pub const PAUSE: Duration = Duration::from_millis(50);
+/// From one attempt to the next when all servers have refused.
+pub const PAUSE: Duration = Duration::from_millis(25);
 
 /// How long a read waits for the watch to bring what the fence saw; after it the server is asked. A watch is some
 /// milliseconds behind when all is well.

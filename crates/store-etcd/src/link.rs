@@ -1,22 +1,75 @@
 //! One connection to one server, and what is asked over it.
 
 use crate::failure::{Failure, NO_ANSWER, chain, classify, untrusted};
-use crate::limits::{ANSWER_LEN_MAX, CONNECT_TIMEOUT, READ_TIMEOUT};
+use crate::limits::{ANSWER_LEN_MAX, CONNECT_TIMEOUT, KEEP_ALIVE, KEEP_ALIVE_TIMEOUT, READ_TIMEOUT};
 use crate::options::{OptionsError, Trust};
 use crate::wire::{self, StatusRequest, StatusResponse};
 use prost::Message;
 use skerry_store::StoreError;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout, timeout_at};
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::metadata::MetadataValue;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity, Uri};
 use tonic::{Request, Status};
 use tonic_prost::ProstCodec;
 
-/// A connection to a server that can be used: of a version that works, and with a leader.
-pub(crate) async fn connect(endpoint: &Endpoint) -> Result<Channel, StoreError> {
+/// A server, and the connection to it if there is one.
+pub(crate) struct Slot {
+    server: usize,
+    endpoint: Endpoint,
+    held: Mutex<Option<Link>>,
+    made: AtomicU64,
+}
+
+/// A connection, with its number among all to its server.
+#[derive(Clone)]
+pub(crate) struct Link {
+    pub(crate) channel: Channel,
+    pub(crate) server: usize,
+    number: u64,
+    /// The term of the leader when it was made.
+    term: u64,
+}
+
+impl Slot {
+    pub(crate) fn new(server: usize, uri: Uri, trust: &Trust) -> Result<Self, OptionsError> {
+        let endpoint = Endpoint::from(uri)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(KEEP_ALIVE)
+            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+            .keep_alive_while_idle(true);
+        Ok(Self { server, endpoint: with_trust(endpoint, trust)?, held: Mutex::new(None), made: AtomicU64::new(0) })
+    }
+
+    /// The connection that is there or is made, which one caller does while others wait, and the term of the leader then.
+    pub(crate) async fn link(&self) -> Result<(Link, u64), StoreError> {
+        let mut held = self.held.lock().await;
+        if let Some(link) = held.as_ref() {
+            return Ok((link.clone(), link.term));
+        }
+        let (channel, term) = connect(&self.endpoint).await?;
+        let number = self.made.fetch_add(1, Ordering::Relaxed);
+        let link = Link { channel, server: self.server, number, term };
+        *held = Some(link.clone());
+        Ok((link, term))
+    }
+
+    /// The next caller makes another, unless somebody has.
+    pub(crate) async fn forget(&self, link: &Link) {
+        let mut held = self.held.lock().await;
+        if held.as_ref().is_some_and(|current| current.number == link.number) {
+            *held = None;
+        }
+    }
+}
+
+/// A connection to a server that can be used: of a version that works, and with a leader, whose term it says.
+async fn connect(endpoint: &Endpoint) -> Result<(Channel, u64), StoreError> {
     let connecting = timeout(CONNECT_TIMEOUT, endpoint.connect()).await.map_err(|_| StoreError::Unreachable)?;
     let channel = connecting.map_err(|error| untrusted(&error).unwrap_or(StoreError::Unreachable))?;
     let status: Result<StatusResponse, Status> = unary(&channel, wire::STATUS, StatusRequest {}, READ_TIMEOUT).await;
@@ -30,7 +83,7 @@ pub(crate) async fn connect(endpoint: &Endpoint) -> Result<Channel, StoreError> 
     if status.leader == 0 {
         return Err(StoreError::NoQuorum);
     }
-    Ok(channel)
+    Ok((channel, status.term))
 }
 
 /// 3.4 has watches in fragments. 3.5.0 to 3.5.2 could come to hold different data on different servers (etcd's own
@@ -79,7 +132,7 @@ pub(crate) fn with_leader<T>(request: T) -> Request<T> {
     request
 }
 
-pub(crate) fn with_trust(endpoint: Endpoint, trust: &Trust) -> Result<Endpoint, OptionsError> {
+fn with_trust(endpoint: Endpoint, trust: &Trust) -> Result<Endpoint, OptionsError> {
     match trust {
         Trust::DangerNone => Ok(endpoint),
         Trust::Mutual { roots, certificates, key } => {

@@ -9,6 +9,8 @@ pub(crate) struct Header {
     pub(crate) cluster_id: u64,
     #[prost(int64, tag = "3")]
     pub(crate) revision: i64,
+    #[prost(uint64, tag = "4")]
+    pub(crate) raft_term: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -262,6 +264,8 @@ pub(crate) struct StatusResponse {
     pub(crate) version: String,
     #[prost(uint64, tag = "4")]
     pub(crate) leader: u64,
+    #[prost(uint64, tag = "6")]
+    pub(crate) term: u64,
 }
 
 pub(crate) const RANGE: &str = "/etcdserverpb.KV/Range";

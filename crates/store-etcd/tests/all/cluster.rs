@@ -37,15 +37,20 @@ struct Process {
 impl Cluster {
     /// One server without TLS.
     pub(crate) fn single() -> Self {
-        Self::start(1, None)
+        Self::start(1, None, &[])
     }
 
     /// Three servers that take certificates of one CA, as does who asks them.
     pub(crate) fn three() -> Self {
-        Self::start(3, Some(Ca::new()))
+        Self::three_with(&[])
     }
 
-    fn start(count: usize, ca: Option<Ca>) -> Self {
+    /// The same, with some more arguments.
+    pub(crate) fn three_with(arguments: &[&str]) -> Self {
+        Self::start(3, Some(Ca::new()), arguments)
+    }
+
+    fn start(count: usize, ca: Option<Ca>, more: &[&str]) -> Self {
         // Held together, so that none is given twice, and let go for the servers to take.
         let held: Vec<_> = (0..count * 2).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let ports: Vec<_> = held.iter().map(|port| port.local_addr().unwrap().port()).collect();
@@ -74,6 +79,7 @@ impl Cluster {
             ]
             .into_iter()
             .map(|(name, value)| format!("--{name}={value}"))
+            .chain(more.iter().map(|argument| (*argument).to_owned()))
             .collect();
             if let Some(ca) = &ca {
                 let (certificate, key) = ca.issue();
@@ -144,6 +150,12 @@ impl Cluster {
         }
         let output = command.args(arguments).output().unwrap();
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Waits until every member can be read from.
+    pub(crate) fn until_all_answer(&self) {
+        let answers = |member| self.etcdctl(member, &["get", "none", "--write-out=fields"]).contains("Revision");
+        until(|| (0..self.members.len()).all(answers));
     }
 
     /// Waits until it can be read from.

@@ -3,6 +3,7 @@
 use crate::cluster::runtime;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -11,6 +12,8 @@ use tokio::sync::watch;
 pub(crate) enum Mode {
     /// All goes through.
     Pass,
+    /// What the server says comes half a second later, as from a disk that is slow to sync.
+    Slow,
     /// What the server says is lost.
     Mute,
     /// Nothing goes through, and what comes now never will.
@@ -71,6 +74,9 @@ async fn pass(
             return;
         }
         let mode = *modes.borrow();
+        if mode == Mode::Slow && lost == Mode::Mute {
+            tokio::time::sleep(SLOW).await;
+        }
         if mode == lost || mode == Mode::Lose {
             continue;
         }
@@ -79,3 +85,5 @@ async fn pass(
         }
     }
 }
+
+const SLOW: Duration = Duration::from_millis(500);

@@ -3,6 +3,7 @@
 use crate::cluster::{Ca, Cluster, open_on_runtime, until};
 use crate::suite::fixtures::*;
 use skerry_store::{At, Outcome, Settled, Store, StoreError};
+use skerry_store_etcd::limits::READ_TIMEOUT;
 use skerry_store_etcd::{Make, OpenError};
 use std::time::{Duration, Instant};
 
@@ -70,6 +71,72 @@ fn a_leader_that_stands_still_is_passed_by() {
     for key in ["before", "during", "after"] {
         assert!(get(&store, key, At::Linearizable).unwrap().is_some(), "{key}");
     }
+}
+
+/// A store whose node asks this server first, and would wait for a commit for ever.
+fn patient(cluster: &Cluster, first: usize) -> Store {
+    let mut options = cluster.options();
+    options.endpoints.rotate_left(first);
+    options.commit_timeout = Duration::from_secs(24 * 3600);
+    open_on_runtime(options, Make::New([1; 16])).unwrap()
+}
+
+#[test]
+#[ignore = "needs etcd"]
+fn a_commit_is_not_waited_for_in_vain() {
+    // It was sent to a server that stands still from then on. A leader: the others elect another, and that is seen. A follower:
+    // it says nothing while others do. Either way its outcome is unknown and can be settled, though no time-out is over.
+    let cluster = Cluster::three();
+    for follows in [false, true] {
+        cluster.until_all_answer();
+        let leader = cluster.leader();
+        let stands = if follows { (leader + 1) % 3 } else { leader };
+        let store = patient(&cluster, stands);
+        surely(&store, "before").unwrap();
+        cluster.members[stands].pause(true);
+        let txn = txn(&[], &[put("during", "")]);
+        assert_eq!(wait(store.commit(&txn)), Ok(Outcome::Unknown), "{follows}");
+        let mut settled = None;
+        until(|| {
+            settled = wait(store.settle(txn.op)).ok();
+            settled.is_some()
+        });
+        cluster.members[stands].pause(false);
+        assert_eq!(wait(store.commit(&txn)), Ok(Outcome::Conflict(txn.op.key())));
+        let held = get(&store, "during", At::Linearizable).unwrap();
+        match settled.unwrap() {
+            Settled::Committed(revision) => assert_eq!(held.unwrap().modified, revision),
+            Settled::Aborted => assert_eq!(held, None),
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs etcd"]
+fn a_read_asks_another_server_when_one_is_late() {
+    // A follower stands still. The time that a read has is less than one attempt may take, so none is answered but by an
+    // attempt beside it, until the connection is given up, for which five reads are too short.
+    let cluster = Cluster::three();
+    cluster.until_all_answer();
+    let stands = (cluster.leader() + 1) % 3;
+    let prefix = cluster.options().prefix;
+    let hasty = || {
+        let mut options = cluster.options();
+        options.prefix = prefix.clone();
+        options.endpoints.rotate_left(stands);
+        options.timeout = READ_TIMEOUT.mul_f32(0.9);
+        open_on_runtime(options, Make::Either([1; 16])).ok()
+    };
+    let mut store = None;
+    until(|| {
+        store = hasty();
+        store.is_some()
+    });
+    let store = store.unwrap();
+    until(|| surely(&store, "a").is_ok());
+    cluster.members[stands].pause(true);
+    assert!((0..5).any(|_| get(&store, "a", At::Linearizable).is_ok_and(|entry| entry.is_some())));
+    cluster.members[stands].pause(false);
 }
 
 #[test]

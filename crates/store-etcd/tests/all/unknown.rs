@@ -70,3 +70,27 @@ fn commit_given_up_is_settled() {
         }
     }
 }
+
+#[test]
+#[ignore = "needs etcd"]
+fn slow_commits_are_waited_for() {
+    // Answers that take half a second: none is given up, though all were looked after, and none of those beside each other.
+    let cluster = Cluster::single();
+    let proxy = Proxy::before(&cluster.members[0].endpoint);
+    let mut options = cluster.options();
+    options.endpoints = vec![proxy.endpoint.clone()];
+    options.commit_timeout = Duration::from_secs(600);
+    let store = open_on_runtime(options, Make::New([1; 16])).unwrap();
+    proxy.set(Mode::Slow);
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let store = &store;
+            scope.spawn(move || {
+                for round in 0..3 {
+                    let outcome = commit(store, &[], &[put(&format!("{thread}/{round}"), "")]);
+                    assert!(matches!(outcome, Ok(Outcome::Committed(_))), "{outcome:?}");
+                }
+            });
+        }
+    });
+}
