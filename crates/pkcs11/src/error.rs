@@ -68,6 +68,15 @@ pub enum TokenError {
     )]
     RootExtractable { id: RootId },
     #[error(
+        "root {id} is no AES key for its one purpose, and one for several gives out what it wrapped: it was not made by \
+         `skerry hsm init`; take another token"
+    )]
+    RootUses { id: RootId },
+    #[error(
+        "two keys in the token say that they are root {id}, of one purpose or of two rotations: delete the one that is not"
+    )]
+    RootTwice { id: RootId },
+    #[error(
         "root {id} in the token is another key than it was: the token was put back or exchanged; bring back its backup"
     )]
     OtherRoot { id: RootId },

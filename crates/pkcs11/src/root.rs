@@ -15,7 +15,7 @@ use crate::error::{Fault, TokenError};
 use crate::limits::ROOT_SETS_MAX;
 use core::fmt;
 use cryptoki::mechanism::Mechanism;
-use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
+use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
 use cryptoki::session::Session;
 use rand_core::CryptoRng;
 use std::collections::BTreeMap;
@@ -82,16 +82,19 @@ pub(crate) struct Roots {
 }
 
 impl Roots {
-    /// Reads what is there. A root that could be read out is refused.
+    /// Reads what is there. A root that could be read out, that does more than one thing, or that is there twice, is refused.
     pub(crate) fn find(session: &Session) -> Result<Roots, TokenError> {
         let mut roots = Roots::default();
         let mut generations = BTreeMap::new();
         let wanted = [Attribute::Class(ObjectClass::SECRET_KEY), Attribute::Token(true)];
         for handle in session.find_objects(&wanted).map_err(Fault::from)? {
             let Some((purpose, generation, id)) = named(session, handle)? else { continue };
-            check(session, handle, id)?;
-            roots.handles.insert((id, purpose), handle);
-            generations.insert(id, generation);
+            check(session, handle, id, purpose)?;
+            let same = roots.handles.insert((id, purpose), handle).is_some();
+            let other = generations.insert(id, generation).is_some_and(|before| before != generation);
+            if same || other {
+                return Err(TokenError::RootTwice { id });
+            }
         }
         if generations.len() > ROOT_SETS_MAX {
             return Err(TokenError::TooManyRoots { max: ROOT_SETS_MAX });
@@ -166,11 +169,17 @@ fn named(session: &Session, handle: ObjectHandle) -> Result<Option<(Purpose, u32
     })
 }
 
-fn check(session: &Session, handle: ObjectHandle, id: RootId) -> Result<(), TokenError> {
-    let asked = [AttributeType::Sensitive, AttributeType::Extractable];
-    let found = session.get_attributes(handle, &asked).map_err(Fault::from)?;
-    let kept = found.contains(&Attribute::Sensitive(true)) && found.contains(&Attribute::Extractable(false));
-    if kept { Ok(()) } else { Err(TokenError::RootExtractable { id }) }
+/// A root that both wraps and decrypts gives out what it wrapped: that is why a set has three.
+fn check(session: &Session, handle: ObjectHandle, id: RootId, purpose: Purpose) -> Result<(), TokenError> {
+    let asked = [AttributeType::Sensitive, AttributeType::Extractable, AttributeType::KeyType];
+    let uses = [AttributeType::Encrypt, AttributeType::Decrypt, AttributeType::Wrap, AttributeType::Unwrap];
+    let found = session.get_attributes(handle, &[asked.as_slice(), &uses].concat()).map_err(Fault::from)?;
+    let has = |attribute: &Attribute| found.contains(attribute);
+    if !has(&Attribute::Sensitive(true)) || !has(&Attribute::Extractable(false)) {
+        return Err(TokenError::RootExtractable { id });
+    }
+    let right = has(&Attribute::KeyType(KeyType::AES)) && purpose.uses().iter().all(has);
+    if right { Ok(()) } else { Err(TokenError::RootUses { id }) }
 }
 
 const AES_256_LEN: std::ffi::c_ulong = 32;

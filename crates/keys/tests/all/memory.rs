@@ -126,6 +126,7 @@ fn put_roots() {
         let flags = [Attribute::Token(true), Attribute::Private(true), Attribute::Sensitive(true)];
         template.extend(flags.into_iter().chain([Attribute::Extractable(false)]));
         template.extend([Attribute::Wrap(wraps), Attribute::Unwrap(wraps)]);
+        template.extend([Attribute::Encrypt(!wraps), Attribute::Decrypt(!wraps)]);
         session.create_object(&template).unwrap();
     }
 }

@@ -134,7 +134,8 @@ fn exchange(label: &str) {
     use cryptoki::object::{Attribute, AttributeType};
     by_hand(PIN, |session| {
         let [old] = session.find_objects(&[Attribute::Label(label.into())]).unwrap()[..] else { panic!("one root") };
-        let kept = [AttributeType::Id, AttributeType::Wrap, AttributeType::Unwrap];
+        use AttributeType::{Decrypt, Encrypt, Id, Unwrap, Wrap};
+        let kept = [Id, Wrap, Unwrap, Encrypt, Decrypt];
         let mut template = session.get_attributes(old, &kept).unwrap();
         template.extend([Attribute::Label(label.into()), Attribute::Token(true), Attribute::ValueLen(32.into())]);
         template.extend([Attribute::Sensitive(true), Attribute::Extractable(false)]);

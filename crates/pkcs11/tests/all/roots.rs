@@ -1,6 +1,6 @@
 use crate::place::{MODULE, alone, rng};
 use cryptoki::mechanism::Mechanism;
-use cryptoki::object::{Attribute, AttributeType};
+use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass};
 use skerry_pkcs11::{Fault, Purpose, RootId, Shape, TokenError, Use};
 
 /// Roots are made once, found again, and newer ones stand beside them; what an older one wrapped opens still.
@@ -76,7 +76,8 @@ fn roots_stay() {
     });
 }
 
-/// A root that could be read out is refused, whoever made it; a set that a crash left incomplete is none.
+/// A root that could be read out is refused, whoever made it; a set that a crash left incomplete is none. So is one that does more
+/// than its one thing, is no AES key, or is there twice.
 #[test]
 #[ignore = "needs softhsm2"]
 fn roots_of_others_are_refused() {
@@ -85,27 +86,73 @@ fn roots_of_others_are_refused() {
         let token = place.open("one").unwrap();
         let library = cryptoki::context::Pkcs11::new(MODULE).unwrap();
         let session = library.open_rw_session(library.get_slots_with_token().unwrap()[0]).unwrap();
-        let make = |label: &str, id: u8, extractable| {
-            let template = [
+        let id = RootId([1; 16]);
+        let template = |label: &str, extractable, seals: bool, wraps: bool| {
+            [
                 Attribute::Token(true),
-                Attribute::ValueLen(32.into()),
                 Attribute::Label(label.as_bytes().to_vec()),
-                Attribute::Id(vec![id; 16]),
+                Attribute::Id(vec![1; 16]),
                 Attribute::Sensitive(true),
                 Attribute::Extractable(extractable),
-            ];
+                Attribute::Encrypt(seals),
+                Attribute::Decrypt(seals),
+                Attribute::Wrap(wraps),
+                Attribute::Unwrap(wraps),
+            ]
+        };
+        let generated = |template: &[Attribute]| {
+            let template = [template, &[Attribute::ValueLen(32.into())]].concat();
             session.generate_key(&Mechanism::AesKeyGen, &template).unwrap()
         };
-        for (label, id) in [("skerry seal 1", 1), ("skerry leaves 1", 1), ("skerry stays 01", 1), ("skerry other 1", 1)]
-        {
-            make(label, id, false);
+        let make = |label: &str, extractable| {
+            let seals = label.contains("seal");
+            generated(&template(label, extractable, seals, !seals))
+        };
+        for label in ["skerry seal 1", "skerry leaves 1", "skerry stays 01", "skerry other 1", "skerry stays 0"] {
+            make(label, false);
         }
         assert_eq!(token.refresh_roots(), Ok(Vec::new()), "one of the three is missing");
-        let whole = make("skerry stays 1", 1, false);
+        let whole = make("skerry stays 1", false);
         assert_eq!(token.refresh_roots().map(|sets| sets.len()), Ok(1), "the control");
+        let refused = |made| {
+            let found = token.refresh_roots();
+            session.destroy_object(made).unwrap();
+            found.unwrap_err()
+        };
+        let twice = TokenError::RootTwice { id };
+        assert_eq!(refused(make("skerry stays 1", false)), twice);
+        assert_eq!(refused(make("skerry stays 2", false)), twice, "of two rotations");
         session.destroy_object(whole).unwrap();
-        make("skerry stays 1", 1, true);
-        assert_eq!(token.refresh_roots(), Err(TokenError::RootExtractable { id: RootId([1; 16]) }));
-        assert_eq!(place.open("one").err(), Some(TokenError::RootExtractable { id: RootId([1; 16]) }));
+        // One that decrypts what it wraps, one that wraps what it decrypts, and what each of the four would do alone.
+        for (label, seals, wraps) in [
+            ("skerry stays 1", true, true),
+            ("skerry stays 1", true, false),
+            ("skerry stays 1", false, false),
+            ("skerry seal 2", true, true),
+            ("skerry seal 2", false, true),
+        ] {
+            let made = generated(&template(label, false, seals, wraps));
+            assert_eq!(refused(made), TokenError::RootUses { id }, "{label} {seals} {wraps}");
+        }
+        for at in 5..9 {
+            let mut odd = template("skerry stays 1", false, false, true);
+            odd[at] = match &odd[at] {
+                Attribute::Encrypt(_) => Attribute::Encrypt(true),
+                Attribute::Decrypt(_) => Attribute::Decrypt(true),
+                Attribute::Wrap(_) => Attribute::Wrap(false),
+                _ => Attribute::Unwrap(false),
+            };
+            assert_eq!(refused(generated(&odd)), TokenError::RootUses { id }, "attribute {at}");
+        }
+        let mut other = template("skerry stays 1", false, false, true).to_vec();
+        other.extend([Attribute::Class(ObjectClass::SECRET_KEY), Attribute::KeyType(KeyType::GENERIC_SECRET)]);
+        other.push(Attribute::Value(vec![5; 32]));
+        assert_eq!(refused(session.create_object(&other).unwrap()), TokenError::RootUses { id });
+        let mut shown = template("skerry stays 1", false, false, true);
+        shown[3] = Attribute::Sensitive(false);
+        assert_eq!(refused(generated(&shown)), TokenError::RootExtractable { id });
+        make("skerry stays 1", true);
+        assert_eq!(token.refresh_roots(), Err(TokenError::RootExtractable { id }));
+        assert_eq!(place.open("one").err(), Some(TokenError::RootExtractable { id }));
     });
 }

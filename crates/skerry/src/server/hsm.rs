@@ -46,6 +46,8 @@ pub(crate) fn refuse(error: TokenError) -> Failure {
         TokenError::RootMissing { .. }
             | TokenError::OtherRoot { .. }
             | TokenError::RootExtractable { .. }
+            | TokenError::RootUses { .. }
+            | TokenError::RootTwice { .. }
             | TokenError::OtherSerial { .. }
     );
     let away = matches!(error, TokenError::Gone | TokenError::NoToken { .. });
