@@ -647,6 +647,27 @@ mod tests {
         assert_eq!(log.checkpoint().unwrap().head, log.head().unwrap());
     }
 
+    #[test]
+    fn outcome_that_waits_for_the_next_group_settles_nothing_with_this_one() {
+        // It is behind the records whose sync returned, and is not among them.
+        let (log, entered, go) = gated(Fault::None);
+        let change = |verdict| Entry { verdict, ..entry() };
+        thread::scope(|scope| {
+            let intent = scope.spawn(|| log.record(&change(Verdict::Intended)));
+            entered.recv().unwrap();
+            let outcome = scope.spawn(|| log.record(&change(Verdict::Committed)));
+            while log.lock().unwrap().next.index < 2 {
+                thread::yield_now();
+            }
+            go.send(()).unwrap();
+            entered.recv().unwrap();
+            assert_eq!((log.head().unwrap().records, log.checkpoint().unwrap().head.records), (1, 0));
+            go.send(()).unwrap();
+            assert!(intent.join().unwrap().is_ok() && outcome.join().unwrap().is_ok());
+        });
+        assert_eq!(log.checkpoint().unwrap().head.records, 2);
+    }
+
     fn gated(fault: Fault) -> (Log, Receiver<()>, Sender<()>) {
         let (enter, entered) = channel();
         let (go, gate) = channel();

@@ -11,7 +11,7 @@
 //! group that arrived in part, and may be damage in the middle of the log: it stays corrupted.
 
 use crate::format::{HASH_LEN, Hash, PREFIX_LEN, Place, RECORD_HEAD_LEN, record_len};
-use crate::limits::{BODY_LEN_READ_MAX, LOST_LEN_MAX};
+use crate::limits::BODY_LEN_READ_MAX;
 use std::ops::Range;
 
 /// The octets of a file behind its last good record.
@@ -20,21 +20,18 @@ pub(crate) struct Tail<'a> {
     pub(crate) place: Place,
     /// In the file.
     pub(crate) offset: u64,
-    /// All to the end of the file.
+    /// All to the end of the file; whoever read them had a limit.
     pub(crate) octets: &'a [u8],
 }
 
 impl Tail<'_> {
     /// Whether they are what a loss of power left of records that were on their way.
     pub(crate) fn is_lost(&self) -> bool {
-        self.octets.len() <= LOST_LEN_MAX && self.first_has_a_hole() && !self.has_a_record()
+        self.first_has_a_hole() && !self.has_a_record()
     }
 
     /// Whether holes explain that the first record does not hold, and nothing else is wrong with it.
     fn first_has_a_hole(&self) -> bool {
-        if self.octets.iter().all(|octet| *octet == 0) {
-            return true;
-        }
         let holes: Vec<_> = self.sectors().filter(|sector| self.is_zero(sector)).collect();
         let head = self.octets.get(..RECORD_HEAD_LEN.min(self.octets.len())).unwrap_or_default();
         let len = head.first_chunk().map_or(0, |len| u32::from_be_bytes(*len));
@@ -64,16 +61,16 @@ impl Tail<'_> {
     }
 
     /// Whether the sector that ends within the length's octets was lost, and with it what the check says was there. Zeros at
-    /// the start of a length are no hole by themselves.
+    /// the start of a length are no hole by themselves, and octets of it behind that sector are as they were.
     fn length_is_lost(&self, head: &[u8]) -> bool {
         let first = self.sectors().next().filter(|first| first.len() < LEN_LEN && self.is_zero(first));
-        let (Some(_), Some(len), Some(check)) = (first, head.first_chunk(), head.get(PREFIX_LEN..RECORD_HEAD_LEN))
+        let (Some(first), Some(len), Some(check)) = (first, head.first_chunk(), head.get(PREFIX_LEN..RECORD_HEAD_LEN))
         else {
             return false;
         };
-        let low = u32::from_be_bytes(*len);
-        (1..=BODY_LEN_READ_MAX >> 8).any(|high| {
-            let len = u32::try_from(high << 8).unwrap_or(u32::MAX) | low;
+        let (low, behind) = (u32::from_be_bytes(*len), 8 * (LEN_LEN - first.len()));
+        (1..=BODY_LEN_READ_MAX >> behind).any(|high| {
+            let len = u32::try_from(high << behind).unwrap_or(u32::MAX) | low;
             self.place.head(len).get(PREFIX_LEN..) == Some(check)
         })
     }

@@ -289,3 +289,69 @@ fn what_was_open_when_it_was_read_whole_stays_before_checkpoints() {
     assert!(log.record(&Entry { verdict: skerry_audit::Verdict::Aborted, ..intent }).is_ok());
     assert_eq!(log.checkpoint().unwrap().head.records, 6);
 }
+
+/// A change that is begun again before its first outcome is durable is open, whatever becomes of that.
+#[test]
+fn a_change_begun_again_is_open() {
+    let (dir, log) = grown(&[2]);
+    let change = |verdict| Entry { verdict, ..entry(9) };
+    use skerry_audit::Verdict::{Aborted, Committed, Intended};
+    let before = log.checkpoint().unwrap();
+    assert!(log.record_all(&[Intended, Committed, Intended].map(change)).iter().all(Result::is_ok));
+    assert_eq!(log.checkpoint().unwrap(), before);
+    assert_eq!(skerry_audit::history(dir.path(), 8).unwrap().unsettled().len(), 1);
+    assert!(log.record(&change(Aborted)).is_ok());
+    assert_eq!(log.checkpoint().unwrap().head.records, 6);
+}
+
+/// Tiles, or a place, that are not this log's are found out before anything is made of them, and are made again.
+#[test]
+fn what_is_published_goes_on_from_its_own_alone() {
+    // A bit of each partial tile.
+    for (name, at) in [("tile/0/001.p/44", 7), ("tile/1/000.p/1", 0), ("tile/0/001.p/44", 43 * 32)] {
+        let (dir, log) = grown(&[300]);
+        let mut octets = fs::read(dir.path().join(name)).unwrap();
+        octets[at] ^= 1;
+        put(&dir, name, &octets);
+        record(&log, 300..305, "alice");
+        assert_eq!(publish(&log, &dir, 1).unwrap().unwrap().size(), 305, "{name}");
+        let found = checked(&dir, &[]);
+        // The older one that is past stays for checking to find.
+        let past = CheckError::TileDiffers { tile: tile(name) };
+        assert!(found.is_ok() || found == Err(past), "{name}");
+    }
+    // The place of another log, and of a log that had more.
+    let (dir, log) = grown(&[5]);
+    let place = fs::read_to_string(dir.path().join("published")).unwrap();
+    let other = place.replacen(&place[..32], &"ab".repeat(16), 1);
+    record(&log, 5..6, "alice");
+    for (secs, place) in [(1, other), (2, place.replacen(":5:", ":500:", 1))] {
+        put(&dir, "published", place.as_bytes());
+        fs::remove_file(dir.path().join("checkpoint")).unwrap();
+        assert_eq!(publish(&log, &dir, secs).unwrap().unwrap().size(), 6);
+        assert!(checked(&dir, &[]).is_ok());
+    }
+}
+
+/// A place that says that records are before it, and is where none are, is nowhere in the log.
+#[test]
+fn places_count_the_records_before_them() {
+    let (dir, log) = grown(&[0, 3]);
+    let head = log.head().unwrap();
+    drop(log);
+    let start = skerry_audit::Head { records: 0, hash: head_of_nothing(&dir), ..head };
+    let at = |records: u64, tree: skerry_tlog::Frontier| {
+        let place = skerry_audit::Checkpoint { head: skerry_audit::Head { records, ..start }, len: 60, tree };
+        Log::open_after(dir.path(), Limits::default(), &place, &head, 8).err()
+    };
+    assert_eq!(at(0, skerry_tlog::Frontier::empty()), None, "the control");
+    let one = || skerry_tlog::Frontier::new(1, vec![[0; 32]]).unwrap();
+    let misplaced = |records| Some(skerry_audit::HistoryError::Audit(AuditError::Misplaced { records }));
+    assert_eq!(at(1, one()), misplaced(1));
+    assert_eq!(at(0, one()), misplaced(0), "with a tree of another size");
+}
+
+/// The hash that a log's header ends with.
+fn head_of_nothing(dir: &TempDir) -> [u8; 32] {
+    fs::read(file(dir)).unwrap()[28..60].try_into().unwrap()
+}

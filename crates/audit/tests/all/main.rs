@@ -13,6 +13,8 @@ mod fixtures;
 #[cfg(test)]
 mod history;
 #[cfg(test)]
+mod holes;
+#[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
 mod power;
