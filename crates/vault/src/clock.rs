@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     const NOW: u64 = 1_800_000_000;
-    const QUIET: usize = CLOCK_QUIET_LOOKS as usize;
+    const QUIET: u32 = CLOCK_QUIET_LOOKS;
 
     fn said(put: u64, says: u64) -> Said {
         Said { put: Revision(put), seen: 7, says }
