@@ -33,8 +33,9 @@ use skerry_http::{Drained, Machine};
 use skerry_identity::Access;
 use skerry_keys::Token;
 use skerry_store::stamp::Kind;
+use skerry_vault::limits::CLOCK_LOOK;
 use skerry_vault::pool::Pool;
-use skerry_vault::{Installation, Wanted};
+use skerry_vault::{Installation, Standing, Wanted};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -43,7 +44,8 @@ use zeroize::Zeroizing;
 
 pub(crate) use doors::Sockets;
 pub(crate) use services::{attestation, tokens};
-pub(crate) use store::{AUDIT, STORE, Site, embedded, open, settled, verify};
+pub(crate) use shared::{hold_now, lease_of};
+pub(crate) use store::{AUDIT, STORE, Site, embedded, open, refuse, settled, stored, verify};
 
 pub(crate) use vaults::Vaults;
 
@@ -159,6 +161,9 @@ impl Opened {
             // Whoever moves it to another store sees from then on that this node runs, or this sees that it is moved.
             store::not_moved(&installation, &settings.data).await?;
         }
+        if name.is_some() {
+            shared::witness_forgotten(&installation, &machine).await;
+        }
         let counted = Counted { installation: Arc::clone(&installation), vaults: all.clone(), pools, sources };
         gates.metrics.of_opened(counted);
         demand(&gates.health, &installation);
@@ -175,12 +180,19 @@ impl Opened {
         let jobs = tokio::spawn(jobs.run(machine.clone(), stopped.clone()));
         let backups = backups.map(|backups| tokio::spawn(backups.run(stopped)));
         let ticking = tokio::spawn({
-            let (installation, machine) = (Arc::clone(&installation), machine.clone());
+            let (installation, machine, several) = (Arc::clone(&installation), machine.clone(), name.is_some());
             async move {
+                let mut said = Said::default();
                 loop {
-                    tick(&installation, &machine).await;
+                    said.tick(&installation, &machine).await;
                     shared::witness(&installation, &machine).await;
-                    sleep(TICK).await;
+                    if several {
+                        for _ in 1..LOOKS_PER_TICK {
+                            sleep(CLOCK_LOOK).await;
+                            said.tick(&installation, &machine).await;
+                        }
+                    }
+                    sleep(if several { CLOCK_LOOK } else { TICK }).await;
                 }
             }
         });
@@ -235,6 +247,9 @@ fn demand(health: &Health, installation: &Arc<Installation>) {
         }
     });
     health.demand("store-not-reached", move || reached.load(Ordering::Acquire));
+    let installation = Arc::clone(installation);
+    // Where nobody is outvoted the others would do no better.
+    health.demand("clock", move || !matches!(installation.clock_standing(), Standing::Outvoted { .. }));
 }
 
 /// How old what readiness says of a store on servers may be: less than load balancers take from one question to the next.
@@ -242,11 +257,36 @@ const REACHED_EVERY: Duration = Duration::from_secs(2);
 
 /// Stores the time, and how far the log has come.
 pub(crate) async fn tick(installation: &Installation, machine: &Machine) {
-    if let Err(error) = installation.tick(machine.now(), machine.randomizer()).await {
-        edge::note(&format!("the time could not be stored: {}", edge::chain(error)));
-    }
-    if let Some(failure) = installation.publishing_failure() {
-        edge::note(&format!("the audit log goes on, and could not be published: {}", edge::chain(failure)));
+    Said::default().tick(installation, machine).await;
+}
+
+/// What was said the last time, so that it is said once as long as it is so.
+#[derive(Default)]
+struct Said {
+    untold: Option<String>,
+    clock: bool,
+}
+
+impl Said {
+    async fn tick(&mut self, installation: &Installation, machine: &Machine) {
+        let ticked = installation.tick(machine.now(), machine.randomizer()).await;
+        let untold = ticked.err().map(|error| format!("the time could not be stored: {}", edge::chain(error)));
+        if untold != self.untold {
+            untold.iter().for_each(|text| edge::note(text));
+            self.untold = untold;
+        }
+        let clock = installation.check_clock(machine.now());
+        match &clock {
+            Err(refusal) if !self.clock => {
+                edge::note(&format!("nothing is released: {}", skerry_vault::explained(refusal)));
+            }
+            Ok(()) if self.clock => edge::note("the clock is right again: keys are released"),
+            _ => {}
+        }
+        self.clock = clock.is_err();
+        if let Some(failure) = installation.publishing_failure() {
+            edge::note(&format!("the audit log goes on, and could not be published: {}", edge::chain(failure)));
+        }
     }
 }
 
@@ -292,8 +332,11 @@ const JOBS_STOP_TIME_MAX: Duration = Duration::from_secs(10);
 /// A commit takes milliseconds.
 const TICK_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// How much of the time a clock may go back unnoticed over a restart.
+/// How much of the time a clock may go back unnoticed over a restart of a server alone.
 const TICK: Duration = Duration::from_secs(60);
+
+/// Nodes look at each other's clocks more often than at each other's logs.
+const LOOKS_PER_TICK: u32 = 6;
 
 #[cfg(test)]
 mod tests;

@@ -21,11 +21,20 @@ pub(super) async fn hold(store: &Store, node: &NodeName) -> Result<Lease, Failur
     hold_within(store, node, NAME_TTL + NAME_TTL).await
 }
 
+/// The name, unless another has it now. While it is held no server of that name runs.
+pub(crate) async fn hold_now(store: &Store, node: &NodeName) -> Result<Option<Lease>, StoreError> {
+    store.lease(&lease_of(node), &format!("process {}", std::process::id()), NAME_TTL).await
+}
+
+/// The lease that a node of this name holds as long as it runs.
+pub(crate) fn lease_of(node: &NodeName) -> String {
+    format!("node/{node}")
+}
+
 async fn hold_within(store: &Store, node: &NodeName, patience: Duration) -> Result<Lease, Failure> {
-    let (name, holder) = (format!("node/{node}"), format!("process {}", std::process::id()));
     let until = Instant::now() + patience;
     loop {
-        let lease = store.lease(&name, &holder, NAME_TTL).await;
+        let lease = hold_now(store, node).await;
         match lease.with_context(|| format!("the name {node}")).map_err(Failure::unavailable)? {
             Some(lease) => return Ok(lease),
             None if Instant::now() < until => sleep(NAME_PAUSE).await,
@@ -103,9 +112,17 @@ async fn keep(store: Store, mut lease: Lease, node: NodeName, mut stopped: onesh
     }
 }
 
-/// Puts on record how far the other nodes' logs have come. What is wrong with one of them is for an operator to look at: it stops
+/// Puts on record which nodes were forgotten, and where their logs ended.
+pub(super) async fn witness_forgotten(installation: &Installation, machine: &Machine) {
+    if let Err(error) = installation.witness_forgotten(machine.now()).await {
+        edge::note(&format!("which nodes were forgotten could not be put on record: {}", edge::chain(error)));
+    }
+}
+
+/// Puts on record how far the other nodes' logs have come, and which nodes were forgotten. What is wrong with one of them is for an operator to look at: it stops
 /// nobody here.
 pub(super) async fn witness(installation: &Installation, machine: &Machine) {
+    witness_forgotten(installation, machine).await;
     let shown = match installation.shown_checkpoints().await {
         Ok(shown) => shown,
         Err(error) => {

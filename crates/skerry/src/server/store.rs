@@ -34,7 +34,8 @@ pub(crate) struct Site<'a> {
 }
 
 impl Site<'_> {
-    fn node(&self) -> Node {
+    /// Which of an installation's servers it is of.
+    pub(crate) fn node(&self) -> Node {
         match self.store {
             StoreSettings::Embedded => Node::Only,
             StoreSettings::Etcd(etcd) => Node::Named(etcd.node.clone()),
@@ -92,16 +93,19 @@ pub(crate) async fn verify(
     let (folder, node) = (site.folder, site.node());
     let (path, log) = (folder.join(STORE), folder.join(AUDIT));
     let root = Root::new(root);
-    let store = match site.store {
-        StoreSettings::Embedded => {
-            Store::open(&path, &root, Options::new(give_up)).map_err(|error| unopened(error, &path, folder))?
-        }
-        StoreSettings::Etcd(settings) => etcd::open(settings, Make::Existing).await?,
-    };
+    let store = stored(site, &root).await?;
     let report =
         Installation::verify(&node, (&store, &root, kind), &log).await.map_err(|error| refuse(error, folder))?;
     let revision = store.fence().await.map_err(|error| unopened(error, &path, folder))?;
     Ok((report, Some(revision.0)))
+}
+
+/// The store that is there, every row checked, with nothing beside it.
+pub(crate) async fn stored(site: &Site<'_>, root: &Root) -> Result<Store, Failure> {
+    match site.store {
+        StoreSettings::Embedded => embedded(site.folder, root, false),
+        StoreSettings::Etcd(settings) => etcd::open(settings, Make::Existing).await,
+    }
 }
 
 /// Settles what was in doubt when a server of this folder last stopped, as its next start would, and lets go of everything.
@@ -219,7 +223,8 @@ fn end(text: &str) {
     std::process::exit(i32::from(edge::INTEGRITY));
 }
 
-fn refuse(error: InstallationError, folder: &Path) -> Failure {
+/// Who has to act on what an installation refuses, and how.
+pub(crate) fn refuse(error: InstallationError, folder: &Path) -> Failure {
     if let Some(kind) = refused_by_the_disk(&error) {
         let context = format!("{}: {}", folder.display(), room::way_forward(kind));
         return Failure::unavailable(anyhow::Error::new(error).context(context));
@@ -242,6 +247,7 @@ fn refuse(error: InstallationError, folder: &Path) -> Failure {
         InstallationError::OfNodes => OF_NODES,
         InstallationError::PutBack(PutBack::Form) => KEPT_ALTERED,
         InstallationError::PutBack(_) | InstallationError::StoreBehindLog => PUT_BACK,
+        InstallationError::Forgotten { .. } => FORGOTTEN,
         _ => ALTERED,
     };
     let context = format!("{}: {context}", folder.display());
@@ -265,6 +271,7 @@ const OTHER_ROOT: &str = "the root key is not the one this folder was made with"
 const LOG_MISSING: &str = "what is stored is not as it was left: restore its audit log, or start with an empty folder; where the \
                            store is shared, give this node a name of its own instead ([store] node)";
 const OF_NODES: &str = "the store was shared by nodes, and this is the folder of none of them: take that of one";
+const FORGOTTEN: &str = "keep this folder for what its log says, and start this node with an empty one";
 const MOVED: &str = "this store was migrated: take the configuration of the one it was migrated to";
 const PUT_BACK: &str = "the store is an older one: bring back a newer, or restore a backup. Of a shared store of which there is no \
                         newer, nodes take new names and empty folders, and this one is kept for what its log says came after \
