@@ -5,14 +5,17 @@
 //! export ends as compacted and has to begin again, at another revision.
 
 use crate::core::Core;
+use crate::failure::Failure;
 use crate::layout::{ABORTED, COMMITTED};
 use crate::lease;
-use crate::limits::{EXPORT_OPS, EXPORT_PAGES_MAX, HOLD_TTL};
+use crate::limits::{
+    ANSWER_LEN_MAX, EXPORT_OPS, EXPORT_PAGES_MAX, EXPORT_ROWS_MAX, HOLD_TTL, ROWS_AT_FIRST, ROWS_AT_LEAST,
+};
 use crate::page::{self, State};
 use crate::wire::{KeyValue, RangeRequest, RangeResponse};
 use skerry_store::engine::Exporting;
 use skerry_store::limits::{OPS_MAX, PAGE_ROWS_MAX};
-use skerry_store::{Exported, Lease, OpId, Revision, Settled, StoreError};
+use skerry_store::{Exported, Lease, OpId, Revision, Row, Settled, StoreError};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -69,18 +72,8 @@ impl From<StoreError> for Ended {
 }
 
 async fn pages(core: &Core, revision: Revision, send: &Sender) -> Result<(), Ended> {
+    entries(core, revision, send).await?;
     let give = async |page: Vec<Exported>| send.send(Ok(page)).await.map_err(|_| Ended::Gone);
-    let mut after: Option<Vec<u8>> = None;
-    loop {
-        let found = page::read(core, b"", after.as_deref(), PAGE_ROWS_MAX, Some(revision)).await?;
-        after = found.rows.last().map(|row| row.key.clone());
-        if !found.rows.is_empty() {
-            give(found.rows.into_iter().map(Exported::Entry).collect()).await?;
-        }
-        if !found.more {
-            break;
-        }
-    }
     let ops: Vec<_> = ops(core, revision).await?.into_iter().collect();
     for page in ops.chunks(PAGE_ROWS_MAX) {
         let row = |(revision, (op, settled)): &(Revision, (OpId, Settled))| Exported::Op {
@@ -91,6 +84,42 @@ async fn pages(core: &Core, revision: Revision, send: &Sender) -> Result<(), End
         give(page.iter().map(row).collect()).await?;
     }
     Ok(())
+}
+
+/// As many rows at a time as an answer takes: for each etcd walks over the keys of all that are still to come, and who commits waits
+/// for that.
+async fn entries(core: &Core, at: Revision, send: &Sender) -> Result<(), Ended> {
+    let (mut key, range_end) = (core.layout.data(b""), core.layout.data_end(b""));
+    let mut rows = ROWS_AT_FIRST;
+    loop {
+        let limit = i64::try_from(rows).unwrap_or(i64::MAX);
+        let asked = RangeRequest { key: key.clone(), range_end: range_end.clone(), limit, ..RangeRequest::default() };
+        let found = match page::part(core, asked, Some(State::of(core, at))).await {
+            Ok((found, _)) => found,
+            Err(Failure::TooLong) if rows > ROWS_AT_LEAST => {
+                rows = rows.checked_div(4).unwrap_or(0).max(ROWS_AT_LEAST);
+                continue;
+            }
+            Err(failure) => return Err(page::refused(core, failure, Some(at)).await.into()),
+        };
+        let lens = found.kvs.iter().map(|row| row.key.len().saturating_add(row.value.len()));
+        let len = lens.fold(0_usize, usize::saturating_add);
+        let last = found.kvs.last().map(|row| [row.key.as_slice(), &[0]].concat());
+        let entry = |row: KeyValue| {
+            let key = core.layout.key_of(&row.key)?.to_vec();
+            Ok(Exported::Entry(Row { key, entry: core.entry(row) }))
+        };
+        let page = found.kvs.into_iter().map(entry).collect::<Result<Vec<_>, StoreError>>()?;
+        if !page.is_empty() {
+            send.send(Ok(page)).await.map_err(|_| Ended::Gone)?;
+        }
+        let (Some(last), true) = (last, found.more) else { return Ok(()) };
+        key = last;
+        // Four times as many fit if so many take an eighth of what is taken.
+        if len < ANSWER_LEN_MAX / 8 {
+            rows = rows.saturating_mul(4).min(EXPORT_ROWS_MAX);
+        }
+    }
 }
 
 /// The newest op ids, by revision. etcd could order them, and would order all for every part it answers.

@@ -100,7 +100,10 @@ pub const SWEEP_OPS_MAX: usize = 128;
 /// How long history is kept for who reads one revision and is not heard of any more.
 pub const HOLD_TTL: Duration = Duration::from_secs(60);
 
-/// Pages of an export that wait for who takes them; each is 4 MiB at most.
+/// Rows in one answer to an export: with keys and records of a kilobyte half of [`ANSWER_LEN_MAX`].
+pub const EXPORT_ROWS_MAX: usize = 4096;
+
+/// Pages of an export that wait for who takes them; each is an answer.
 pub const EXPORT_PAGES_MAX: usize = 2;
 
 /// Op ids in one answer to an export: some 400 KiB.
