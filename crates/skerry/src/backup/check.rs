@@ -154,3 +154,65 @@ pub(super) fn continues(folder: &Path, head: &Head, whose: &str) -> Result<(), F
 /// The name of a log's file in its folder.
 pub(super) const LOG_FILE: &str = "audit.log";
 const BUFFER_LEN: usize = 256 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair};
+    use skerry_audit::{End, Limits};
+    use skerry_backup::{Recipient, RecoveryKey, Writer};
+    use skerry_store::Store;
+    use skerry_store::seal::Root;
+    use skerry_store::stamp::Kind;
+    use skerry_vault::Installation;
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::machine;
+
+    /// Rows that know more of their log than the backup has of it are not of that backup: somebody put them together. One whose log
+    /// goes as far as the rows know, or further, is whole.
+    #[test]
+    fn log_goes_with_its_rows() {
+        let (folder, log) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (machine, root) = (machine::machine(), || Root::new(Zeroizing::new([7; 32])));
+        let (store, now, randomness) = (Store::memory(), machine.now(), machine.randomizer());
+        let opening =
+            Installation::open(store.clone(), root(), Kind::Serve, log.path(), Limits::default(), now, randomness);
+        let installation = runtime.block_on(opening).unwrap().0;
+        let short = installation.log().end().unwrap();
+        runtime.block_on(installation.danger().take_out(&[1; 16], "somebody", "nobody", now)).unwrap();
+        let known = installation.log().end().unwrap();
+        runtime.block_on(installation.tick(now, randomness)).unwrap();
+        let pair = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::default().self_signed(&pair).unwrap();
+        let recipients = [Recipient::from_der(certificate.der()).unwrap()];
+        let key = RecoveryKey::from_pkcs8(&pair.serialize_der()).unwrap();
+        let walked = |name: &str, end: End| {
+            let mut export = runtime.block_on(store.export(&root())).unwrap();
+            let (revision, rows) = (export.revision().0, export.rows());
+            let stamp = installation.stamp();
+            let (kind, installation) = (stamp.kind, stamp.installation);
+            let about = About { id: [1; 16], installation, kind, made: 1, revision, rows, log: end };
+            let mut writer = Writer::new(Vec::new(), about.clone(), &recipients, &root(), &mut machine::rng()).unwrap();
+            while let Some(rows) = export.page().unwrap() {
+                writer.rows(&rows).unwrap();
+            }
+            let octets = std::fs::read(log.path().join(LOG_FILE)).unwrap();
+            writer.log(&octets[..usize::try_from(end.len).unwrap()]).unwrap();
+            let path = folder.path().join(name);
+            std::fs::write(&path, writer.finish().unwrap().0).unwrap();
+            let before = folder.path().join(format!("{name}.log"));
+            std::fs::create_dir(&before).unwrap();
+            let mut backup = open(&path, |_| ()).unwrap();
+            let mut contents = backup.unlock(&key).unwrap();
+            walk(&mut contents, (&path, &about), &before, |_| Ok(()), |_| ())
+        };
+        let found = walked("good", known).unwrap();
+        assert_eq!(found.own.map(|own| own.head), Some(known.head));
+        assert_eq!(found.others, []);
+        let failure = walked("short", short).err().unwrap();
+        assert_eq!(failure.exit(), crate::edge::INTEGRITY);
+        assert!(failure.text().starts_with("the log in the backup does not go with its rows"), "{}", failure.text());
+    }
+}

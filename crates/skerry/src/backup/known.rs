@@ -69,7 +69,11 @@ impl After {
 
 /// What is known of each log that a backup knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Newest(Vec<Line>);
+pub(super) struct Newest {
+    lines: Vec<Line>,
+    /// Changes that the backup's own log has and its rows have not: the log is taken a moment after them.
+    meanwhile: u64,
+}
 
 /// One of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,14 +88,14 @@ pub(super) struct Line {
 impl Newest {
     /// Of the log in the backup, as long as others are not known.
     pub(super) fn own(about: &About, after: After) -> Newest {
-        Newest(vec![Line { node: None, head: about.log.head, after }])
+        Newest { lines: vec![Line { node: None, head: about.log.head, after }], meanwhile: 0 }
     }
 
     /// By heads that were kept elsewhere, of the backup's own log and those that its rows name; each has to be of one of them. None
     /// has anything said of it that there is no head of.
     pub(super) fn by_heads(about: &About, found: Option<&Found>, kept: &[Head]) -> Result<Newest, Failure> {
         let own = found.and_then(|found| found.own.as_ref()).and_then(|own| own.node.clone());
-        let mut lines = Newest::own(about, After::NotKnown).0;
+        let mut lines = Newest::own(about, After::NotKnown).lines;
         for line in &mut lines {
             line.node.clone_from(&own);
         }
@@ -112,35 +116,45 @@ impl Newest {
                 (after, _) => after,
             };
         }
-        Ok(Newest(lines))
+        Ok(Newest { lines, meanwhile: 0 })
     }
 
     /// The line of a log.
     pub(super) fn of(&mut self, log: &[u8; 16]) -> Option<&mut Line> {
-        self.0.iter_mut().find(|line| line.head.log == *log)
+        self.lines.iter_mut().find(|line| line.head.log == *log)
     }
 
     /// Those of which something was said.
     pub(super) fn told(self) -> Newest {
-        Newest(self.0.into_iter().filter(|line| line.after != After::NotKnown).collect())
+        let lines = self.lines.into_iter().filter(|line| line.after != After::NotKnown).collect();
+        Newest { lines, ..self }
     }
 
     /// Whether nothing came after the backup in any of them.
     pub(super) fn is_nothing(&self) -> bool {
-        self.0.iter().all(|line| line.after == After::Nothing)
+        self.lines.iter().all(|line| line.after == After::Nothing)
     }
 
     /// The backup's own first, then those of other nodes.
     pub(super) fn lines(&self) -> &[Line] {
-        &self.0
+        &self.lines
+    }
+
+    /// So many changes are known from the backup's own log, and not in its rows.
+    pub(super) fn meanwhile(&mut self, changes: u64) {
+        self.meanwhile = changes;
     }
 
     /// As the log of the restored server has it.
     pub(super) fn on_record(&self) -> String {
-        self.text(|line| {
+        let text = self.text(|line| {
             let text = line.after.on_record();
             if self.is_one() { text } else { format!("{}: {text}", named(line)) }
-        })
+        });
+        match self.meanwhile {
+            0 => text,
+            changes => format!("{text}; {changes} changes were made while the backup began, and are not in it"),
+        }
     }
 
     /// Refuses what would be lost, unless the word for it was given: the time of the backup.
@@ -160,14 +174,14 @@ impl Newest {
     }
 
     fn is_one(&self) -> bool {
-        matches!(self.0.as_slice(), [_])
+        matches!(self.lines.as_slice(), [_])
     }
 
     fn text(&self, each: impl Fn(&Line) -> String) -> String {
         if self.is_nothing() {
             return After::Nothing.to_string();
         }
-        let lost = self.0.iter().filter(|line| line.after != After::Nothing);
+        let lost = self.lines.iter().filter(|line| line.after != After::Nothing);
         lost.map(each).collect::<Vec<_>>().join("; ")
     }
 }
@@ -243,4 +257,79 @@ impl std::fmt::Display for After {
 pub(super) fn log_of(after: &Path) -> std::path::PathBuf {
     let inside = after.join(crate::server::AUDIT);
     if inside.is_dir() { inside } else { after.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use skerry_audit::End;
+    use skerry_backup::Summary;
+    use skerry_store::stamp::Kind;
+    use skerry_vault::Known;
+
+    use super::*;
+
+    fn head(log: u8, records: u64) -> Head {
+        Head { log: [log; 16], records, hash: [log; 32] }
+    }
+
+    /// A backup of node a, whose log 1 has 10 records, where node b's log 2 had 20 at least.
+    fn of_nodes() -> (About, Found) {
+        let log = End { head: head(1, 10), len: 1 };
+        let about = About { id: [0; 16], installation: [0; 16], kind: Kind::Serve, made: 0, revision: 1, rows: 1, log };
+        let summary = Summary { about: about.clone(), digest: [0; 32], entries: 1, ops: 0, len: 1 };
+        let known = |node: &str, head| Known { node: Some(node.to_owned()), head, seen: 0 };
+        let (own, others) = (Some(known("a", head(1, 9))), vec![known("b", head(2, 20))]);
+        (about, Found { summary, made: HashSet::new(), opened: 1, unknown: 0, own, others })
+    }
+
+    /// Each log is judged for itself, by the newest head that is known of it; nothing is lost iff that is so of all.
+    #[test]
+    fn every_log_has_to_be_known() {
+        let (about, found) = of_nodes();
+        let newest = |kept: &[Head]| Newest::by_heads(&about, Some(&found), kept).unwrap();
+        let after = |kept: &[Head]| newest(kept).lines.into_iter().map(|line| line.after).collect::<Vec<_>>();
+        assert_eq!(after(&[]), [After::NotKnown, After::NotKnown]);
+        assert_eq!(after(&[head(1, 10)]), [After::Nothing, After::NotKnown]);
+        assert_eq!(after(&[head(2, 25), head(1, 3)]), [After::Nothing, After::Records(5)]);
+        assert_eq!(after(&[head(2, 25), head(2, 30), head(2, 1)]), [After::NotKnown, After::Records(10)]);
+        assert!(newest(&[head(1, 10), head(2, 20)]).accept(&about, None).is_ok());
+        assert!(!newest(&[head(1, 10)]).is_nothing() && newest(&[head(1, 10)]).told().is_nothing());
+        let refused = newest(&[head(1, 10)]).accept(&about, None).unwrap_err();
+        assert_eq!(refused.exit(), crate::edge::REFUSED);
+        assert!(refused.text().contains("node b: whether anything came after record 20"), "{}", refused.text());
+        assert!(!refused.text().contains("node a"), "{}", refused.text());
+        assert!(newest(&[]).accept(&about, Some("1970-01-01T00:00:00Z")).is_ok());
+        let other = newest(&[]).accept(&about, Some("1970-01-01T00:00:01Z")).unwrap_err();
+        assert!(other.text().contains("is not the time of this backup"), "{}", other.text());
+    }
+
+    /// Another hash after as many records is another history, and a log that nobody knows is nobody's.
+    #[test]
+    fn heads_of_other_histories_are_refused() {
+        let (about, found) = of_nodes();
+        for (kept, found, exit, words) in [
+            (Head { hash: [9; 32], ..head(2, 20) }, Some(&found), crate::edge::INTEGRITY, "after 20 records"),
+            (Head { hash: [9; 32], ..head(1, 10) }, Some(&found), crate::edge::INTEGRITY, "after 10 records"),
+            (head(3, 1), Some(&found), crate::edge::REFUSED, "a node that was added after it"),
+            (head(2, 20), None, crate::edge::REFUSED, "which only the rows say"),
+        ] {
+            let refused = Newest::by_heads(&about, found, &[kept]).unwrap_err();
+            assert_eq!(refused.exit(), exit);
+            assert!(refused.text().contains(words), "{}", refused.text());
+        }
+    }
+
+    /// What the log has of the moment between rows and log is said, though it takes no word.
+    #[test]
+    fn what_came_meanwhile_is_said() {
+        let (about, found) = of_nodes();
+        let mut newest = Newest::by_heads(&about, Some(&found), &[head(1, 10), head(2, 20)]).unwrap();
+        assert_eq!(newest.on_record(), "nothing is lost");
+        newest.meanwhile(2);
+        let said = "nothing is lost; 2 changes were made while the backup began, and are not in it";
+        assert_eq!(newest.on_record(), said);
+        assert!(newest.accept(&about, None).is_ok());
+    }
 }

@@ -10,7 +10,7 @@ use skerry_jose::json::Object;
 use skerry_store::seal::Root;
 use skerry_store::stamp::Kind;
 use skerry_store::{Options as StoreOptions, Store, StoreError};
-use skerry_vault::{Installation, Known, Node, Recovered, Restored, lost};
+use skerry_vault::{Installation, Known, Loss, Node, Recovered, Restored, lost};
 
 use super::check::{self, Found, LOG_FILE};
 use super::known::{self, After, Line, Newest};
@@ -103,6 +103,7 @@ fn restore(options: &Options) -> Result<(), Failure> {
     }
     let mut newest = Newest::by_heads(&about, Some(&found), &known)?;
     is_continued(&before, &about.log.head, &known)?;
+    newest.meanwhile(loss(&before, found.own.as_ref(), &found)?.count());
     let mut kept = vec![before.clone()];
     for given in &given {
         let own = given.log == about.log.head.log;
@@ -130,6 +131,12 @@ fn restore(options: &Options) -> Result<(), Failure> {
 fn is_continued(folder: &Path, head: &Head, known: &[Head]) -> Result<(), Failure> {
     let mut of_it = known.iter().filter(|known| known.log == head.log && known.records <= head.records);
     of_it.try_for_each(|known| check::continues(folder, known, "--known-head"))
+}
+
+/// What the log in this folder has of changes, of the server that the rows know so, and the rows have not.
+fn loss(log: &Path, known: Option<&Known>, found: &Found) -> Result<Loss, Failure> {
+    let loss = lost(log, known.map_or(0, |known| known.head.records), |op| found.made.contains(&op));
+    loss.context("audit log").map_err(Failure::integrity)
 }
 
 /// An old data folder, and whose log is in it.
@@ -163,12 +170,16 @@ impl<'a> Given<'a> {
         std::fs::copy(known::log_of(self.folder).join(LOG_FILE), &copy).with_context(context)?;
         // The copy is what is looked at, so that what is told is what is kept.
         check::continues(to, &line.head, &context())?;
-        let from = known.map_or(0, |known| known.head.records);
-        let loss = lost(to, from, |op| found.made.contains(&op)).with_context(context).map_err(Failure::integrity)?;
+        let loss = loss(to, known, found).map_err(|failure| failure.context(context()))?;
         std::fs::File::open(&copy).and_then(|copy| copy.sync_all()).with_context(context)?;
         line.head = loss.head.unwrap_or(line.head);
         line.after = After::by_log(loss);
-        Ok(line.head)
+        let (head, own) = (line.head, Some(self.log) == found.own.as_ref().map(|own| own.head.log));
+        if own {
+            // Told with all that came after.
+            newest.meanwhile(0);
+        }
+        Ok(head)
     }
 }
 

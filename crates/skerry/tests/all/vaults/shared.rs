@@ -53,8 +53,12 @@ fn a_cluster_comes_back_from_nothing() {
         });
         for round in 0..2 {
             make(b, &format!("sure{round}"));
+            // The other makes one at the same time.
+            let other = scope.spawn(|| kept.json(&format!("backup --config @b.toml --to @other.skb --rate 1 {TO}")));
             let backup = kept.json(&format!("backup --config @a.toml --to @{round}.skb {TO}"));
-            assert_eq!(backup["server"], "running");
+            let other = other.join().unwrap();
+            assert_eq!((&backup["server"], &other["server"]), (&json!("running"), &json!("running")));
+            std::fs::remove_file(kept.site.path("other.skb")).unwrap();
             if round == 1 {
                 drop(stop);
                 assert!(writing.join().unwrap() > 0);
@@ -225,6 +229,9 @@ fn half_a_backup_is_none() {
     nothing_is_left();
     assert_eq!(runtime().block_on(store.get(b"zz/00", At::Linearizable)).unwrap().unwrap().value.len(), 1024 * 1024);
 
+    // What is not begun is not on record either.
+    let on_record = || kept.log("data-a/audit").iter().filter(|record| record["event"] == "server-backed-up").count();
+    assert_eq!(on_record(), 1);
     cluster.members[0].kill();
     cluster.members[1].kill();
     let backup = format!("backup --config @a.toml --to @made.skb {TO}");
@@ -238,6 +245,7 @@ fn half_a_backup_is_none() {
         said.contains("servers answer and are too few")
     });
     nothing_is_left();
+    assert_eq!(on_record(), 1);
     served.running.stop("TERM");
     kept.refuses(&backup, 3, &["etcd at https://", "servers answer and are too few"]);
     nothing_is_left();
