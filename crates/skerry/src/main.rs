@@ -12,6 +12,7 @@ mod evidence;
 mod hsm;
 mod key;
 mod machine;
+mod node;
 mod openapi;
 mod pem;
 mod policy;
@@ -51,6 +52,9 @@ enum Command {
     #[command(subcommand)]
     Hsm(hsm::Command),
     Key(key::Options),
+    /// Show the servers of an installation, and take off what is left of one that does not come back
+    #[command(subcommand)]
+    Node(node::Command),
     /// Print the OpenAPI document of the vaults and the attestation service
     Openapi,
     /// Check a release policy, or explain what it says of a token
@@ -78,6 +82,7 @@ fn main() -> ExitCode {
         Command::Dev(options) => dev::run(&options),
         Command::Hsm(command) => hsm::run(command),
         Command::Key(options) => key::run(&options),
+        Command::Node(command) => node::run(&command),
         Command::Openapi => openapi::run(),
         Command::Policy(command) => policy::run(&command),
         Command::Evidence(command) => evidence::run(command),
