@@ -2,6 +2,7 @@
 //! authority of a file, and who learns what.
 
 mod backup;
+mod clocks;
 mod formats;
 mod hsm;
 mod nodes;
@@ -131,7 +132,12 @@ impl Site {
 
     /// Of another configuration of this site.
     fn start_as(&self, config: &str) -> Served<'_> {
-        let running = Running::start(&["serve", "--config", config]);
+        self.start_with(config, &[])
+    }
+
+    /// The same, with variables of its own.
+    fn start_with(&self, config: &str, variables: &[(&str, &str)]) -> Served<'_> {
+        let running = Running::start_with(&["serve", "--config", config], "ready", variables);
         let line = running.said.iter().find_map(|line| line.strip_prefix("listening on ")).unwrap();
         let port = line.rsplit(':').next().unwrap().to_owned();
         Served { site: self, running, port }
@@ -286,7 +292,12 @@ fn attestation_key() -> SigningKey {
 
 /// A caller's token, good for ten minutes.
 fn bearer(key: &SigningKey, kid: &str, issuer: &str, subject: &str) -> String {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    bearer_of(SystemTime::now(), key, kid, issuer, subject)
+}
+
+/// As one that is issued at that time.
+fn bearer_of(at: SystemTime, key: &SigningKey, kid: &str, issuer: &str, subject: &str) -> String {
+    let now = at.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     let claims = Object::new()
         .with("iss", issuer)
         .with("sub", subject)
@@ -303,6 +314,11 @@ fn tee() -> String {
 
 /// A TEE's key, and what the authority says of a TEE with this measurement.
 fn attested(measurement: &str) -> (UnwrapKey, String) {
+    attested_at(SystemTime::now() - Duration::from_secs(5), measurement)
+}
+
+/// What it says at that time.
+fn attested_at(at: SystemTime, measurement: &str) -> (UnwrapKey, String) {
     let key = UnwrapKey::generate(2048).unwrap();
     let (n, e) = key.public_components();
     let jwk = PublicKey::Rsa(RsaPublicKey::new(n, e).unwrap()).to_jwk();
@@ -312,8 +328,7 @@ fn attested(measurement: &str) -> (UnwrapKey, String) {
         .with(MEASUREMENT, measurement)
         .with("x-ms-runtime", Object::new().with("keys", vec![json::Value::Object(jwk)]));
     let issuer = IssuerUrl::parse(AUTHORITY).unwrap();
-    let a_moment_ago = SystemTime::now() - Duration::from_secs(5);
-    let result = AttestationResult::assertion(issuer.clone(), claims, Provenance::Real, a_moment_ago);
+    let result = AttestationResult::assertion(issuer.clone(), claims, Provenance::Real, at);
     let token = TokenSigner::new(issuer, attestation_key()).sign(&result, [9; 32]).unwrap();
     (key, token.into_string())
 }
