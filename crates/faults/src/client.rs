@@ -83,6 +83,10 @@ impl Caller {
         let json: Value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
         match self.read(call, status, &json, (node, *port, key)) {
             Ok((answer, receipt)) => Answered { end: End::Answered(answer), receipt, defect: None },
+            // Says that its clock is in doubt, before anything else is looked at.
+            Err(_) if status == 503 && matches!(call, Call::Release(_)) && words(&json).contains("the clock says") => {
+                Answered { end: End::Refused(words(&json)), receipt: None, defect: None }
+            }
             // Says that it cannot; a change may have been made all the same.
             Err(_) if status == 503 => unknown(&format!("503 {}", words(&json))),
             Err(error) => defect(&format!("{call:?}: {status} {}: {error:#}", words(&json))),

@@ -9,6 +9,7 @@ use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, 
 use serde_json::Value;
 use tokio::runtime::Handle;
 
+use crate::clock::Clock;
 use crate::process::{Node, Process, free_port};
 use crate::proxy::Proxy;
 use crate::site::{CERTIFICATE, KEY, Site, StoreConfig, pem};
@@ -71,7 +72,9 @@ impl Cluster {
             let arguments = ["serve", "--json", "--config"].map(str::to_owned).into_iter();
             let arguments = arguments.chain([config.to_string_lossy().into_owned()]).collect();
             configs.push(config);
-            let process = Process::new(&format!("node-{number}"), program, arguments, folder);
+            let name = format!("node-{number}");
+            let mut process = Process::new(&name, program, arguments, folder);
+            process.clock = Clock::new(folder, &name)?;
             nodes.push(Node { process, clients, store });
         }
         let mut cluster = Cluster { site, nodes, members, program: program.to_owned(), configs };
@@ -79,6 +82,11 @@ impl Cluster {
             node.start()?;
         }
         Ok(cluster)
+    }
+
+    /// Whether the nodes have clocks that can be moved.
+    pub fn has_clocks(&self) -> bool {
+        self.nodes.iter().all(|node| node.process.clock.is_some())
     }
 
     /// Stops the nodes in order, after each was started where it did not run. Those that do not end with 0 are told.

@@ -7,10 +7,10 @@
 //! are read: what was released is on record, and what was intended has an outcome.
 //!
 //! What this does not show: what a disk does without power. The machine goes on, so what was written is not lost with its
-//! cache; that is tried on simulated disks, in `crates/store` and `crates/audit`. Clocks are not put forward or back here:
-//! all processes have that of the machine.
+//! cache; that is tried on simulated disks, in `crates/store` and `crates/audit`. Clocks are moved where libfaketime is there ([`clock`]).
 
 pub mod client;
+pub mod clock;
 pub mod cluster;
 pub mod history;
 pub mod load;

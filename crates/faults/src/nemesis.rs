@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use rustix::process::Signal;
 use skerry_testkit::ChaCha20Rng;
 
+use crate::clock::Moved;
 use crate::cluster::{Cluster, Engine};
 use crate::load::pick;
 use crate::proxy::Mode;
@@ -36,6 +37,10 @@ pub enum Fault {
     PauseLeader,
     /// SIGKILL of any member.
     KillMember,
+    /// A node's clock goes back by some minutes, and is put right.
+    ClockBack,
+    /// A node's clock goes ahead by some minutes, and is put right.
+    ClockAhead,
 }
 
 impl Fault {
@@ -53,12 +58,21 @@ impl Fault {
             Fault::KillLeader => "leader killed",
             Fault::PauseLeader => "leader paused",
             Fault::KillMember => "member killed",
+            Fault::ClockBack => "clock back",
+            Fault::ClockAhead => "clock ahead",
         }
     }
 
-    fn all(engine: Engine) -> &'static [Fault] {
+    /// Those that are tried, the more often the more often they are here. A server alone has nobody to contradict a clock that is ahead:
+    /// it would release nothing more until that time has come, so there it only goes back.
+    fn all(engine: Engine, clocks: bool) -> Vec<Fault> {
         use Fault::*;
-        match engine {
+        let moved: &[Fault] = match (clocks, engine) {
+            (false, _) => &[],
+            (true, Engine::Redb) => &[ClockBack],
+            (true, Engine::Etcd) => &[ClockBack, ClockAhead],
+        };
+        let others: &[Fault] = match engine {
             Engine::Redb => &[Kill, Kill, Kill, Restart, Pause, CutClients, HoldClients, SlowClients],
             Engine::Etcd => &[
                 Kill,
@@ -75,7 +89,8 @@ impl Fault {
                 PauseLeader,
                 KillMember,
             ],
-        }
+        };
+        [others, moved].concat()
     }
 }
 
@@ -84,6 +99,8 @@ impl Fault {
 pub struct Done {
     /// Each fault, with when it began and when it was put right.
     pub faults: Vec<(Fault, u64, u64)>,
+    /// Clocks that were moved.
+    pub moved: Vec<Moved>,
     /// The longest start of a node after its end, in milliseconds.
     pub start_ms_max: u128,
 }
@@ -103,13 +120,13 @@ pub fn run(
         if wait(stop, millis(&mut random, CALM)) {
             return Ok(done);
         }
-        let all = Fault::all(engine);
+        let all = Fault::all(engine, cluster.has_clocks());
         let fault = all.get(pick(&mut random, all.len())).copied().unwrap_or(Fault::Kill);
         told(fault);
         let node = pick(&mut random, cluster.nodes.len());
         let (lasts, began) = (millis(&mut random, HARM), now());
         let context = || format!("{} ({})", fault.name(), node);
-        let stopped = harm(cluster, fault, node, lasts, (stop, &mut random), &mut done).with_context(context)?;
+        let stopped = harm(cluster, fault, node, lasts, (stop, &mut random), &mut done, &now).with_context(context)?;
         done.faults.push((fault, began, now()));
         if stopped {
             return Ok(done);
@@ -125,12 +142,14 @@ fn harm(
     lasts: Duration,
     (stop, random): (&Receiver<()>, &mut ChaCha20Rng),
     done: &mut Done,
+    now: &impl Fn() -> u64,
 ) -> anyhow::Result<bool> {
     let leader = match fault {
         Fault::KillLeader | Fault::PauseLeader => cluster.leader()?.unwrap_or_default(),
         _ => pick(random, cluster.members.len()),
     };
     let Cluster { nodes, members, .. } = cluster;
+    let number = node;
     let node = nodes.get_mut(node).context("no such node")?;
     let relays = |relays: &[crate::proxy::Proxy], mode| relays.iter().for_each(|relay| relay.set(mode));
     let stopped;
@@ -171,6 +190,17 @@ fn harm(
             stopped = wait(stop, lasts);
             member.process.start()?;
         }
+        Fault::ClockBack | Fault::ClockAhead => {
+            let minutes = i64::try_from(2 + pick(random, 9)).unwrap_or(2);
+            let by = 60 * if fault == Fault::ClockBack { -minutes } else { minutes };
+            let clock = node.process.clock.as_ref().context("no clock of its own")?;
+            clock.set(by)?;
+            let from = now();
+            stopped = wait(stop, lasts * CLOCK_LASTS);
+            let to = now();
+            clock.set(0)?;
+            done.moved.push(Moved { node: number, by, from, to });
+        }
         Fault::PauseLeader => {
             let member = members.get_mut(leader).context("no such member")?;
             member.process.signal(Signal::STOP)?;
@@ -193,3 +223,5 @@ fn millis(random: &mut ChaCha20Rng, (least, most): (usize, usize)) -> Duration {
 const CALM: (usize, usize) = (300, 2_000);
 /// How long one lasts.
 const HARM: (usize, usize) = (200, 3_000);
+/// So many times as long a clock is wrong: others look at it every ten seconds.
+const CLOCK_LASTS: u32 = 6;

@@ -12,6 +12,7 @@ use anyhow::{Context as _, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use crate::clock::Clock;
 use crate::proxy::Proxy;
 
 /// A program with its arguments, which may be running.
@@ -20,6 +21,8 @@ pub struct Process {
     name: String,
     program: PathBuf,
     arguments: Vec<String>,
+    /// That of the machine, unless it has its own.
+    pub clock: Option<Clock>,
     /// Where what it says on standard error is kept.
     pub said: PathBuf,
     child: Option<Child>,
@@ -29,7 +32,7 @@ impl Process {
     /// Not running yet.
     pub fn new(name: &str, program: &Path, arguments: Vec<String>, folder: &Path) -> Process {
         let said = folder.join(format!("{name}.err"));
-        Process { name: name.to_owned(), program: program.to_owned(), arguments, said, child: None }
+        Process { name: name.to_owned(), program: program.to_owned(), arguments, clock: None, said, child: None }
     }
 
     /// What it is called.
@@ -43,6 +46,9 @@ impl Process {
         let said = OpenOptions::new().create(true).append(true).open(&self.said)?;
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).stdin(Stdio::null()).stdout(stdout).stderr(said);
+        if let Some(clock) = &self.clock {
+            command.envs(clock.variables());
+        }
         let child = command.spawn().with_context(|| format!("{}", self.program.display()))?;
         Ok(self.child.insert(child))
     }

@@ -13,6 +13,7 @@ use skerry_client::http::Client;
 use skerry_testkit::seeded;
 
 use crate::client::Caller;
+use crate::clock::released_by_wrong_clocks;
 use crate::cluster::{Cluster, Engine};
 use crate::history::{self, Break, Histories};
 use crate::load::{Gaps, Load, Seen, by_kind};
@@ -46,6 +47,14 @@ pub fn run(options: &Options) -> anyhow::Result<Report> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let started = Cluster::start(folder.path(), &options.program, (options.engine, options.nodes), runtime.handle());
     let mut cluster = started.context("the processes do not start")?;
+    let clocks = cluster.has_clocks();
+    if !clocks {
+        // Infallible: nobody is there to be told that standard error is closed.
+        let _ = writeln!(
+            std::io::stderr(),
+            "faults: CLOCKS ARE NOT MOVED: no libfaketime (Debian: apt-get install faketime)"
+        );
+    }
     let load = Load::new(runtime.block_on(caller(&cluster))?, options.nodes);
     let begun = Instant::now();
     let clients: Vec<_> = (0..options.clients)
@@ -72,6 +81,7 @@ pub fn run(options: &Options) -> anyhow::Result<Report> {
         Err(error) => defects.push(format!("{error:#}")),
     }
     defects.extend(afterwards(&cluster, options, &seen)?);
+    defects.extend(released_by_wrong_clocks(&done.moved, &seen.histories));
     if let Some(tamper) = options.tamper {
         anyhow::ensure!(tamper.apply(&mut seen.histories), "no history has a place for {tamper:?}: run it longer");
     }
@@ -79,7 +89,7 @@ pub fn run(options: &Options) -> anyhow::Result<Report> {
     let found = history::check(&seen.histories, threads);
     let [reads, changes] = [true, false].map(|reads| Gaps::of(&seen.histories, reads));
     let mut report = Report {
-        inputs: inputs(options),
+        inputs: inputs(options, clocks),
         seed: options.seed,
         lasted_secs,
         calls: by_kind(&seen.histories),
@@ -209,13 +219,14 @@ fn keep(report: &Report, folder: &Path, histories: &Histories) -> anyhow::Result
     Ok(std::fs::write(folder.join("smallest.txt"), text)?)
 }
 
-fn inputs(options: &Options) -> String {
+fn inputs(options: &Options, clocks: bool) -> String {
     let Options { engine, nodes, clients, .. } = options;
     let engine = match engine {
         Engine::Redb => "redb",
         Engine::Etcd => "three of etcd",
     };
-    format!("{nodes} nodes on {engine}, {clients} clients")
+    let clocks = if clocks { "" } else { "; clocks were NOT moved, for want of libfaketime" };
+    format!("{nodes} nodes on {engine}, {clients} clients{clocks}")
 }
 
 const TICK: Duration = Duration::from_millis(100);
