@@ -112,6 +112,12 @@ impl Meter {
         self.listeners.push(listener);
     }
 
+    /// Counts an answer, as the server does when the work of a request has ended; for a bench, which asks what that costs.
+    #[doc(hidden)]
+    pub fn answered(&self, operation: Operation, method: &Method, status: StatusCode, took: Duration) {
+        self.counts.answered(operation, method, status, took);
+    }
+
     /// The numbers now.
     pub fn snapshot(&self) -> Snapshot {
         let counts = &*self.counts;
