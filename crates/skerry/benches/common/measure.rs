@@ -114,14 +114,14 @@ struct Row<'a> {
 }
 
 /// 10th percentile, median, 90th percentile.
-struct Spread {
-    low: f64,
-    median: f64,
-    high: f64,
+pub(crate) struct Spread {
+    pub(crate) low: f64,
+    pub(crate) median: f64,
+    pub(crate) high: f64,
 }
 
 impl Spread {
-    fn of(mut values: Vec<f64>) -> Spread {
+    pub(crate) fn of(mut values: Vec<f64>) -> Spread {
         values.sort_by(f64::total_cmp);
         Spread { low: percentile(&values, 10), median: percentile(&values, 50), high: percentile(&values, 90) }
     }
@@ -174,9 +174,13 @@ pub(crate) fn print_table(cases: &[Case<'_>], inputs: &str) -> anyhow::Result<()
     Ok(())
 }
 
+pub(crate) fn spread_json(spread: &Spread) -> Value {
+    json!({"p10": spread.low, "median": spread.median, "p90": spread.high})
+}
+
 /// The table's rows, for machines.
 pub(crate) fn rows_json(cases: &[Case<'_>]) -> Vec<Value> {
-    let spread = |spread: &Spread| json!({"p10": spread.low, "median": spread.median, "p90": spread.high});
+    let spread = spread_json;
     let row = |case| {
         let row = Row::of(case, cases);
         json!({

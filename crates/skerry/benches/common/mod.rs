@@ -4,6 +4,7 @@
 #![allow(clippy::indexing_slicing)] // serde_json's values, which answer null for what is not there
 
 pub(crate) mod measure;
+pub(crate) mod rate;
 pub(crate) mod site;
 pub(crate) mod snp;
 pub(crate) mod straight;

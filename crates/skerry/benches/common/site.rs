@@ -21,6 +21,7 @@ use skerry_vault::{
     Installation, Pools, ReleaseSigner, Stock, Throttling, TrustedAuthority, Vault, VaultConfig, VaultKind,
 };
 use tempfile::TempDir;
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{CALLER, HOST, ISSUER, KEY, TENANT, copy, random, rng, rs256};
@@ -53,7 +54,7 @@ pub(crate) struct Site {
     /// What seals the key's material, and its id.
     pub(crate) kek: (Zeroizing<[u8; 32]>, [u8; 16]),
     pub(crate) access: Arc<Access>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Site {
@@ -66,27 +67,42 @@ impl Site {
         let (installation, _) =
             Installation::open(store, root, stamp::Kind::Serve, folder.path(), limits, now, &randomizer).await?;
         let installation = Arc::new(installation);
-        let rules = Rules {
-            kind: VaultKind::Premium,
-            hsm: HsmBacking::default().danger().software_hsm(),
-            retention_days: 90,
-            purge_protection: false,
-        };
         let id = uuid::Builder::from_random_bytes(random()).into_uuid();
-        let authorities = vec![TrustedAuthority::fixed(Authority::built_in(&actors.token_signer()?)?)];
-        let config = VaultConfig { id, rules, authorities, floor: VaultFloor::default(), throttling: Throttling::Off };
-        let signer = Arc::new(ReleaseSigner::new(copy(&actors.signing)?, &actors.chain)?);
-        let vault = Vault::new(config, Arc::clone(&installation), signer, pools.clone())?;
+        let vault = vault(id, &installation, actors, pools)?;
         let access = Arc::new(access());
         let grant = access.grant(&caller(), *id.as_bytes(), Permission::Create)?;
         let context = Context { grant: &grant, request_id: "made for the bench", now, randomness: &randomizer };
         let key = vault.create(&context, &new_key()?).await?;
         let kek = seal::Root::new(octets).kek(seal::Root::VAULT_MATERIAL, id.as_bytes());
-        Ok(Site { installation, vault: Arc::new(vault), key, kek, access, _folder: folder })
+        Ok(Site { installation, vault: Arc::new(vault), key, kek, access, folder })
     }
 }
 
+/// A vault of this id, whatever others of it there are: each remembers its own.
+fn vault(id: Uuid, installation: &Arc<Installation>, actors: &Actors, pools: &Pools) -> anyhow::Result<Vault> {
+    let rules = Rules {
+        kind: VaultKind::Premium,
+        hsm: HsmBacking::default().danger().software_hsm(),
+        retention_days: 90,
+        purge_protection: false,
+    };
+    let authorities = vec![TrustedAuthority::fixed(Authority::built_in(&actors.token_signer()?)?)];
+    let config = VaultConfig { id, rules, authorities, floor: VaultFloor::default(), throttling: Throttling::Off };
+    let signer = Arc::new(ReleaseSigner::new(copy(&actors.signing)?, &actors.chain)?);
+    Ok(Vault::new(config, Arc::clone(installation), signer, pools.clone())?)
+}
+
 impl Site {
+    /// Where its store and its log are.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The same vault once more, which has met no token yet.
+    pub(crate) fn again(&self, actors: &Actors, pools: &Pools) -> anyhow::Result<Vault> {
+        vault(self.vault.id(), &self.installation, actors, pools)
+    }
+
     /// Another key, for signing.
     pub(crate) async fn create(&self, name: &str, key_type: KeyType, now: SystemTime) -> anyhow::Result<Key> {
         let grant = self.access.grant(&caller(), *self.vault.id().as_bytes(), Permission::Create)?;

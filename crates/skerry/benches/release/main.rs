@@ -4,18 +4,24 @@
 //! function, written here on the library, `serde_json` and `base64`, which does the same with parsing and printing but
 //! without policy, audit log, store or cache; and the pipeline as a server runs it, with its hand-overs from thread to
 //! thread. So too SEV-SNP evidence. The figure is CPU time of the whole process per request, over blocks in which all
-//! cases take turns. docs/performance.md reads the table.
+//! cases take turns. Then releases with the audit log and without it take turns, and the figure is how many a second there
+//! are ([`audit`] says what is left out); and what counting for metrics takes ([`counters`]). docs/performance.md reads the tables.
 //!
 //! `cargo bench --bench release` measures, `-- --json` prints JSON, `-- --only TEXT` takes the cases whose name has TEXT
 //! and what they are compared with. Without `--bench` (`cargo test --benches`) each case runs once. Missed aims are printed
 //! and never fail the run.
 
+#[path = "../common/mod.rs"]
 mod common;
+
+mod audit;
+mod counters;
 
 use std::fs::File;
 use std::io::Write as _;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
@@ -31,7 +37,9 @@ use skerry_verifier::Verifier;
 use skerry_verifier::wire::SnpRequest;
 use tokio::runtime::Runtime;
 
+use audit::{Asking, Place};
 use common::measure::{Asked, Case, cpu_time, measure, print_table, rows_json};
+use common::rate;
 use common::site::{Actors, Site, caller, pools, randomizer};
 use common::snp::{self, PSS, Signature, certified, one_evidence, signatures};
 use common::straight::{Straight, WRAP};
@@ -46,16 +54,24 @@ fn main() -> anyhow::Result<()> {
     let cases = releases.cases(&size).into_iter().chain(appraisals.cases()).collect();
     let mut cases = asked.choose(cases);
     measure(&mut cases, size.blocks, cpu_time)?;
+    let asking = releases.asking();
+    let mut rates = rate::choose(&asked, audit::rates(&asking, &releases.places, &size));
+    rate::measure(&mut rates, size.blocks)?;
+    let counting = counters::measure(&asked, size.blocks)?;
     match (asked.measures, asked.json) {
         (false, _) => Ok(()),
-        (true, true) => print_json(&cases, &releases.sizes()),
-        (true, false) => print_table(&cases, &releases.sizes()),
+        (true, true) => {
+            let (rates, counting) = (rate::json(&rates), counters::json(&counting));
+            let inputs = releases.sizes();
+            let all = json!({"inputs": inputs, "rows": rows_json(&cases), "rates": rates, "counting": counting});
+            Ok(writeln!(std::io::stdout().lock(), "{all:#}")?)
+        }
+        (true, false) => {
+            print_table(&cases, &releases.sizes())?;
+            rate::print(&rates)?;
+            counters::print(&counting)
+        }
     }
-}
-
-fn print_json(cases: &[Case<'_>], inputs: &str) -> anyhow::Result<()> {
-    let all = json!({"inputs": inputs, "rows": rows_json(cases)});
-    Ok(writeln!(std::io::stdout().lock(), "{all:#}")?)
 }
 
 /// How much is made and measured.
@@ -89,14 +105,16 @@ impl Size {
 struct Releases {
     now: SystemTime,
     runtime: Runtime,
-    straight: Straight,
-    tokens: Vec<Token>,
+    straight: Arc<Straight>,
+    tokens: Arc<Vec<Token>>,
     /// Claims of the tokens that stay in the cache.
     claims: Vec<Value>,
     /// A file beside the logs on disk.
     synced: File,
     disk: Sites,
     tmpfs: Option<Sites>,
+    /// With the log and without it.
+    places: Vec<Place>,
 }
 
 /// A vault for each way of using it: one caller, several, tokens that it knows.
@@ -116,15 +134,20 @@ impl Releases {
         let sites = |folder: &Path| runtime.block_on(Sites::make(folder, &actors, &pools));
         let disk = sites(Path::new(env!("CARGO_TARGET_TMPDIR")))?;
         let tmpfs = Some(Path::new("/dev/shm")).filter(|folder| folder.is_dir()).map(sites).transpose()?;
+        let folders = [("on disk", Path::new(env!("CARGO_TARGET_TMPDIR"))), ("in tmpfs", Path::new("/dev/shm"))];
+        let place = |(words, folder)| runtime.block_on(Place::make(words, folder, &actors, &pools));
+        let places =
+            folders.into_iter().filter(|(_, folder)| folder.is_dir()).map(place).collect::<anyhow::Result<_>>()?;
         let mut releases = Releases {
             now: actors.now,
-            straight: Straight::new(&actors, &rs256()?, &workloads, &disk.one)?,
-            tokens,
+            straight: Arc::new(Straight::new(&actors, &rs256()?, &workloads, &disk.one)?),
+            tokens: Arc::new(tokens),
             claims,
             synced: tempfile::tempfile_in(env!("CARGO_TARGET_TMPDIR"))?,
             runtime,
             disk,
             tmpfs,
+            places,
         };
         releases.settle(workloads.first().context("no TEE")?)?;
         Ok(releases)
@@ -134,7 +157,7 @@ impl Releases {
     fn settle(&mut self, workload: &UnwrapKey) -> anyhow::Result<()> {
         let token = self.tokens.first().context("no token")?;
         let answer = self.pipeline(&self.disk.one, token)?;
-        self.straight.settle(workload, token, &answer)?;
+        Arc::get_mut(&mut self.straight).context("shared already")?.settle(workload, token, &answer)?;
         for site in [Some(&self.disk), self.tmpfs.as_ref()].into_iter().flatten().map(|sites| &sites.known) {
             each(self.tokens.iter().take(self.claims.len()), |token| self.pipeline(site, token))?;
         }
@@ -174,6 +197,10 @@ impl Releases {
             cases.push(case.against(&[STRAIGHT_KNOWN], AIM_RELEASE));
         }
         cases
+    }
+
+    fn asking(&self) -> Asking<'_> {
+        Asking { runtime: &self.runtime, now: self.now, straight: &self.straight, tokens: &self.tokens }
     }
 
     fn sizes(&self) -> String {
