@@ -9,7 +9,7 @@
 //! over the same kind of connection. docs/performance.md reads the table.
 //!
 //! `cargo bench --bench server` measures, then finds out what one core answers and how long that takes at half the load,
-//! and how the program starts. `-- --json` prints JSON, `-- --only TEXT` takes the cases whose name has TEXT. Without
+//! how long releases take beside a flood of other uses ([`flood`]), and how the program starts. `-- --json` prints JSON, `-- --only TEXT` takes the cases whose name has TEXT. Without
 //! `--bench` each case runs once. Missed aims are printed and never fail the run.
 
 #![allow(clippy::indexing_slicing)] // serde_json's values, which answer null for what is not there
@@ -20,14 +20,18 @@ mod common;
 #[path = "../common/https/mod.rs"]
 mod https;
 
+mod flood;
 mod start;
 
 use std::io::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
+use anyhow::Context as _;
 use serde_json::json;
 
 use common::measure::{Asked, Case, measure, print_table, rows_json};
+use common::rate;
 use https::load::Load;
 use https::operation::{Operation, SERVER};
 use https::{AIM, Size, child, pace};
@@ -42,6 +46,10 @@ fn main() -> anyhow::Result<()> {
     let mut cases = asked.choose(cases(&load, &size));
     measure(&mut cases, size.blocks, || load.server_cpu())?;
     let paces = pace::measure(&load, &size, &asked)?;
+    let release = Operation::of("release").context("there are releases")?;
+    let (blocks, time) = if asked.measures { (FLOODED, FLOOD) } else { (1, Duration::from_millis(50)) };
+    let mut floods = rate::choose(&asked, flood::rates(&load, release, time));
+    rate::measure(&mut floods, blocks)?;
     let starts = start::measure(&asked)?;
     match (asked.measures, asked.json) {
         (false, _) => Ok(()),
@@ -49,6 +57,7 @@ fn main() -> anyhow::Result<()> {
             let all = json!({
                 "inputs": load.inputs(), "rows": rows_json(&cases),
                 "paces": paces.iter().map(pace::Pace::json).collect::<Vec<_>>(),
+                "rates": rate::json(&floods),
                 "starts": starts.iter().map(start::Start::json).collect::<Vec<_>>(),
             });
             Ok(writeln!(std::io::stdout().lock(), "{all:#}")?)
@@ -56,6 +65,7 @@ fn main() -> anyhow::Result<()> {
         (true, false) => {
             print_table(&cases, &load.inputs())?;
             pace::print(&paces)?;
+            rate::print(&floods)?;
             start::print(&starts)
         }
     }
@@ -63,6 +73,10 @@ fn main() -> anyhow::Result<()> {
 
 const FULL: Size = Size { operations: &SERVER, blocks: 20, kept: 200, new: 60, tokens: 5_000, pace_secs: 6 };
 const TINY: Size = Size { operations: &SERVER, blocks: 1, kept: 1, new: 1, tokens: 2, pace_secs: 0 };
+
+/// Times that each row of releases beside a flood has its turn, and how long that is.
+const FLOODED: usize = 6;
+const FLOOD: Duration = Duration::from_secs(2);
 
 fn cases<'a>(load: &'a Load, size: &'a Size) -> Vec<Case<'a>> {
     size.operations.iter().flat_map(|operation| of_operation(load, size, operation)).collect()

@@ -56,17 +56,21 @@ pub(crate) fn run(folder: &Path, tokens: usize) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}", serving.hello)?;
     for order in std::io::stdin().lock().lines() {
-        writeln!(out, "{}", obey(&serving.by_hand, &order?)?)?;
+        writeln!(out, "{}", obey(&serving, &order?)?)?;
     }
     Ok(())
 }
 
-/// `cpu`, `run COUNT OPERATION`, `run-synced COUNT OPERATION`, `bare COUNT OPERATION`.
-fn obey(by_hand: &ByHand, order: &str) -> anyhow::Result<String> {
+/// `cpu`, `records`, `run COUNT OPERATION`, `run-synced COUNT OPERATION`, `bare COUNT OPERATION`.
+fn obey(Serving { by_hand, sites, .. }: &Serving, order: &str) -> anyhow::Result<String> {
     let mut words = order.splitn(3, ' ');
     let word = words.next().unwrap_or_default();
     if word == "cpu" {
         return Ok(cpu_time()?.as_nanos().to_string());
+    }
+    if word == "records" {
+        let of = |(_, site): &(&str, Site)| anyhow::Ok(site.installation.log().head()?.records);
+        return Ok(sites.iter().map(of).sum::<anyhow::Result<u64>>()?.to_string());
     }
     let count: usize = words.next().context("no count")?.parse()?;
     let operation = words.next().and_then(Operation::of).context("no operation")?;
@@ -154,7 +158,7 @@ async fn serve(given: &Given, folder: &Path) -> anyhow::Result<Serving> {
         hello["ports"][word] = address.port().into();
     }
     tokio::spawn(server.serve(std::future::pending()));
-    Ok(Serving { hello, by_hand, _sites: sites })
+    Ok(Serving { hello, by_hand, sites })
 }
 
 /// What is going on while orders are taken.
@@ -162,7 +166,7 @@ struct Serving {
     hello: serde_json::Value,
     by_hand: ByHand,
     /// Their folders go when they do.
-    _sites: Vec<(&'static str, Site)>,
+    sites: Vec<(&'static str, Site)>,
 }
 
 /// The straight-line functions, after a release and an appraisal that show them what answers are like.

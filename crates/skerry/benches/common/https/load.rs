@@ -135,6 +135,11 @@ impl Load {
         Ok(Duration::from_nanos(self.server.borrow_mut().order("cpu")?.parse()?))
     }
 
+    /// Records of the server's logs.
+    pub(crate) fn records(&self) -> anyhow::Result<u64> {
+        Ok(self.server.borrow_mut().order("records")?.parse()?)
+    }
+
     /// The straight-line function, within the server's process.
     pub(crate) fn straight(&self, operation: &Operation, count: usize, synced: bool) -> anyhow::Result<usize> {
         self.have(if synced { "run-synced" } else { "run" }, operation, count)

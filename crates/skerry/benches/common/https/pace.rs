@@ -76,7 +76,7 @@ impl Pace {
 type Task<'a> = Pin<Box<dyn Future<Output = anyhow::Result<()>> + 'a>>;
 
 /// Times from when each request was due to its answer, in milliseconds.
-async fn open_loop(
+pub(crate) async fn open_loop(
     load: &Load,
     operation: &Operation,
     place: Place,
