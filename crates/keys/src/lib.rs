@@ -38,6 +38,6 @@ pub use prepared::PreparedKey;
 pub use release::{ExportableKey, GuardingKey, ReleaseError, ReleasedKey, release, secure_unwrap};
 pub use sign::{MlDsaText, SignAlgorithm, SignError, TextError, VerifyError, verify, verify_ml_dsa};
 /// What a token says, for those who hold keys in one.
-pub use skerry_pkcs11::{Fault, Token, TokenError};
+pub use skerry_pkcs11::{Fault, RootId, Token, TokenError};
 pub use strict::Strict;
 pub use transfer::{Family, TransferError, TransferredKey};

@@ -80,7 +80,9 @@ pub enum TokenError {
         "root {id} in the token is another key than it was: the token was put back or exchanged; bring back its backup"
     )]
     OtherRoot { id: RootId },
-    #[error("more than {max} roots: delete those that nothing is wrapped under")]
+    #[error("root {id} is not one of the older ones: it stays")]
+    NotOlder { id: RootId },
+    #[error("more than {max} roots: delete those that nothing is wrapped under (skerry hsm destroy-roots)")]
     TooManyRoots { max: usize },
     #[error("the token")]
     Fault(#[source] Fault),

@@ -9,7 +9,8 @@
 //! skerry leaves N      the same         wrap, unwrap: keys that may be released, which are wrapped to a TEE's key
 //! ```
 //!
-//! N counts from 1; the set of the largest N that is whole is the current one. Rotation makes another and takes none away.
+//! N counts from 1; the set of the largest N that is whole is the current one. Rotation makes another and takes none away; what nothing
+//! is wrapped under any more can be destroyed.
 
 use crate::error::{Fault, TokenError};
 use crate::limits::ROOT_SETS_MAX;
@@ -79,6 +80,8 @@ pub struct RootSet {
 pub(crate) struct Roots {
     handles: BTreeMap<(RootId, Purpose), ObjectHandle>,
     sets: Vec<RootSet>,
+    /// Sets of which a root is missing: they were not made to the end, or not destroyed to the end.
+    parts: Vec<RootSet>,
 }
 
 impl Roots {
@@ -100,9 +103,10 @@ impl Roots {
             return Err(TokenError::TooManyRoots { max: ROOT_SETS_MAX });
         }
         let whole = |id: RootId| Purpose::ALL.iter().all(|purpose| roots.handles.contains_key(&(id, *purpose)));
-        let sets = generations.into_iter().filter(|(id, _)| whole(*id));
-        roots.sets = sets.map(|(id, generation)| RootSet { id, generation }).collect();
-        roots.sets.sort_by_key(|set| (set.generation, set.id));
+        let all = generations.into_iter().map(|(id, generation)| RootSet { id, generation });
+        let (mut sets, parts) = all.partition::<Vec<_>, _>(|set| whole(set.id));
+        sets.sort_by_key(|set| (set.generation, set.id));
+        (roots.sets, roots.parts) = (sets, parts);
         Ok(roots)
     }
 
@@ -125,6 +129,26 @@ impl Roots {
     /// Oldest first.
     pub(crate) fn sets(&self) -> &[RootSet] {
         &self.sets
+    }
+
+    /// Those before the current one, parts of sets among them, oldest first.
+    pub(crate) fn older(&self) -> Vec<RootSet> {
+        let Some((current, sets)) = self.sets.split_last() else { return Vec::new() };
+        // What comes after it is being made.
+        let parts = self.parts.iter().filter(|set| set.generation <= current.generation);
+        let mut older: Vec<_> = sets.iter().chain(parts).copied().collect();
+        older.sort_by_key(|set| (set.generation, set.id));
+        older
+    }
+
+    /// Destroys what there is of a set.
+    pub(crate) fn destroy(&self, session: &Session, id: RootId) -> Result<(), Fault> {
+        for purpose in Purpose::ALL {
+            if let Some(handle) = self.handles.get(&(id, purpose)) {
+                session.destroy_object(*handle)?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -235,6 +235,31 @@ impl Token {
         Ok(made)
     }
 
+    /// The roots before the current one, oldest first, also those that were not made or destroyed to the end.
+    pub fn older_roots(&self) -> Result<Vec<RootSet>, TokenError> {
+        self.refresh_roots()?;
+        let state = self.state.try_read().map_err(|_| TokenError::Gone)?;
+        Ok(state.open.as_ref().ok_or(TokenError::Gone)?.roots().older())
+    }
+
+    /// Destroys a set of roots for good, and sees that it is gone. Refused unless it is older than the current one. The caller vouches
+    /// that nothing is wrapped under it which anybody needs.
+    pub fn destroy_root(&self, id: RootId) -> Result<(), TokenError> {
+        if !self.older_roots()?.iter().any(|set| set.id == id) {
+            return Err(TokenError::NotOlder { id });
+        }
+        self.witnesses().retain(|witness| witness.root != id);
+        {
+            let state = self.state.try_read().map_err(|_| TokenError::Gone)?;
+            let connection = state.open.as_ref().ok_or(TokenError::Gone)?;
+            connection.roots().destroy(&connection.main(), id)?;
+        }
+        match self.older_roots()?.iter().any(|set| set.id == id) {
+            true => Err(Fault::Malformed("token without a root that it destroyed").into()),
+            false => Ok(()),
+        }
+    }
+
     /// Opens the token again if it was found dead.
     fn ensure_open(&self) -> Result<(), Fault> {
         {

@@ -38,6 +38,51 @@ fn made_once_and_rotated() {
     });
 }
 
+/// An older set goes for good, also what a cut has left of one; the current one stays, and so does what is being made.
+#[test]
+#[ignore = "needs softhsm2"]
+fn older_ones_are_destroyed() {
+    alone("roots::older_ones_are_destroyed", |place| {
+        place.init("one");
+        let token = place.open("one").unwrap();
+        let mut seed = rng();
+        let first = token.make_first_roots(&mut seed).unwrap();
+        assert_eq!(token.older_roots(), Ok(Vec::new()));
+        let second = token.make_next_roots(&mut seed).unwrap();
+        let third = token.make_next_roots(&mut seed).unwrap();
+        assert_eq!(token.older_roots(), Ok(vec![first, second]));
+        for stays in [third.id, RootId([9; 16])] {
+            assert_eq!(token.destroy_root(stays), Err(TokenError::NotOlder { id: stays }));
+        }
+        let library = cryptoki::context::Pkcs11::new(MODULE).unwrap();
+        let session = library.open_rw_session(library.get_slots_with_token().unwrap()[0]).unwrap();
+        let found = |label: &str| session.find_objects(&[Attribute::Label(label.as_bytes().to_vec())]).unwrap();
+        session.destroy_object(found("skerry stays 2")[0]).unwrap();
+        let template = [
+            Attribute::Token(true),
+            Attribute::ValueLen(32.into()),
+            Attribute::Label(b"skerry seal 4".to_vec()),
+            Attribute::Id(vec![4; 16]),
+            Attribute::Sensitive(true),
+            Attribute::Extractable(false),
+        ];
+        session.generate_key(&Mechanism::AesKeyGen, &template).unwrap();
+        assert_eq!(token.older_roots(), Ok(vec![first, second]));
+        token.destroy_root(second.id).unwrap();
+        assert_eq!(token.refresh_roots(), Ok(vec![first, third]));
+        token.destroy_root(first.id).unwrap();
+        assert_eq!((token.refresh_roots(), token.older_roots()), (Ok(vec![third]), Ok(Vec::new())));
+        for generation in 1..=2 {
+            for word in ["seal", "stays", "leaves"] {
+                assert_eq!(found(&format!("skerry {word} {generation}")), []);
+            }
+        }
+        assert_eq!((found("skerry seal 3").len(), found("skerry seal 4").len()), (1, 1));
+        let sealed = token.run(|session| session.seal(first.id, [0; 12], b"", b"text"));
+        assert_eq!(sealed, Err(Fault::NoRoot(first.id)));
+    });
+}
+
 /// Roots cannot be read, wrapped or used for another purpose, and what stays is not wrapped again.
 #[test]
 #[ignore = "needs softhsm2"]
