@@ -48,6 +48,8 @@ pub enum Event {
     ServerBackedUp,
     /// The server was restored from a backup, and this is its log from then on.
     ServerRestored,
+    /// Roots of a token are about to be destroyed, for good.
+    RootsDestroyed,
     /// A key version signed something; as all uses of keys it is on record a moment after it happened.
     Sign,
     /// A signature was checked under a key version.
@@ -78,7 +80,7 @@ pub enum Event {
 
 impl Event {
     /// Every event.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::Release,
         Self::ReleaseDenied,
         Self::SecureUnwrap,
@@ -98,6 +100,7 @@ impl Event {
         Self::DenialsCounted,
         Self::ServerBackedUp,
         Self::ServerRestored,
+        Self::RootsDestroyed,
         Self::Sign,
         Self::Verify,
         Self::Encrypt,
@@ -140,6 +143,7 @@ impl Event {
             Self::DenialsCounted => "denials-counted",
             Self::ServerBackedUp => "server-backed-up",
             Self::ServerRestored => "server-restored",
+            Self::RootsDestroyed => "roots-destroyed",
             Self::Sign => "sign",
             Self::Verify => "verify",
             Self::Encrypt => "encrypt",

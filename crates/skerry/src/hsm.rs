@@ -2,13 +2,14 @@
 //!
 //! `init` makes the token's own keys and seals a root key under them, once. `status` says what the token is and does. `rotate-root`
 //! makes new ones, seals the root key anew, and follows the server while it moves its keys: the server does that, since it alone
-//! has the store.
+//! has the store. `destroy-roots` takes the older ones away when the store needs none of them, with the server stopped.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, anyhow};
@@ -16,14 +17,17 @@ use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use skerry_jose::json::{Object, Value};
 use skerry_keys::Level;
-use skerry_pkcs11::{RootId, RootSet, Token};
+use skerry_pkcs11::{Ability, RootId, RootSet, Token};
+use skerry_store::stamp::Kind;
 use skerry_unseal::TokenSeal;
+use skerry_vault::Installation;
 use zeroize::Zeroizing;
 
 use crate::config::{self, Held};
 use crate::edge::{Failure, note, say, table};
 use crate::machine;
 use crate::server::hsm::{self, Progress};
+use crate::server::{self, Site};
 
 /// The PKCS#11 token that holds the root key, and in strict custody all keys
 #[derive(Subcommand)]
@@ -31,6 +35,7 @@ pub(crate) enum Command {
     Init(Init),
     Status(Status),
     RotateRoot(RotateRoot),
+    DestroyRoots(DestroyRoots),
 }
 
 /// Make the token's keys for this server, and a root key that they seal
@@ -84,11 +89,33 @@ pub(crate) struct RotateRoot {
     json: bool,
 }
 
+/// Destroy the older keys of the token, once nothing that is stored is under them
+///
+/// Without --for-good it looks, and says what it would destroy. The server has to be stopped, all nodes of it. Refused while the root key
+/// is not sealed under the newest key, or one version of a key is wrapped under an older one. What it cannot see is for you to know: in
+/// custody hsm-strict, backups of the server and of keys from before the last rotation are under the older keys, and open with none
+/// that is left; of hsm-root, backups that are sealed to recovery certificates have the root key itself and need none of these. Copies
+/// of the sealed root key, on other nodes too, are under the key that they were sealed by. That they are destroyed is in the audit log
+/// before. Exit code 0: done, or looked; 1: refused, and why; 3: a server runs, or the token is away.
+#[derive(Args)]
+pub(crate) struct DestroyRoots {
+    /// Configuration with sections custody and hsm
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Do it: nothing brings them back but the token's backup
+    #[arg(long)]
+    for_good: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
 pub(crate) fn run(command: Command) -> ExitCode {
     let done = match command {
         Command::Init(options) => init(&options),
         Command::Status(options) => status(&options),
         Command::RotateRoot(options) => rotate(&options),
+        Command::DestroyRoots(options) => destroy(&options),
     };
     done.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
 }
@@ -242,6 +269,93 @@ fn seal_anew(token: &Token, sealed: &TokenSeal, newest: Option<RootSet>, root_ke
     let anew = TokenSeal::seal(token, &secret, &mut machine::rng()).map_err(hsm::refuse_seal)?;
     replace(root_key, &anew.to_bytes())?;
     Ok(root)
+}
+
+fn destroy(options: &DestroyRoots) -> Result<(), Failure> {
+    let settings = config::load(&options.config, SystemTime::now()).map_err(anyhow::Error::new)?;
+    let Opened { level, token, root_key, .. } = opened(&options.config)?;
+    let octets = std::fs::read(&root_key).with_context(|| root_key.display().to_string())?;
+    let sealed = TokenSeal::parse(&octets).map_err(hsm::refuse_seal)?;
+    let (older, token) = (token.older_roots().map_err(hsm::refuse)?, Arc::new(token));
+    if older.iter().any(|set| set.id == sealed.root()) {
+        let text = "the root key is sealed under an older root: skerry hsm rotate-root seals it under the newest";
+        return Err(Failure::refused(anyhow!("{text}")));
+    }
+    let secret = sealed.open(&token).map_err(hsm::refuse_seal)?;
+    server::runtime()?.block_on(async {
+        server::etcd::is_idle(&settings.store).await?;
+        // Whatever the level is now: what was made under another is there still.
+        let holds = token.capabilities().demand(Ability::Kwp).is_ok().then(|| Arc::clone(&token));
+        let (site, machine) = (Site { folder: &settings.data, store: &settings.store }, machine::machine());
+        let (installation, name) = server::open(&site, secret, (Kind::Serve, holds), &machine).await?;
+        let done = destroy_unneeded(options, level, &installation, &token, &older).await;
+        // So that the next start finds little to read.
+        server::tick(&installation, &machine).await;
+        if let Some(name) = name {
+            name.release().await;
+        }
+        done
+    })
+}
+
+async fn destroy_unneeded(
+    options: &DestroyRoots,
+    level: Level,
+    installation: &Installation,
+    token: &Token,
+    older: &[RootSet],
+) -> Result<(), Failure> {
+    let needed = installation.token_roots().await;
+    let needed = needed.map_err(|error| Failure::integrity(anyhow::Error::new(error).context("what is stored")))?;
+    for RootSet { id, generation } in older {
+        if let Some(versions) = needed.get(id) {
+            let text = format!(
+                "root {id} of generation {generation} is needed: {versions} versions of keys are wrapped under it; nothing is destroyed. A \
+                 server moves them when it is started, see `skerry hsm status`; of a vault that is in no configuration any more, when it \
+                 is again"
+            );
+            return Err(Failure::refused(anyhow!("{text}")));
+        }
+    }
+    let ids: Vec<RootId> = older.iter().map(|set| set.id).collect();
+    if options.for_good && !ids.is_empty() {
+        let who = crate::backup::who(rustix::process::geteuid().as_raw());
+        let recorded = installation.record_destruction(&ids, &who, SystemTime::now()).await;
+        recorded.map_err(|error| Failure::unavailable(anyhow::Error::new(error).context("nothing is destroyed")))?;
+        for id in &ids {
+            token.destroy_root(*id).map_err(hsm::refuse)?;
+        }
+    }
+    tell_destroyed(options, level, older)
+}
+
+fn tell_destroyed(options: &DestroyRoots, level: Level, older: &[RootSet]) -> Result<(), Failure> {
+    if options.json {
+        let root = |set: &RootSet| {
+            Object::new().with("root", set.id.to_string()).with("generation", u64::from(set.generation))
+        };
+        let roots = older.iter().map(root).collect::<Vec<_>>();
+        return Ok(say(&Object::new().with("destroyed", options.for_good).with("roots", roots).to_json())?);
+    }
+    let word = if options.for_good { "destroyed" } else { "not needed by what is stored" };
+    for RootSet { id, generation } in older {
+        say(&format!("root {id} of generation {generation}: {word}"))?;
+    }
+    if older.is_empty() {
+        return Ok(say("there are no older roots")?);
+    }
+    if !options.for_good {
+        let backups = match level {
+            Level::HsmStrict => {
+                "backups of the server and of keys from before the last rotation are under them, and will restore nothing"
+            }
+            _ => "backups that are sealed to recovery certificates need none of them",
+        };
+        say(&format!(
+            "{backups}; copies of the sealed root key from before it open no more\n--for-good destroys them"
+        ))?;
+    }
+    Ok(())
 }
 
 /// Shows how far the server is until it is done, or has come to the end of a pass with keys left. None if no server takes it up for a

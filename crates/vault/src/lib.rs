@@ -37,6 +37,7 @@ mod recorder;
 mod records;
 mod recovery;
 mod roll;
+mod roots;
 mod signer;
 mod stock;
 mod throttle;

@@ -76,6 +76,15 @@ pub struct Tombstone {
     pub purged: u64,
 }
 
+/// What all records of vaults begin with.
+pub(crate) const VAULTS: &[u8] = b"v/";
+
+/// The vault, if this is the place of a head, of a deleted key or of another.
+pub(crate) fn is_head(at: &[u8]) -> Option<Uuid> {
+    let (vault, rest) = at.strip_prefix(VAULTS)?.split_first_chunk()?;
+    (rest.starts_with(b"/k/") || rest.starts_with(b"/d/")).then(|| Uuid::from_bytes(*vault))
+}
+
 /// Where records of one vault lie.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place(Uuid);

@@ -1,9 +1,11 @@
 //! The store on etcd that a configuration names.
 
+use anyhow::anyhow;
 use skerry_store::{Store, StoreError};
 use skerry_store_etcd::{Make, OpenError, Options, Trust};
 
-use crate::config::Etcd;
+use super::shared::{KILLED_MAX, is_in_use};
+use crate::config::{Etcd, StoreSettings};
 use crate::edge::Failure;
 use crate::pem::{CERTIFICATE, PRIVATE_KEY, block};
 
@@ -12,6 +14,18 @@ pub(crate) async fn open(settings: &Etcd, make: Make) -> Result<Store, Failure> 
     let mut options = Options::new(settings.endpoints.clone(), trust(settings)?);
     options.prefix.clone_from(&settings.prefix);
     skerry_store_etcd::open(options, make).await.map_err(|error| refuse(error, settings))
+}
+
+/// Refused while a server of any node runs on the store; a file is held by whoever opens it.
+pub(crate) async fn is_idle(store: &StoreSettings) -> Result<(), Failure> {
+    let StoreSettings::Etcd(settings) = store else { return Ok(()) };
+    let store = open(settings, Make::Existing).await?;
+    let running = is_in_use(&store, KILLED_MAX).await.map_err(|error| refuse(OpenError::Store(error), settings))?;
+    if running {
+        Err(Failure::unavailable(anyhow!("a server of one of its nodes runs: stop all of them")))
+    } else {
+        Ok(())
+    }
 }
 
 fn trust(settings: &Etcd) -> anyhow::Result<Trust> {

@@ -210,7 +210,7 @@ fn procedures_that_need_nothing() {
 /// Those that need programs, or the one that SKERRY_PROCEDURE names. A program that is not there is a failure: what is written was
 /// not tried.
 #[test]
-#[ignore = "needs the programs that procedures name: openssl, curl, etcd, etcdctl, swtpm, softhsm2-util"]
+#[ignore = "needs the programs that procedures name: openssl, curl, etcd, etcdctl, swtpm, softhsm2-util, pkcs11-tool"]
 fn procedures_that_need_programs() {
     let (mut failures, only) = (Vec::new(), std::env::var("SKERRY_PROCEDURE").ok());
     let asked = |name: &String| only.as_ref().is_none_or(|only| only == name);

@@ -399,6 +399,122 @@ fn rotation_outlives_kills() {
     served.stopped();
 }
 
+/// A server that runs finds new roots by itself within a minute, and moves every key while all of them serve, with nobody waiting for it;
+/// keys that are made meanwhile are under the new one from then on.
+#[test]
+#[ignore = "needs softhsm2, and a minute"]
+fn running_servers_find_new_roots() {
+    let held = Held::new("hsm-strict");
+    held.says(&["hsm", "init"], 0, &[]);
+    let served = held.start();
+    let before = served.make("before", json!({"kty": "EC-HSM", "crv": "P-256"}));
+    held.says(&["hsm", "rotate-root", "--no-wait"], 0, &["a server moves its keys while it serves"]);
+    let (root, generation) = held.sealed_under();
+    assert_eq!(generation, 2);
+    let (begun, mut signed) = (std::time::Instant::now(), 0_u32);
+    let progress = loop {
+        served.signs("before", "ES256");
+        signed += 1;
+        match held.progress().filter(|progress| progress["root"] == root && progress["finished"] == true) {
+            Some(progress) => break progress,
+            None => assert!(begun.elapsed() < Duration::from_secs(120), "not in two minutes: {:?}", held.progress()),
+        }
+    };
+    assert_eq!((&progress["total"], &progress["moved"]), (&json!(1), &json!(1)), "after {signed} signatures");
+    assert!(is_of(&served.released_by("before", None), Algorithm::Es256, &before));
+    let after = served.make("after", json!({"kty": "EC-HSM", "crv": "P-256"}));
+    assert!(is_of(&served.released_by("after", None), Algorithm::Es256, &after));
+    served.stopped();
+    // Nothing is under the first, by what the store says and not by what the server noted.
+    held.says(&["hsm", "destroy-roots", "--for-good"], 0, &["of generation 1: destroyed"]);
+    let served = held.start();
+    for (name, public) in [("before", &before), ("after", &after)] {
+        served.signs(name, "ES256");
+        assert!(is_of(&served.released_by(name, None), Algorithm::Es256, public));
+    }
+    served.stopped();
+}
+
+/// Older roots go when nothing that is stored is under them, and not before: while one version of one key is, of a deleted one too,
+/// while the root key is, while the server runs. What is destroyed is on record, and all goes on without it.
+#[test]
+#[ignore = "needs softhsm2"]
+fn older_roots_are_destroyed_when_nothing_needs_them() {
+    let held = Held::new("hsm-strict");
+    held.says(&["hsm", "init"], 0, &[]);
+    let sealed_first = std::fs::read(held.site.path("root.key")).unwrap();
+    let first = held.json(&["hsm", "status"])["roots"][0]["root"].as_str().unwrap().to_owned();
+    held.says(&["hsm", "destroy-roots", "--for-good"], 0, &["there are no older roots"]);
+    let served = held.start();
+    let ec = served.make("ec", json!({"kty": "EC-HSM", "crv": "P-256"}));
+    let deleted = served.make("deleted", json!({"kty": "EC-HSM", "crv": "P-256"}));
+    let operator = held.site.fetched("operator");
+    assert_eq!(served.ask(HOST, Method::DELETE, "/keys/deleted", Some(&operator), None).status, 200, "{deleted}");
+    held.says(&["hsm", "destroy-roots"], 3, &["is in use"]);
+    served.stopped();
+    held.says(&["hsm", "rotate-root", "--no-wait"], 0, &[]);
+    let needed = format!(
+        "root {first} of generation 1 is needed: 2 versions of keys are wrapped under it; nothing is destroyed"
+    );
+    held.says(&["hsm", "destroy-roots", "--for-good"], 1, &[&needed]);
+
+    let (root, _) = held.sealed_under();
+    let served = held.start();
+    while held.progress().is_none_or(|progress| progress["root"] != root || progress["finished"] != true) {
+        std::thread::yield_now();
+    }
+    served.stopped();
+    let unneeded = format!("root {first} of generation 1: not needed by what is stored");
+    let of_backups = "backups of the server and of keys from before the last rotation are under them";
+    held.says(&["hsm", "destroy-roots"], 0, &[&unneeded, of_backups, "--for-good destroys them"]);
+    let sealed = std::fs::read(held.site.path("root.key")).unwrap();
+    std::fs::write(held.site.path("root.key"), sealed_first).unwrap();
+    let words = "the root key is sealed under an older root: skerry hsm rotate-root";
+    held.says(&["hsm", "destroy-roots", "--for-good"], 1, &[words]);
+    std::fs::write(held.site.path("root.key"), sealed).unwrap();
+    assert_eq!(held.json(&["hsm", "status"])["roots"].as_array().unwrap().len(), 2);
+    held.says(&["hsm", "destroy-roots", "--for-good"], 0, &[&format!("root {first} of generation 1: destroyed")]);
+    let roots = held.json(&["hsm", "status"])["roots"].clone();
+    assert_eq!((roots.as_array().unwrap().len(), &roots[0]["root"]), (1, &root));
+    let records = skerry_audit::read(&held.site.path("data/audit")).unwrap();
+    let records = records.map(|record| serde_json::from_slice::<Value>(record.unwrap().body()).unwrap());
+    let destroyed: Vec<_> = records.filter(|record| record["event"] == "roots-destroyed").collect();
+    assert_eq!(destroyed.len(), 1, "a look is no destruction");
+    assert!(
+        destroyed[0]["explanation"].as_str().unwrap().ends_with(&first) && destroyed[0]["who"] != "",
+        "{destroyed:?}"
+    );
+
+    let served = held.start();
+    served.signs("ec", "ES256");
+    assert!(is_of(&served.released_by("ec", None), Algorithm::Es256, &ec));
+    let answer = served.post("/deletedkeys/deleted/recover", &held.site.fetched("operator"), json!({}));
+    assert_eq!(answer.status, 403, "the operator may not: {}", answer.json);
+    served.stopped();
+}
+
+/// Under hsm-root the store needs none of the roots but that which seals the root key.
+#[test]
+#[ignore = "needs softhsm2"]
+fn older_roots_of_a_sealed_root_are_destroyed() {
+    let held = Held::new("hsm-root");
+    held.says(&["hsm", "init"], 0, &[]);
+    let served = held.start();
+    let ec = served.make("ec", json!({"kty": "EC-HSM", "crv": "P-256"}));
+    served.stopped();
+    held.says(&["hsm", "rotate-root"], 0, &[]);
+    held.says(&["hsm", "rotate-root"], 0, &[]);
+    let of_backups = "backups that are sealed to recovery certificates need none of them";
+    held.says(&["hsm", "destroy-roots"], 0, &[of_backups, "copies of the sealed root key"]);
+    let done = held.json(&["hsm", "destroy-roots", "--for-good"]);
+    assert_eq!((&done["destroyed"], done["roots"].as_array().unwrap().len()), (&json!(true), 2));
+    assert_eq!(held.sealed_under().1, 3);
+    let served = held.start();
+    served.signs("ec", "ES256");
+    assert!(is_of(&served.released_by("ec", None), Algorithm::Es256, &ec));
+    served.stopped();
+}
+
 /// A pass that ends with keys left is said to, and a rotation is not waited for that cannot be done.
 #[test]
 #[ignore = "needs softhsm2"]
