@@ -57,7 +57,9 @@ impl Tail<'_> {
             return false;
         };
         let hashes = hash.iter().zip(self.place.hash(body)).zip(end..);
-        hashes.filter(|((own, hash), _)| *own != hash).all(|(_, at)| holes.iter().any(|hole| hole.contains(&at)))
+        let mut differ = hashes.filter(|((own, hash), _)| *own != hash).map(|(_, at)| at).peekable();
+        // One that holds and is refused all the same was not lost.
+        differ.peek().is_some() && differ.all(|at| holes.iter().any(|hole| hole.contains(&at)))
     }
 
     /// Whether the sector that ends within the length's octets was lost, and with it what the check says was there. Zeros at

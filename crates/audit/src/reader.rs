@@ -2,9 +2,7 @@
 
 use crate::entry::Entry;
 use crate::error::{AuditError, EntryError, Step};
-use crate::format::{
-    self, HASH_LEN, HEADER_LEN, Hash, Header, HeaderFault, Id, PREFIX_LEN, Place, RECORD_HEAD_LEN, record_len,
-};
+use crate::format::{self, HASH_LEN, HEADER_LEN, Hash, Header, HeaderFault, Id, Place, RECORD_HEAD_LEN, record_len};
 use crate::last::FoundHead;
 use crate::limits::{self, BODY_LEN_READ_MAX, LOST_LEN_MAX};
 use crate::lost::Tail;
@@ -394,10 +392,9 @@ fn body_len(head: &[u8]) -> u32 {
     head.first_chunk().map_or(0, |len| u32::from_be_bytes(*len))
 }
 
-/// Whether a head, perhaps cut short, is the expected one. The check at its end is compared only when all is there.
+/// Whether a head, perhaps cut short, is the expected one for the length that it states. Short of a length it has nothing else.
 fn same_start(head: &[u8], expected: &[u8]) -> bool {
-    let end = if head.len() < RECORD_HEAD_LEN { head.len().min(PREFIX_LEN) } else { RECORD_HEAD_LEN };
-    head.iter().zip(expected).take(end).skip(4).all(|(a, b)| a == b)
+    head.iter().zip(expected).skip(4).all(|(a, b)| a == b)
 }
 
 fn octets(len: usize) -> u64 {

@@ -1,6 +1,8 @@
 //! Tests of the audit log through files: the chain, crashes, locks, limits, and reading back.
 
 #[cfg(test)]
+mod byhand;
+#[cfg(test)]
 mod chain;
 #[cfg(test)]
 mod checkpoint;
