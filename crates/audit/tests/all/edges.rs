@@ -355,3 +355,30 @@ fn places_count_the_records_before_them() {
 fn head_of_nothing(dir: &TempDir) -> [u8; 32] {
     fs::read(file(dir)).unwrap()[28..60].try_into().unwrap()
 }
+
+/// A head of no records counts as any other does.
+#[test]
+fn heads_of_no_records_count() {
+    let dir = TempDir::new().unwrap();
+    let head = create(&dir).head().unwrap();
+    let against = |head: skerry_audit::Head| skerry_audit::verify_against(dir.path(), &head).map(|report| report.head);
+    assert_eq!(against(head), Ok(head));
+    assert_eq!(against(skerry_audit::Head { hash: [9; 32], ..head }), Err(AuditError::Forked { known: 0 }));
+    assert_eq!(against(skerry_audit::Head { log: [9; 16], ..head }), Err(AuditError::OtherLog));
+    let known = skerry_audit::Head { records: 1, ..head };
+    assert_eq!(against(known), Err(AuditError::Truncated { known: 1, found: 0 }));
+}
+
+/// What is published is what was durable when it was asked for, and not what the file has since.
+#[test]
+fn no_more_is_published_than_was_durable() {
+    let (dir, log) = grown(&[3]);
+    record(&log, 3..5, "alice");
+    let durable = log.durable().unwrap();
+    record(&log, 5..9, "alice");
+    let mut publisher = Publisher::open(dir.path(), key(), &durable).unwrap();
+    assert_eq!(publisher.publish(&durable, at(1)).unwrap().unwrap().size(), 5);
+    assert!(checked(&dir, &[]).is_ok());
+    assert_eq!(publisher.publish(&log.durable().unwrap(), at(1)).unwrap().unwrap().size(), 9);
+    assert!(checked(&dir, &[]).is_ok());
+}
