@@ -201,8 +201,13 @@ impl<R: Read + Seek> Contents<'_, R> {
         let wrong = ReadError::Content { index: 0, what: "no root" };
         let chunk = self.chunk()?;
         let (kind, content) = self.kind_of(&chunk)?;
-        let root = content.try_into().ok().filter(|_| kind == ChunkKind::Root);
-        root.map(|root| Root::new(Zeroizing::new(root))).ok_or(wrong)
+        let mut root = Zeroizing::new([0; 32]);
+        if kind != ChunkKind::Root || content.len() != root.len() {
+            return Err(wrong);
+        }
+        // In its place: what is moved leaves a copy that nobody wipes.
+        root.copy_from_slice(content);
+        Ok(Root::new(root))
     }
 
     fn kind_of<'c>(&self, chunk: &'c [u8]) -> Result<(ChunkKind, &'c [u8]), ReadError> {

@@ -76,5 +76,10 @@ fn ecdh(how: How, key: &PrivateKey, point: &[u8], wrapped: &[u8]) -> Result<Zero
 }
 
 fn data_key(octets: &[u8]) -> Result<Zeroizing<[u8; 32]>, Unspecified> {
-    octets.try_into().map(Zeroizing::new).map_err(|_| Unspecified)
+    let mut key = Zeroizing::new([0; 32]);
+    if octets.len() != key.len() {
+        return Err(Unspecified);
+    }
+    key.copy_from_slice(octets);
+    Ok(key)
 }

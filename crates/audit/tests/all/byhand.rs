@@ -13,7 +13,7 @@ fn sha256(parts: &[&[u8]]) -> [u8; 32] {
 }
 
 /// A record with this body at this place.
-fn record(log: &[u8], index: u64, previous: &[u8], body: &[u8]) -> Vec<u8> {
+pub(crate) fn record(log: &[u8], index: u64, previous: &[u8], body: &[u8]) -> Vec<u8> {
     let prefix = [&u32::try_from(body.len()).unwrap().to_be_bytes(), index.to_be_bytes().as_slice(), previous].concat();
     let check = sha256(&[&[2], log, &prefix]);
     let hash = sha256(&[&[0], log, &index.to_be_bytes(), previous, body]);

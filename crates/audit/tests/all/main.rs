@@ -22,3 +22,5 @@ mod lifecycle;
 mod power;
 #[cfg(test)]
 mod published;
+#[cfg(test)]
+mod query;

@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, File, TryLockError};
 use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
@@ -41,6 +41,7 @@ impl Target {
         hidden.push(".restoring");
         let work = folder_of(folder).join(hidden);
         let new = make_dir(&work)?;
+        is_own(&work)?;
         let lock = File::options().create(true).truncate(false).write(true).mode(0o600).open(work.join(LOCK));
         let lock = lock.with_context(|| format!("{}", work.display()))?;
         match lock.try_lock() {
@@ -147,6 +148,19 @@ fn make_dir(path: &Path) -> Result<bool, Failure> {
     }
 }
 
+/// Whether what lies where a restore works is a folder that nobody else can look or write into: all of a server is put there.
+fn is_own(work: &Path) -> Result<(), Failure> {
+    let found = work.symlink_metadata().with_context(|| format!("{}", work.display()))?;
+    let (own, mode) = (rustix::process::geteuid().as_raw(), found.mode() & 0o777);
+    match found.is_dir() && found.uid() == own && mode == 0o700 {
+        true => Ok(()),
+        false => {
+            let text = "is there already, and is no folder of this user alone: see who made it, and remove it";
+            Err(anyhow!("{} {text}", work.display()).into())
+        }
+    }
+}
+
 fn remove(folder: &Path) -> Result<(), Failure> {
     match std::fs::remove_dir_all(folder) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -157,3 +171,45 @@ fn remove(folder: &Path) -> Result<(), Failure> {
 }
 
 const LOCK: &str = "lock";
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // tests: a panic is how they fail
+    use super::*;
+    use std::fs::Permissions;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    #[test]
+    fn nothing_is_restored_into_what_somebody_else_put_there() {
+        // A link to a folder of his, one that others can look into, a file; what a restore of one's own left is taken.
+        let folder = tempfile::tempdir().unwrap();
+        let (data, work) = (folder.path().join("data"), folder.path().join(".data.restoring"));
+        let refused =
+            || Target::begin(&data).err().is_some_and(|failure| failure.text().contains("no folder of this user"));
+        let elsewhere = folder.path().join("elsewhere");
+        DirBuilder::new().mode(0o700).create(&elsewhere).unwrap();
+        symlink(&elsewhere, &work).unwrap();
+        assert!(refused());
+        assert_eq!(std::fs::read_dir(&elsewhere).unwrap().count(), 0, "not even a lock");
+        std::fs::remove_file(&work).unwrap();
+        std::fs::write(&work, b"").unwrap();
+        assert!(refused());
+        std::fs::remove_file(&work).unwrap();
+        for mode in [0o701, 0o710, 0o777] {
+            std::fs::create_dir(&work).unwrap();
+            std::fs::set_permissions(&work, Permissions::from_mode(mode)).unwrap();
+            assert!(refused(), "{mode:o}");
+            std::fs::remove_dir(&work).unwrap();
+        }
+        DirBuilder::new().mode(0o700).create(&work).unwrap();
+        std::fs::create_dir(work.join("data")).unwrap();
+        let target = Target::begin(&data).map_err(|failure| failure.text()).unwrap();
+        assert!(Target::begin(&data).err().is_some_and(|failure| failure.text().contains("by another process")));
+        drop(target);
+        assert!(!work.exists());
+        std::fs::create_dir(&data).unwrap();
+        assert!(Target::begin(&data).is_ok(), "an empty one gives way");
+        std::fs::write(data.join("x"), b"").unwrap();
+        assert!(Target::begin(&data).err().is_some_and(|failure| failure.text().contains("is not empty")));
+    }
+}
