@@ -65,6 +65,18 @@ impl Place {
         module
     }
 
+    /// A module that lies in one thing (tests/relay/liar.c).
+    #[allow(dead_code)] // others share this file
+    pub(crate) fn liar(&self, lie: &str) -> PathBuf {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pkcs11/tests/relay/liar.c");
+        let module = self.0.join(format!("{lie}.so"));
+        let mut cc = Command::new("cc");
+        cc.args(["-shared", "-fPIC", &format!("-DLIE={lie}"), "-o"]).arg(&module).arg(&source).arg("-ldl");
+        let done = cc.output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        module
+    }
+
     pub(crate) fn settings(&self, label: &str) -> Settings {
         settings(MODULE.into(), label, None, PIN)
     }
