@@ -74,14 +74,8 @@ impl From<StoreError> for Ended {
 async fn pages(core: &Core, revision: Revision, send: &Sender) -> Result<(), Ended> {
     entries(core, revision, send).await?;
     let give = async |page: Vec<Exported>| send.send(Ok(page)).await.map_err(|_| Ended::Gone);
-    let ops: Vec<_> = ops(core, revision).await?.into_iter().collect();
-    for page in ops.chunks(PAGE_ROWS_MAX) {
-        let row = |(revision, (op, settled)): &(Revision, (OpId, Settled))| Exported::Op {
-            revision: *revision,
-            op: *op,
-            settled: *settled,
-        };
-        give(page.iter().map(row).collect()).await?;
+    for page in ops(core, revision).await?.rows().chunks(PAGE_ROWS_MAX) {
+        give(page.to_vec()).await?;
     }
     Ok(())
 }
@@ -123,30 +117,46 @@ async fn entries(core: &Core, at: Revision, send: &Sender) -> Result<(), Ended> 
 }
 
 /// The newest op ids, by revision. etcd could order them, and would order all for every part it answers.
-async fn ops(core: &Core, at: Revision) -> Result<BTreeMap<Revision, (OpId, Settled)>, StoreError> {
-    let ((mut key, range_end), mut ops) = (core.layout.ops(), BTreeMap::new());
+async fn ops(core: &Core, at: Revision) -> Result<Ops, StoreError> {
+    let ((mut key, range_end), mut ops) = (core.layout.ops(), Ops::at_most(OPS_MAX));
     loop {
         let asked = RangeRequest { key, range_end: range_end.clone(), limit: EXPORT_OPS, ..RangeRequest::default() };
         let found = range(core, asked, at).await?;
         let last = found.kvs.last().map(|row| [row.key.as_slice(), &[0]].concat());
         for row in found.kvs {
-            let (revision, op, settled) = op(core, &row)?;
-            if ops.insert(revision, (op, settled)).is_some() {
-                let detail = format!("two op ids of revision {revision}");
-                return Err(StoreError::Damaged { detail });
-            }
-            if ops.len() > OPS_MAX {
-                ops.pop_first();
-            }
+            let (op, revision) = (core.layout.op_of(&row.key)?, core.revision(row.mod_revision));
+            ops.add(revision, op, settled(&row.value, revision)?)?;
         }
         let (Some(last), true) = (last, found.more) else { return Ok(ops) };
         key = last;
     }
 }
 
-fn op(core: &Core, row: &KeyValue) -> Result<(Revision, OpId, Settled), StoreError> {
-    let (op, revision) = (core.layout.op_of(&row.key)?, core.revision(row.mod_revision));
-    Ok((revision, op, settled(&row.value, revision)?))
+/// Op ids by revision, never more than so many: in whatever order they come, the oldest go.
+struct Ops {
+    max: usize,
+    by_revision: BTreeMap<Revision, (OpId, Settled)>,
+}
+
+impl Ops {
+    fn at_most(max: usize) -> Self {
+        Self { max, by_revision: BTreeMap::new() }
+    }
+
+    fn add(&mut self, revision: Revision, op: OpId, settled: Settled) -> Result<(), StoreError> {
+        if self.by_revision.insert(revision, (op, settled)).is_some() {
+            return Err(StoreError::Damaged { detail: format!("two op ids of revision {revision}") });
+        }
+        if self.by_revision.len() > self.max {
+            self.by_revision.pop_first();
+        }
+        Ok(())
+    }
+
+    fn rows(self) -> Vec<Exported> {
+        let rows = self.by_revision.into_iter();
+        rows.map(|(revision, (op, settled))| Exported::Op { revision, op, settled }).collect()
+    }
 }
 
 /// What an op id's key says, that was put at this revision.
@@ -155,5 +165,33 @@ pub(crate) fn settled(value: &[u8], revision: Revision) -> Result<Settled, Store
         [COMMITTED] => Ok(Settled::Committed(revision)),
         [ABORTED] => Ok(Settled::Aborted),
         _ => Err(StoreError::Damaged { detail: "op id with a state that is none".to_owned() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_newest_op_ids_are_kept() {
+        // etcd gives them in the order of their ids, which is none. Two of one commit nobody makes.
+        let mut ops = Ops::at_most(3);
+        for revision in [7, 2, 9, 4, 8] {
+            ops.add(Revision(revision), OpId([1; 16]), Settled::Aborted).unwrap();
+        }
+        let twice = ops.add(Revision(9), OpId([2; 16]), Settled::Aborted);
+        assert_eq!(twice, Err(StoreError::Damaged { detail: "two op ids of revision 9".to_owned() }));
+        let row = |revision, op| Exported::Op { revision: Revision(revision), op: OpId(op), settled: Settled::Aborted };
+        assert_eq!(ops.rows(), [row(7, [1; 16]), row(8, [1; 16]), row(9, [2; 16])]);
+    }
+
+    #[test]
+    fn states_of_op_ids_are_closed() {
+        let of = |value: &[u8]| settled(value, Revision(5));
+        assert_eq!((of(&[1]), of(&[2])), (Ok(Settled::Committed(Revision(5))), Ok(Settled::Aborted)));
+        for bad in [&[][..], &[0], &[3], &[1, 1]] {
+            assert_eq!(of(bad), Err(StoreError::Damaged { detail: "op id with a state that is none".to_owned() }));
+        }
     }
 }
