@@ -22,12 +22,12 @@ fn releases_by_wrong_clocks_are_found() {
     let told = |by: i64| vec![format!("node 1 released key-1 while its clock was {by:+} s from the time")];
     let none = Vec::<String>::new();
     for (histories, moved, expected) in [
-        (asked(release, released(), (12, 13)), moved(1, -120), told(-120)),
-        (asked(release, released(), (11, 13)), moved(1, -120), none.clone()),
-        (asked(release, released(), (12, 13)), moved(2, -120), none.clone()),
+        (asked(release, released(), (15, 16)), moved(1, -120), told(-120)),
+        (asked(release, released(), (14, 16)), moved(1, -120), none.clone()),
+        (asked(release, released(), (15, 16)), moved(2, -120), none.clone()),
         (asked(release, released(), (39, 41)), moved(1, -120), none.clone()),
-        (asked(release, Answer::Denied, (12, 13)), moved(1, -120), none.clone()),
-        (asked(Call::Get, Answer::Disabled, (12, 13)), moved(1, -120), none.clone()),
+        (asked(release, Answer::Denied, (15, 16)), moved(1, -120), none.clone()),
+        (asked(Call::Get, Answer::Disabled, (15, 16)), moved(1, -120), none.clone()),
         (asked(release, released(), (25, 26)), moved(1, 120), told(120)),
         (asked(release, released(), (12, 13)), moved(1, 120), none.clone()),
     ] {

@@ -21,7 +21,7 @@ impl Clock {
         clock
     }
 
-    /// Moves it; the process sees that within a second.
+    /// Moves it; the process sees that within two seconds.
     fn set(&self, offset: i64) {
         // In one step: half of a text is another time.
         let next = self.file.with_extension("next");
