@@ -168,11 +168,12 @@ impl Records {
             None => Refusal::KeyNotFound { name: head.name.to_string() },
         };
         let of = *head.version(version).ok_or_else(missing)?;
-        // Not as it was before the head was put.
-        match self.version_at(&head, &of, At::Cached(seen.max(revision))).await {
-            // Not changed since the head was put, so not since it was read either.
-            Ok((version, at)) if at <= revision => Ok(found(version, at)),
-            Ok((version, at)) => match self.stands(&head, revision, At::Cached(seen.max(at))).await? {
+        // The head was there at this revision. The version is not to be as it was before it.
+        let least = seen.max(revision);
+        match self.version_at(&head, &of, At::Cached(least)).await {
+            // Not put since, so it was there at that revision too.
+            Ok((version, at)) if at <= least => Ok(found(version, at)),
+            Ok((version, at)) => match self.stands(&head, revision, At::Cached(at)).await? {
                 true => Ok(found(version, at)),
                 false => Ok(None),
             },
@@ -256,7 +257,9 @@ fn keep<T>(cache: &Cache<Vec<u8>, Read<T>>, at: Vec<u8>, found: &Read<T>) {
 #[cfg(test)]
 mod tests {
     use skerry_keys::{KeyType, OctBits, PublicKey, SealedMaterial};
-    use skerry_store::{Op, OpId, Outcome, Txn};
+    use skerry_store::engine::{Answer, Remote};
+    use skerry_store::{Lease, Op, OpId, Outcome, Page, Settled, StoreError, Txn, Watch};
+    use std::time::Duration;
     use zeroize::Zeroizing;
 
     use super::*;
@@ -264,6 +267,7 @@ mod tests {
     use crate::stored::{encode_head, encode_version};
 
     const VAULT: Uuid = Uuid::from_bytes([1; 16]);
+    const VERSION: Version = Version([3; 16]);
 
     /// A vault's records, and one key that is put there in states of the test's choice.
     struct Scene {
@@ -273,10 +277,71 @@ mod tests {
         version: KeyVersion,
     }
 
+    /// A store whose cache lags behind as far as it may: a read that asks for a revision at least sees that one, but for keys
+    /// that are not in the cache, which it sees as they are. So does a node that reads one of two keys for the first time.
+    struct Lagging {
+        inner: Store,
+        newest: Vec<Vec<u8>>,
+    }
+
+    impl Remote for Lagging {
+        fn get<'a>(&'a self, key: &'a [u8], at: At) -> Answer<'a, Option<Entry>> {
+            let is_cached = !self.newest.iter().any(|newest| newest == key);
+            Box::pin(async move {
+                match at {
+                    At::Cached(least) if is_cached => self.inner.get(key, At::Snapshot(least)).await,
+                    At::Cached(_) => self.inner.get(key, At::Linearizable).await,
+                    at => self.inner.get(key, at).await,
+                }
+            })
+        }
+
+        fn range<'a>(&'a self, prefix: &'a [u8], after: Option<&'a [u8]>, limit: usize, at: At) -> Answer<'a, Page> {
+            Box::pin(self.inner.range(prefix, after, limit, at))
+        }
+
+        fn commit<'a>(&'a self, txn: &'a Txn) -> Answer<'a, Outcome> {
+            Box::pin(self.inner.commit(txn))
+        }
+
+        fn settle(&self, op: OpId) -> Answer<'_, Settled> {
+            Box::pin(self.inner.settle(op))
+        }
+
+        fn watch(&self, prefix: &[u8], from: Revision) -> Result<Watch, StoreError> {
+            self.inner.watch(prefix, from)
+        }
+
+        fn fence(&self) -> Answer<'_, Revision> {
+            Box::pin(self.inner.fence())
+        }
+
+        fn forget(&self) -> Answer<'_, Revision> {
+            Box::pin(self.inner.forget())
+        }
+
+        fn lease<'a>(&'a self, name: &'a str, holder: &'a str, ttl: Duration) -> Answer<'a, Option<Lease>> {
+            Box::pin(self.inner.lease(name, holder, ttl))
+        }
+    }
+
     impl Scene {
         fn new() -> Scene {
+            Scene::on(Store::memory())
+        }
+
+        /// What is at these places is not in the cache; all else is as old as it may be.
+        fn lagging(newest: impl Fn(&Place, &KeyHead) -> Vec<Vec<u8>>) -> Scene {
+            let inner = Store::memory();
+            let scene = Scene::on(inner.clone());
+            let newest = newest(&scene.records.place, &scene.head);
+            let records = Records::new(Store::on(Lagging { inner, newest }), sealer(), VAULT);
+            Scene { records, ..scene }
+        }
+
+        fn on(store: Store) -> Scene {
             let material = SealedMaterial::from_bytes(vec![0; 100]).unwrap();
-            let of = VersionRef { version: Version([3; 16]), material: material.digest() };
+            let of = VersionRef { version: VERSION, material: material.digest() };
             let head = KeyHead {
                 id: Uuid::from_bytes([2; 16]),
                 name: KeyName::parse("a").unwrap(),
@@ -303,9 +368,8 @@ mod tests {
                 material,
                 origin: crate::record::Origin::Generated,
             };
-            let sealer = Sealer::new(Zeroizing::new([4; 32]), [5; 16]);
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-            let scene = Scene { runtime, records: Records::new(Store::memory(), sealer, VAULT), head, version };
+            let scene = Scene { runtime, records: Records::new(store, sealer(), VAULT), head, version };
             scene.commit(vec![scene.head(0), scene.version(false)]);
             scene
         }
@@ -330,9 +394,20 @@ mod tests {
             Op::Put(at, sealed)
         }
 
-        fn commit(&self, ops: Vec<Op>) {
+        fn commit(&self, ops: Vec<Op>) -> Revision {
             let txn = Txn { op: OpId::random(&mut rng()), checks: Vec::new(), ops };
-            assert!(matches!(self.runtime.block_on(self.records.store.commit(&txn)), Ok(Outcome::Committed(_))));
+            match self.runtime.block_on(self.records.store.commit(&txn)) {
+                Ok(Outcome::Committed(revision)) => revision,
+                other => panic!("{other:?}"),
+            }
+        }
+
+        fn fence(&self) -> Revision {
+            self.runtime.block_on(self.records.fence()).unwrap()
+        }
+
+        fn read_at(&self, seen: Revision) -> Read<KeyHead> {
+            self.runtime.block_on(self.records.live_at(&self.head.name, At::Cached(seen))).unwrap().unwrap()
         }
 
         fn read(&self) -> Read<KeyHead> {
@@ -341,9 +416,26 @@ mod tests {
 
         /// Generation and whether it is enabled, as seen with a head that was read before.
         fn seen(&self, head: Read<KeyHead>) -> Result<Option<(u64, bool)>, Refusal> {
-            let found = self.runtime.block_on(self.records.at_version(head, None, Revision(0)))?;
+            self.seen_at(head, Revision(0))
+        }
+
+        fn seen_at(&self, head: Read<KeyHead>, seen: Revision) -> Result<Option<(u64, bool)>, Refusal> {
+            let found = self.runtime.block_on(self.records.at_version(head, None, seen))?;
             Ok(found.map(|found| (found.key.head.generation, found.key.version.enabled)))
         }
+
+        /// The key, and when the floor was put that is read with it.
+        fn with_floor(&self, seen: Revision) -> (FoundKey, Option<Revision>) {
+            let found =
+                self.runtime.block_on(self.records.at_version(self.read_at(seen), None, seen)).unwrap().unwrap();
+            let place = self.records.place.floor();
+            let floor = self.runtime.block_on(self.records.store.get(&place, At::Cached(found.newest()))).unwrap();
+            (found, floor.map(|row| row.modified))
+        }
+    }
+
+    fn sealer() -> Sealer {
+        Sealer::new(Zeroizing::new([4; 32]), [5; 16])
     }
 
     fn rng() -> impl rand_core::CryptoRng {
@@ -364,6 +456,58 @@ mod tests {
         scene.commit(vec![scene.version(true)]);
         assert_eq!(scene.seen(head), Ok(None));
         assert_eq!(scene.seen(scene.read()), Ok(Some((1, true))), "the control");
+    }
+
+    /// A key that is disabled before its policy is loosened, both while it is read, is not seen enabled under the loose policy: the
+    /// version is not taken from a cache that has neither. Nor from one that has not what was acknowledged before.
+    #[test]
+    fn a_version_is_not_older_than_its_head() {
+        let scene = Scene::lagging(|place, head| vec![place.head(&head.name)]);
+        scene.commit(vec![scene.version(true)]);
+        let seen = scene.fence();
+        scene.commit(vec![scene.version(false)]);
+        scene.commit(vec![scene.head(1)]);
+        assert_eq!(scene.seen_at(scene.read_at(seen), seen), Ok(Some((1, false))));
+        let scene = Scene::lagging(|place, head| vec![place.head(&head.name)]);
+        scene.commit(vec![scene.head(1), scene.version(true)]);
+        scene.commit(vec![scene.version(false)]);
+        let seen = scene.fence();
+        assert_eq!(scene.seen_at(scene.read_at(seen), seen), Ok(Some((1, false))));
+    }
+
+    /// A policy that is tightened before the key is enabled, both after the head was read, is seen: whether the head still stands
+    /// is not asked of a cache that has neither.
+    #[test]
+    fn a_head_that_stands_is_not_older_than_the_version() {
+        let scene = Scene::lagging(|place, head| vec![place.version(head.id, VERSION)]);
+        let seen = scene.fence();
+        let head = scene.read_at(seen);
+        scene.commit(vec![scene.head(1)]);
+        scene.commit(vec![scene.version(true)]);
+        assert_eq!(scene.seen_at(head, seen), Ok(None));
+        let seen = scene.fence();
+        assert_eq!(scene.seen_at(scene.read_at(seen), seen), Ok(Some((1, true))), "the control");
+    }
+
+    /// A floor that is tightened before the key's policy is loosened or the key is enabled is met by whoever sees that, and by
+    /// whoever comes after it: it is not taken from a cache that has not what the key is seen with.
+    #[test]
+    fn a_floor_is_not_older_than_its_key() {
+        let scene = || Scene::lagging(|place, head| vec![place.head(&head.name), place.version(head.id, VERSION)]);
+        for loosen in [|scene: &Scene| scene.head(1), |scene: &Scene| scene.version(true)] {
+            let scene = scene();
+            let seen = scene.fence();
+            let tight = scene.commit(vec![scene.put(scene.records.place.floor(), b"tight")]);
+            scene.commit(vec![loosen(&scene)]);
+            let (found, floor) = scene.with_floor(seen);
+            assert_eq!(floor, Some(tight));
+            assert!(!found.was_together_with(floor));
+        }
+        let scene = scene();
+        let tight = scene.commit(vec![scene.put(scene.records.place.floor(), b"tight")]);
+        let (found, floor) = scene.with_floor(scene.fence());
+        assert_eq!(floor, Some(tight));
+        assert!(found.was_together_with(floor));
     }
 
     /// A policy that is tightened and then a floor that is loosened, each acknowledged, are never met by a request that read the
