@@ -45,7 +45,7 @@ use crate::recorder::Recorder;
 use crate::refusal::Refusal;
 use crate::roll::check_not_forgotten;
 use crate::stored::Corrupted;
-use crate::usage::Usage;
+use crate::usage::{Usage, UsesSeen};
 use crate::vault::{Keks, op_id_of, random};
 use crate::witness::{PutBack, WitnessError, Witnessed};
 
@@ -402,6 +402,11 @@ impl Installation {
         who: &Principal,
         now: SystemTime,
         entry: impl FnOnce() -> Entry,
+    /// How far the log is behind what was done with keys.
+    pub fn uses(&self) -> UsesSeen {
+        self.usage.seen()
+    }
+
     ) -> Result<(), Refusal> {
         match self.denials.spend(who, unix_secs(now)) {
             true => self.record(entry()).await.map(drop),

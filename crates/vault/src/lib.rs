@@ -58,6 +58,7 @@ pub use roll::{ForgetError, ForgetTimeError, Forgotten, Member, Roll};
 pub use signer::{ReleaseSigner, STATEMENT_TYPE, SignerError, VaultKind};
 pub use stock::{Stock, Wanted};
 pub use throttle::Throttling;
+pub use usage::UsesSeen;
 pub use vault::{
     Decided, Due, KeyAttestation, Listing, Pools, ReleaseAnswer, Rewrap, Rewrapped, Signature, Vault, VaultConfig,
     VaultConfigError,

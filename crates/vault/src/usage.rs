@@ -8,7 +8,7 @@
 use std::mem;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use skerry_audit::{Entry, Event, Log, Verdict};
 use skerry_identity::Principal;
@@ -50,9 +50,24 @@ struct State {
     /// Uses that are not on record and will not be, and the time of the last of them.
     lost: u64,
     lost_at: Option<SystemTime>,
+    /// What was taken and is being put on record: how many, and since when the first of them waits.
+    writing: Option<(usize, Instant)>,
+    /// Uses that are not on record and will not be, since the start.
+    lost_in_all: u64,
     closed: bool,
     /// Closed, and taken for the last time.
     ended: bool,
+}
+
+/// How far the log is behind what was done with keys.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct UsesSeen {
+    /// Uses that are not on record yet.
+    pub waiting: usize,
+    /// How long the oldest of them waits; none if there is none.
+    pub lag: Option<Duration>,
+    /// Uses that will not be on record one by one, since the start.
+    pub lost: u64,
 }
 
 /// What is put on record together.
@@ -75,6 +90,11 @@ impl Usage {
     pub(crate) fn begin<'a>(&'a self, context: &Context<'a>, event: Event, key: KeyRef) -> Noting<'a> {
         let (who, request) = (context.grant.principal(), context.request_id);
         Noting { queue: &self.queue, event, at: context.now, who, request, key, outcome: Outcome::Unknown }
+    }
+
+    /// How it stands.
+    pub(crate) fn seen(&self) -> UsesSeen {
+        self.queue.seen()
     }
 
     /// Puts all that is there on record and ends. Waits for the disk.
@@ -144,6 +164,7 @@ impl Queue {
     fn push(&self, used: Use) {
         let mut state = self.lock();
         if state.uses.len() >= USES_WAITING_MAX || state.closed {
+            state.lost_in_all = state.lost_in_all.saturating_add(1);
             state.lose(1, used.at);
             return;
         }
@@ -171,7 +192,9 @@ impl Queue {
                 self.lock().lose(count, at);
             }
             if let Some(last) = uses.last().filter(|_| failed > 0) {
-                self.lock().lose(u64::try_from(failed).unwrap_or(u64::MAX), last.at);
+                let (mut state, failed) = (self.lock(), u64::try_from(failed).unwrap_or(u64::MAX));
+                state.lost_in_all = state.lost_in_all.saturating_add(failed);
+                state.lose(failed, last.at);
             }
         }
     }
@@ -179,6 +202,7 @@ impl Queue {
     /// What is there, once it has waited long enough or is enough; none at the end.
     fn next(&self) -> Option<Batch> {
         let mut state = self.lock();
+        state.writing = None;
         while !state.closed && state.uses.len() < USES_WRITTEN_AT {
             state = match state.since.map(|since| USES_LAG.saturating_sub(since.elapsed())) {
                 None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
@@ -189,9 +213,17 @@ impl Queue {
         if state.closed && mem::replace(&mut state.ended, true) {
             return None;
         }
-        state.since = None;
+        state.writing = state.since.take().map(|since| (state.uses.len(), since));
         let lost = state.lost_at.take().map(|at| (mem::take(&mut state.lost), at));
         Some(Batch { uses: mem::take(&mut state.uses), lost })
+    }
+
+    fn seen(&self) -> UsesSeen {
+        let state = self.lock();
+        let (writing, since) = state.writing.unzip();
+        let waiting = state.uses.len().saturating_add(writing.unwrap_or(0));
+        let lag = since.or(state.since).map(|since| since.elapsed());
+        UsesSeen { waiting, lag, lost: state.lost_in_all }
     }
 
     /// No code that panics runs under the lock.
@@ -235,7 +267,7 @@ const GONE: &str = "the caller went away before it was known whether this was do
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, UNIX_EPOCH};
+    use std::time::UNIX_EPOCH;
 
     use rand_chacha::ChaCha20Rng;
     use rand_chacha::rand_core::SeedableRng as _;
@@ -281,6 +313,25 @@ mod tests {
         assert_eq!(entries[USES_WAITING_MAX], lost_entry(4, UNIX_EPOCH + Duration::from_secs(room + 3)));
     }
 
+    /// What is taken counts as waiting until it is on record, from when the first of it came; what was lost goes on being counted.
+    #[test]
+    fn lag_is_from_the_first_that_is_not_on_record() {
+        let queue = Queue::default();
+        assert_eq!(queue.seen(), UsesSeen::default());
+        (0..3).for_each(|number| queue.push(used(number)));
+        let early = queue.seen();
+        assert_eq!((early.waiting, early.lost), (3, 0));
+        queue.lock().closed = true;
+        assert_eq!(queue.next().unwrap().uses.len(), 3);
+        queue.push(used(3));
+        let late = queue.seen();
+        assert_eq!((late.waiting, late.lost), (3, 1));
+        assert!(late.lag >= early.lag && early.lag.is_some(), "{late:?}");
+        assert!(queue.next().is_none());
+        assert_eq!(queue.seen().lost, 1);
+        assert_eq!(queue.lock().writing, None);
+    }
+
     /// What the log refuses is counted too, and stays counted.
     #[test]
     fn what_the_log_refuses_is_counted() {
@@ -290,7 +341,7 @@ mod tests {
         queue.lock().closed = true;
         queue.write(&log);
         assert_eq!(recorded(&dir), []);
-        assert_eq!(queue.lock().lost, 5);
+        assert_eq!((queue.lock().lost, queue.seen().lost), (5, 5), "and once");
     }
 
     /// The thread puts a use on record by itself, within the lag, and whatever is there at the end.

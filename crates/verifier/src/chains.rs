@@ -16,7 +16,24 @@ type Digest = [u8; 32];
 
 #[derive(Default)]
 pub(crate) struct Chains {
-    verified: Mutex<HashMap<Digest, Arc<VerifiedVek>>>,
+    verified: Mutex<HashMap<Digest, Kept>>,
+}
+
+struct Kept {
+    vek: Arc<VerifiedVek>,
+    /// When it was verified.
+    since: SystemTime,
+}
+
+/// Chains that are kept verified, at a time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ChainsSeen {
+    /// How many.
+    pub kept: usize,
+    /// When the first of them was verified.
+    pub oldest: Option<SystemTime>,
+    /// When the first of them ends: one of its certificates or lists runs out.
+    pub ends: Option<SystemTime>,
 }
 
 impl Chains {
@@ -38,18 +55,27 @@ impl Chains {
 
     fn find(&self, digest: &Digest, now: SystemTime) -> Option<Arc<VerifiedVek>> {
         let verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
-        verified.get(digest).filter(|vek| holds(vek, now)).cloned()
+        verified.get(digest).filter(|kept| holds(&kept.vek, now)).map(|kept| Arc::clone(&kept.vek))
+    }
+
+    /// Those that hold at `now`.
+    pub(crate) fn seen(&self, now: SystemTime) -> ChainsSeen {
+        let verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept: Vec<_> = verified.values().filter(|kept| holds(&kept.vek, now)).collect();
+        let oldest = kept.iter().map(|kept| kept.since).min();
+        let ends = kept.iter().map(|kept| kept.vek.valid_until()).min();
+        ChainsSeen { kept: kept.len(), oldest, ends }
     }
 
     fn keep(&self, digest: Digest, vek: &Arc<VerifiedVek>, now: SystemTime) {
         let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
         if verified.len() >= CHAINS_MAX {
-            verified.retain(|_, vek| holds(vek, now));
+            verified.retain(|_, kept| holds(&kept.vek, now));
         }
         if verified.len() >= CHAINS_MAX {
             verified.clear();
         }
-        verified.insert(digest, Arc::clone(vek));
+        verified.insert(digest, Kept { vek: Arc::clone(vek), since: now });
     }
 }
 

@@ -14,5 +14,6 @@ pub mod wire;
 mod chains;
 mod verifier;
 
+pub use chains::ChainsSeen;
 pub use floor::{Floor, FloorRefusal};
 pub use verifier::{AttestError, Verifier, VerifierConfig};

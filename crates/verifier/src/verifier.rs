@@ -17,7 +17,7 @@ use skerry_jose::SigningError;
 use skerry_jose::json::Object;
 use skerry_policy::attestation::{AppraisalPolicy, Claim, EvaluationError, PolicyDocument, Signer, is_reserved};
 
-use crate::chains::Chains;
+use crate::chains::{Chains, ChainsSeen};
 use crate::claims;
 use crate::floor::{Floor, FloorRefusal};
 use crate::wire::{Data, SnpRequest, WireError};
@@ -132,6 +132,11 @@ impl Verifier {
     /// The issuer and its key.
     pub fn signer(&self) -> &TokenSigner {
         &self.signer
+    }
+
+    /// The chains of certificates that are kept verified, as they stand at `now`.
+    pub fn chains(&self, now: SystemTime) -> ChainsSeen {
+        self.chains.seen(now)
     }
 
     /// Appraises SEV-SNP evidence: the token iff every step holds. Nobody vouches for `request`; `now` is the caller's

@@ -135,6 +135,7 @@ impl Opened {
         let attestation = settings.attestation.map(services::attestation).transpose()?;
         let own = attestation.as_ref().map(|attestation| attestation.verifier.signer());
         let authorities = vaults::Authorities::new(settings.authorities, own, &mut sources)?;
+        let verifier = attestation.as_ref().map(|service| Arc::clone(&service.verifier));
         let policies = attestation.as_ref().map(|service| service.policies(&installation)).transpose()?;
         let pools = vaults::pools(Arc::clone(&pool), ready)?;
         let access = Arc::new(Access::new(settings.access));
@@ -164,7 +165,8 @@ impl Opened {
         if name.is_some() {
             shared::witness_forgotten(&installation, &machine).await;
         }
-        let counted = Counted { installation: Arc::clone(&installation), vaults: all.clone(), pools, sources };
+        let counted =
+            Counted { installation: Arc::clone(&installation), vaults: all.clone(), pools, sources, verifier };
         gates.metrics.of_opened(counted);
         demand(&gates.health, &installation);
         let backups = Backups::listen(&settings.data, &installation, &machine, settings.recovery)?;

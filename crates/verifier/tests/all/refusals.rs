@@ -9,7 +9,7 @@ use skerry_jose::{JwsError, b64};
 use skerry_policy::attestation::{AppraisalPolicy, EvidenceType};
 use skerry_simulator::{ChipConfig, TeeConfig, UVM_FEED};
 use skerry_verifier::wire::Data;
-use skerry_verifier::{AttestError, Floor, FloorRefusal, VerifierConfig};
+use skerry_verifier::{AttestError, ChainsSeen, Floor, FloorRefusal, VerifierConfig};
 
 use crate::support::*;
 
@@ -232,8 +232,15 @@ fn uvm_endorsements_must_hold() {
 fn remembered_chain_expires() {
     let verifier = verifier(config());
     let request = request(TeeConfig::default());
+    assert_eq!(verifier.chains(now()), ChainsSeen::default());
     assert!(verifier.attest(&request, now(), &mut rng()).is_ok());
-    assert!(verifier.attest(&request, now(), &mut rng()).is_ok());
+    let soon = now() + std::time::Duration::from_secs(60);
+    assert!(verifier.attest(&request, soon, &mut rng()).is_ok());
+    let seen = verifier.chains(soon);
+    assert_eq!((seen.kept, seen.oldest), (1, Some(now())), "since it was verified, and not since it was used");
+    let ends = seen.ends.unwrap();
+    let second = std::time::Duration::from_secs(1);
+    assert_eq!((verifier.chains(ends).kept, verifier.chains(ends + second)), (1, ChainsSeen::default()));
     let later = now() + std::time::Duration::from_secs(8 * 366 * 86_400);
     let error = verifier.attest(&request, later, &mut rng()).unwrap_err();
     assert!(matches!(error, AttestError::Chain(ChainError::Expired { .. })), "{error:?}");

@@ -22,7 +22,8 @@ use skerry_meter::Seen;
 use skerry_sources::KeySet;
 use skerry_vault::meter::{CUSTODY, DENIALS, VaultSeen};
 use skerry_vault::pool::Pool;
-use skerry_vault::{Installation, Pools};
+use skerry_vault::{Installation, Pools, UsesSeen};
+use skerry_verifier::{ChainsSeen, Verifier};
 
 use super::diagnostics::Diagnostics;
 use super::vaults::Vaults;
@@ -47,6 +48,7 @@ pub(crate) struct Counted {
     pub(crate) pools: Pools,
     /// Key sets that are fetched, by their place in the configuration.
     pub(crate) sources: Vec<(String, KeySet)>,
+    pub(crate) verifier: Option<Arc<Verifier>>,
 }
 
 impl Metrics {
@@ -118,7 +120,24 @@ impl Metrics {
         write_pools(page, [("work", &opened.pools.work), ("generation", &opened.pools.generation)])?;
         write_store(page, &opened.installation)?;
         write_log(page, &opened.installation)?;
+        write_uses(page, &opened.installation)?;
+        if let Some(verifier) = &opened.verifier {
+            self.write_chains(page, verifier)?;
+        }
         self.write_sources(page, &opened.sources)
+    }
+
+    fn write_chains(&self, page: &mut Page<'_>, verifier: &Verifier) -> fmt::Result {
+        let now = (self.now)();
+        let ChainsSeen { kept, oldest, ends } = verifier.chains(now);
+        page.gauge("skerry_attestation_chains", float(kept))?;
+        if let Some(age) = oldest.and_then(|oldest| now.duration_since(oldest).ok()) {
+            page.gauge("skerry_attestation_chain_age_seconds", age.as_secs_f64())?;
+        }
+        match ends.and_then(|ends| ends.duration_since(now).ok()) {
+            Some(left) => page.gauge("skerry_attestation_chain_ends_seconds", left.as_secs_f64()),
+            None => Ok(()),
+        }
     }
 
     fn write_sources(&self, page: &mut Page<'_>, sources: &[(String, KeySet)]) -> fmt::Result {
@@ -194,6 +213,16 @@ fn write_store(page: &mut Page<'_>, installation: &Installation) -> fmt::Result 
     page.histogram("skerry_store_fence_duration_seconds", &seen.fences)?;
     page.gauge("skerry_store_revision", wide(seen.revision))?;
     page.gauge("skerry_store_verified", if seen.verified { 1.0 } else { 0.0 })
+}
+
+fn write_uses(page: &mut Page<'_>, installation: &Installation) -> fmt::Result {
+    let UsesSeen { waiting, lag, lost } = installation.uses();
+    page.gauge("skerry_audit_uses_waiting", float(waiting))?;
+    page.gauge("skerry_audit_uses_lag_seconds", lag.map_or(0.0, |lag| lag.as_secs_f64()))?;
+    page.counter("skerry_audit_uses_lost", lost)?;
+    let (logs, refused) = installation.witnessed();
+    page.gauge("skerry_witnessed_logs", float(logs))?;
+    page.counter("skerry_witness_refused", refused)
 }
 
 /// A log that takes no records any more shows nothing but that.
