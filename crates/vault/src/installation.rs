@@ -30,7 +30,7 @@ use skerry_keys::{Custody, Software, Strict, Token, TokenError};
 use skerry_store::limits::PAGE_ROWS_MAX;
 use skerry_store::seal::{Root, SealError, Sealer};
 use skerry_store::stamp::{Kind, Stamp, StampError};
-use skerry_store::{At, Op, OpId, Outcome, Revision, Row, Settled, Store, StoreError, Txn};
+use skerry_store::{At, Check, Op, OpId, Outcome, Revision, Row, Settled, Store, StoreError, Txn};
 use skerry_tlog::{Frontier, KeyError, SignedCheckpoint, VerifyingKey};
 use uuid::Uuid;
 
@@ -362,6 +362,16 @@ impl Installation {
         Ok(Some(Op::Put(place.clone(), sealed)))
     }
 
+    /// That nobody has shown a newer checkpoint of this log since.
+    async fn shown_as_it_is(&self) -> Result<Option<Check>, Refusal> {
+        let Some(place) = &self.shown_at else { return Ok(None) };
+        let shown = self.store.get(place, At::Linearizable).await?;
+        Ok(Some(match shown {
+            Some(entry) => Check::Unchanged(place.clone(), entry.modified),
+            None => Check::Absent(place.clone()),
+        }))
+    }
+
     /// The newest checkpoints that other nodes have shown, by their names; nobody vouches for them before
     /// [`witness`](Self::witness) has looked.
     pub async fn shown_checkpoints(&self) -> Result<Vec<(String, Vec<u8>)>, Refusal> {
@@ -392,6 +402,11 @@ impl Installation {
         };
     }
 
+    /// How far the log is behind what was done with keys.
+    pub fn uses(&self) -> UsesSeen {
+        self.usage.seen()
+    }
+
     pub(crate) fn usage(&self) -> &Usage {
         &self.usage
     }
@@ -402,11 +417,6 @@ impl Installation {
         who: &Principal,
         now: SystemTime,
         entry: impl FnOnce() -> Entry,
-    /// How far the log is behind what was done with keys.
-    pub fn uses(&self) -> UsesSeen {
-        self.usage.seen()
-    }
-
     ) -> Result<(), Refusal> {
         match self.denials.spend(who, unix_secs(now)) {
             true => self.record(entry()).await.map(drop),
@@ -461,10 +471,13 @@ impl Installation {
         }
         let records = self.log.head().map_err(Refusal::Audit)?.records;
         let op = OpId(random(&mut randomness()));
+        // One that comes late, after a newer one, must not put an older checkpoint in its place: others would take that for a log
+        // that was put back.
+        let checks = self.shown_as_it_is().await?.into_iter().collect();
         let ops = self.shown(&mut *randomness())?.into_iter().collect();
-        match self.commit(Txn { op, checks: Vec::new(), ops }, now, randomness()).await? {
+        match self.commit(Txn { op, checks, ops }, now, randomness()).await? {
             Outcome::Committed(_) => {
-                self.witnessed.acknowledged(records);
+                self.witnessed.acknowledged(records, unix_secs(now));
                 Ok(())
             }
             Outcome::Conflict(_) | Outcome::Unknown => Err(Refusal::Unsettled),

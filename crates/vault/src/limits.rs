@@ -50,6 +50,10 @@ pub const PUBLISH_INTERVAL: Duration = Duration::from_secs(10);
 /// Records after which it is published at once: sixteen full tiles.
 pub const PUBLISH_RECORDS_MAX: u64 = 4096;
 
+/// How long after the store acknowledged something no commit comes any more that was under way then: ten times what one is waited
+/// for, after which it is settled.
+pub const ACKNOWLEDGED_AFTER: Duration = Duration::from_secs(60);
+
 /// Octets of the file in which a node keeps the newest checkpoints of others, of some 250 octets each: as many as a history keeps.
 pub const WITNESSED_LEN_MAX: usize = 4 * 1024 * 1024;
 

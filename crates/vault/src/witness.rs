@@ -20,7 +20,7 @@ use skerry_store::seal::Root;
 use skerry_tlog::{Checkpoint, CheckpointError, Hash, SignedCheckpoint};
 
 use crate::entries;
-use crate::limits::WITNESSED_LEN_MAX;
+use crate::limits::{ACKNOWLEDGED_AFTER, WITNESSED_LEN_MAX};
 use crate::publishing::{origin, signing_key};
 use crate::refusal::Refusal;
 
@@ -87,8 +87,10 @@ struct State {
     /// Records of this node's log that the store knows of: it acknowledged so a while ago, and nothing that was under way then can
     /// take that back.
     acknowledged: u64,
+    /// What it acknowledged some time after that, and when, in seconds since 1970.
+    newer: (u64, u64),
     /// What it acknowledged last.
-    newer: u64,
+    last: u64,
     /// The last that was refused of each log, so that it is on record once.
     refused: HashMap<String, (u64, Hash)>,
     /// Something is not in the file yet.
@@ -110,7 +112,8 @@ impl Witnessed {
             witnessed.learn(root, log, note).map_err(|_| PutBack::Form)?;
         }
         let mut state = witnessed.lock();
-        (state.acknowledged, state.newer, state.changed) = (acknowledged, acknowledged, false);
+        (state.acknowledged, state.newer.0, state.last, state.changed) =
+            (acknowledged, acknowledged, acknowledged, false);
         drop(state);
         Ok(witnessed)
     }
@@ -152,20 +155,27 @@ impl Witnessed {
         Ok(())
     }
 
-    /// The store has acknowledged, to a tick, that it knows of so many records. A commit that was under way beside it may know of
-    /// fewer and come after it; one that was under way a tick ago does not come any more, so what was acknowledged then stands.
-    pub(crate) fn acknowledged(&self, records: u64) {
+    /// The store has acknowledged, to a tick, that it knows of so many records. A commit that is under way beside it may know of
+    /// fewer and come after it; none comes any more that was under way [`ACKNOWLEDGED_AFTER`] ago, so what was acknowledged then
+    /// stands.
+    pub(crate) fn acknowledged(&self, records: u64, now: u64) {
         let mut state = self.lock();
-        let before = std::mem::replace(&mut state.newer, records);
-        state.changed |= state.acknowledged != before;
-        state.acknowledged = before;
+        let (newer, at) = state.newer;
+        state.last = records;
+        if now < at || now.saturating_sub(at) >= ACKNOWLEDGED_AFTER.as_secs() {
+            // A clock that was put back says nothing of how long ago that was.
+            if now >= at && state.acknowledged != newer {
+                (state.acknowledged, state.changed) = (newer, true);
+            }
+            state.newer = (records, now);
+        }
     }
 
     /// Nothing is under way any more.
     pub(crate) fn at_rest(&self) {
         let mut state = self.lock();
-        state.changed |= state.acknowledged != state.newer;
-        state.acknowledged = state.newer;
+        state.changed |= state.acknowledged != state.last;
+        state.acknowledged = state.last;
     }
 
     /// The entry for a checkpoint, iff it is one of another node's and says something new; none if that is known.

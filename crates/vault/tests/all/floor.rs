@@ -1,5 +1,6 @@
 //! The floor of a vault, set while it serves: what it adds to every release, who sets it, what is on record of it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -147,10 +148,25 @@ fn the_floor_is_stored_and_sealed() {
 }
 
 /// A store of which another server changes something just before the floor is read, once.
-struct Between {
-    inner: Store,
-    floor: Vec<u8>,
-    meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+#[derive(Default)]
+pub(crate) struct Between {
+    pub(crate) inner: Option<Store>,
+    pub(crate) floor: Vec<u8>,
+    pub(crate) meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    pub(crate) late: Arc<Late>,
+}
+
+/// A commit that is on its way for long: nobody knows what becomes of it.
+#[derive(Default)]
+pub(crate) struct Late {
+    pub(crate) next: AtomicBool,
+    pub(crate) held: Mutex<Option<Txn>>,
+}
+
+impl Between {
+    fn inner(&self) -> &Store {
+        self.inner.as_ref().unwrap()
+    }
 }
 
 impl Remote for Between {
@@ -161,19 +177,23 @@ impl Remote for Between {
             // On a thread of its own: it waits for commits, and so does who is in a runtime here.
             std::thread::spawn(meanwhile).join().unwrap();
         }
-        Box::pin(self.inner.get(key, at))
+        Box::pin(self.inner().get(key, at))
     }
 
     fn range<'a>(&'a self, prefix: &'a [u8], after: Option<&'a [u8]>, limit: usize, at: At) -> Answer<'a, Page> {
-        Box::pin(self.inner.range(prefix, after, limit, at))
+        Box::pin(self.inner().range(prefix, after, limit, at))
     }
 
     fn commit<'a>(&'a self, txn: &'a Txn) -> Answer<'a, Outcome> {
-        Box::pin(self.inner.commit(txn))
+        if self.late.next.swap(false, Ordering::Relaxed) {
+            *self.late.held.lock().unwrap() = Some(txn.clone());
+            return Box::pin(std::future::ready(Ok(Outcome::Unknown)));
+        }
+        Box::pin(self.inner().commit(txn))
     }
 
     fn settle(&self, op: OpId) -> Answer<'_, Settled> {
-        Box::pin(self.inner.settle(op))
+        Box::pin(self.inner().settle(op))
     }
 
     fn export(&self) -> Answer<'_, Exporting> {
@@ -181,23 +201,23 @@ impl Remote for Between {
     }
 
     fn settled(&self, op: OpId) -> Answer<'_, Option<Settled>> {
-        Box::pin(self.inner.settled(op))
+        Box::pin(self.inner().settled(op))
     }
 
     fn watch(&self, prefix: &[u8], from: Revision) -> Result<Watch, StoreError> {
-        self.inner.watch(prefix, from)
+        self.inner().watch(prefix, from)
     }
 
     fn fence(&self) -> Answer<'_, Revision> {
-        Box::pin(self.inner.fence())
+        Box::pin(self.inner().fence())
     }
 
     fn forget(&self) -> Answer<'_, Revision> {
-        Box::pin(self.inner.forget())
+        Box::pin(self.inner().forget())
     }
 
     fn lease<'a>(&'a self, name: &'a str, holder: &'a str, ttl: Duration) -> Answer<'a, Option<Lease>> {
-        Box::pin(self.inner.lease(name, holder, ttl))
+        Box::pin(self.inner().lease(name, holder, ttl))
     }
 
     fn holder<'a>(&'a self, name: &'a str) -> Answer<'a, Option<String>> {
@@ -223,7 +243,12 @@ fn policy_and_floor_are_of_one_time() {
             other.set_floor(&demands(None)).unwrap();
         }
     };
-    let between = Between { inner: inner.clone(), floor, meanwhile: Mutex::new(Some(Box::new(meanwhile))) };
+    let between = Between {
+        inner: Some(inner.clone()),
+        floor,
+        meanwhile: Mutex::new(Some(Box::new(meanwhile))),
+        ..Between::default()
+    };
     let node = Node::Named(NodeName::parse("b").unwrap());
     let scene = Setup { store: Store::on(between), node, ..Setup::default() }.bare();
     assert!(matches!(scene.release(&good_token()), Err(Refusal::Denied(Denied::Policy(_)))));

@@ -1,17 +1,20 @@
 //! What a node has seen of others and of the store, over a restart: from its log, and from the file beside it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use skerry_audit::{AuditError, Event, Verdict};
 use skerry_store::seal::Root;
 use skerry_store::stamp::Kind;
-use skerry_store::{At, Op, OpId, Store, Txn};
+use skerry_store::{At, Op, OpId, Outcome, Store, Txn};
 use skerry_tlog::{SignedCheckpoint, SigningKey};
-use skerry_vault::{Installation, InstallationError, Node, NodeName, PutBack, WitnessError, origin};
+use skerry_vault::{Installation, InstallationError, Node, NodeName, PutBack, Refusal, WitnessError, origin};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
 use crate::database::{put, remove, row};
+use crate::floor::{Between, Late};
 use crate::support::*;
 
 const SHOWN_BY_A: &[u8] = b"meta/tlog/a";
@@ -151,6 +154,45 @@ fn what_was_just_acknowledged_may_be_taken_back() {
     drop(b);
     put(&two.store, MEMORY_OF_B, &early);
     assert!(two.open().is_ok());
+}
+
+/// A minute later it stands, also if the node is killed then.
+#[test]
+fn what_was_acknowledged_a_while_ago_stands() {
+    let two = Two::new();
+    let early = row(&two.store, MEMORY_OF_B);
+    let b = two.open().unwrap();
+    b.publish(two.b.path()).unwrap();
+    let ticked = |after| {
+        b.count_refused(401);
+        wait(b.tick(at(NOW + after), &randomness)).unwrap();
+        b.log().head().unwrap().records
+    };
+    let known = ticked(0);
+    ticked(30);
+    ticked(60);
+    b.stop_publishing();
+    drop(b);
+    put(&two.store, MEMORY_OF_B, &early);
+    let Some(InstallationError::PutBack(PutBack::OfThisNode { known: seen, .. })) = two.open().err() else {
+        panic!("it was put back")
+    };
+    assert_eq!(seen, known);
+}
+
+/// A tick that comes late, after a newer one of the same node, does not put an older checkpoint in its place.
+#[test]
+fn late_ticks_change_nothing() {
+    let (store, late, folder) = (Store::memory(), Arc::new(Late::default()), TempDir::new().unwrap());
+    let between = Between { inner: Some(store.clone()), late: Arc::clone(&late), ..Between::default() };
+    let a = open("a", &Store::on(between), folder.path()).unwrap();
+    for first in [true, false] {
+        late.next.store(true, Ordering::Relaxed);
+        assert_eq!(wait(a.tick(at(NOW), &randomness)), Err(Refusal::Unsettled), "first: {first}");
+        tick(&a);
+        let txn = late.held.lock().unwrap().take().unwrap();
+        assert_eq!(wait(store.commit(&txn)), Ok(Outcome::Conflict(SHOWN_BY_A.to_vec())), "first: {first}");
+    }
 }
 
 /// An older checkpoint of another node is refused by a node that was started since as by one that was not: it is told, counted, and
