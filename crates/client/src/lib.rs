@@ -16,7 +16,7 @@ mod receipt;
 mod release;
 mod statement;
 
-pub use proof::{ProvedRelease, RecordProofError};
+pub use proof::{ProvedRelease, ProvedUnwrap, RecordProofError, UnwrapAsked};
 pub use receipt::{Receipt, ReceiptError};
 pub use release::{Asked, ReleaseAnswerError, Roots, VerifiedRelease};
 pub use statement::{STATEMENT_TYPE, StatementAsked, StatementError, VerifiedStatement};

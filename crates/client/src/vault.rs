@@ -259,6 +259,23 @@ impl Vault {
         Ok((text(&answer, "release", "value")?.to_owned(), proof))
     }
 
+    /// Asks for a key to be unwrapped to the TEE of an attestation token, and for the proof that this is in the vault's log: the
+    /// octets of the envelope as they came, which nobody has verified, and the proof, if the vault knows of such.
+    pub async fn secure_unwrap_with_proof(
+        &self,
+        key: &KeyRef,
+        alg: &str,
+        wrapped: &[u8],
+        token: &str,
+    ) -> Result<(Vec<u8>, Option<String>), VaultError> {
+        let body = Object::new().with("alg", alg).with("value", b64::encode(wrapped));
+        let body = Body::plain(body.with("target", token).with(PROOF, "inclusion").to_json());
+        let (operation, path) = ("secure unwrap", format!("{}/secureunwrapkey", key.path()));
+        let answer = self.ask(operation, Method::POST, &path, Some(body), Repeat::Refused).await?;
+        let proof = answer.get(PROOF).map(|_| text(&answer, operation, PROOF).map(str::to_owned)).transpose()?;
+        Ok((octets(&answer, operation, "value")?, proof))
+    }
+
     async fn ask_for_release(
         &self,
         key: &KeyRef,

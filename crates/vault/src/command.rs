@@ -392,6 +392,8 @@ pub struct SecureUnwrapCommand<'a> {
     pub target: &'a str,
     /// The authority that has to have issued it, if one is named.
     pub issuer: Option<&'a str>,
+    /// Whether the answer shall come with the proof that it is in the audit log.
+    pub proof: bool,
 }
 
 /// A signature to be checked.

@@ -60,7 +60,7 @@ pub use stock::{Stock, Wanted};
 pub use throttle::Throttling;
 pub use usage::UsesSeen;
 pub use vault::{
-    Decided, Due, KeyAttestation, Listing, Pools, ReleaseAnswer, Rewrap, Rewrapped, Signature, Vault, VaultConfig,
-    VaultConfigError,
+    Decided, Due, KeyAttestation, Listing, Pools, ReleaseAnswer, Rewrap, Rewrapped, Signature, UnwrapAnswer, Vault,
+    VaultConfig, VaultConfigError,
 };
 pub use witness::{PutBack, WitnessError};

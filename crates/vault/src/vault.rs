@@ -54,6 +54,7 @@ use opened::Kept;
 pub use release::{Decided, ReleaseAnswer};
 pub use rewrap::{Rewrap, Rewrapped};
 pub use rotate::Due;
+pub use secure::UnwrapAnswer;
 pub use sign::Signature;
 
 /// What configuration says of a vault.

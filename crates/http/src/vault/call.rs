@@ -13,7 +13,7 @@ use skerry_vault::decide::Rules;
 use skerry_vault::floor::FloorSettings;
 use skerry_vault::record::{Key, KeyName};
 use skerry_vault::rotation::RotationPolicy;
-use skerry_vault::{Refusal, Vault, VaultKind, wire as answers};
+use skerry_vault::{Refusal, UnwrapAnswer, Vault, VaultKind, wire as answers};
 
 use zeroize::Zeroizing;
 
@@ -129,8 +129,12 @@ impl Call<'_> {
         let members = members(request).await?;
         let to_unwrap = wire::secure_unwrap(&members)?;
         let unwrapped = self.vault.secure_unwrap(context, &to_unwrap.command(self.named()?)).await;
-        let (key, envelope) = unwrapped.map_err(|refusal| self.refused(refusal))?;
-        Ok(ok(&self.with_alg(request, &key, to_unwrap.algorithm, envelope.as_bytes())))
+        let UnwrapAnswer { key, envelope, proof } = unwrapped.map_err(|refusal| self.refused(refusal))?;
+        let mut answer = self.with_alg(request, &key, to_unwrap.algorithm, envelope.as_bytes());
+        if let Some(proof) = proof {
+            answer.insert(wire::PROOF, proof);
+        }
+        Ok(ok(&answer))
     }
 
     /// `SecureKeyOperationResult`, sorted as all answers of a Managed HSM.

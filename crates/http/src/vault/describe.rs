@@ -180,6 +180,7 @@ fn of_requests() -> Vec<(&'static str, Schema)> {
         ("value", octets()),
         ("target", text().within(1, usize::MAX, "Length").of("the attestation token")),
         ("applicationTrustedIssuer", text().of("has to be the token's issuer")),
+        (PROOF, one_of(["inclusion"])),
     ]);
     let release = object([
         ("target", text().of("the attestation token, which is not empty")),
@@ -313,7 +314,15 @@ fn of_answers() -> Vec<(&'static str, Schema)> {
         ("KeyOperationResult", required(object(result), &["kid", "value"])),
         (
             "KeySecureResult",
-            required(object([("kid", text()), ("alg", text()), ("value", octets())]), &["kid", "alg", "value"]),
+            required(
+                object([
+                    ("kid", text()),
+                    ("alg", text()),
+                    ("value", octets()),
+                    (PROOF, text().of("of an unwrapping, that it is in the audit log, if that was asked for")),
+                ]),
+                &["kid", "alg", "value"],
+            ),
         ),
         ("KeyVerifyResult", required(object([("value", flag())]), &["value"])),
         (

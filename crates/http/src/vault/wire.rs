@@ -394,12 +394,13 @@ pub(super) struct ToSecureUnwrap<'a> {
     wrapped: Vec<u8>,
     target: &'a str,
     issuer: Option<&'a str>,
+    proof: bool,
 }
 
 impl ToSecureUnwrap<'_> {
     pub(super) fn command<'a>(&'a self, key: Named<'a>) -> SecureUnwrapCommand<'a> {
-        let ToSecureUnwrap { algorithm, wrapped, target, issuer } = self;
-        SecureUnwrapCommand { key, algorithm: *algorithm, wrapped, target, issuer: *issuer }
+        let ToSecureUnwrap { algorithm, wrapped, target, issuer, proof } = self;
+        SecureUnwrapCommand { key, algorithm: *algorithm, wrapped, target, issuer: *issuer, proof: *proof }
     }
 }
 
@@ -411,6 +412,7 @@ pub(super) fn secure_unwrap(body: &Members) -> Result<ToSecureUnwrap<'_>, Member
         wrapped: body.required("value", body.octets("value")?)?,
         target: body.required("target", target)?,
         issuer: body.text("applicationTrustedIssuer")?,
+        proof: proof(body)?,
     })
 }
 
@@ -472,7 +474,7 @@ fn to_sign(name: &'static str, body: &Members) -> Result<ToSign, MemberError> {
     Ok(ToSign { algorithm, text: body.required(name, body.octets(name)?)?, context, mu })
 }
 
-/// Our own member of a release: that the proof of its record is wanted, and in the answer that proof.
+/// Our own member of a release, and of an unwrapping to a TEE: that the proof of its record is wanted, and in the answer that proof.
 pub(super) const PROOF: &str = "x-skerry-proof";
 
 /// What is said of a release.
@@ -486,13 +488,16 @@ pub(super) struct ToRelease<'a> {
 pub(super) fn release(body: &Members) -> Result<ToRelease<'_>, MemberError> {
     let target = body.text("target")?.filter(|target| !target.is_empty());
     let enc = body.text("enc")?.map(|found| Algorithm::parse(found).map_err(|_| invalid("enc", found)));
-    let proof = match body.text(PROOF)? {
-        None => false,
-        Some("inclusion") => true,
-        Some(found) => return Err(invalid(PROOF, found)),
-    };
-    let target = body.required("target", target)?;
+    let (target, proof) = (body.required("target", target)?, proof(body)?);
     Ok(ToRelease { target, nonce: body.text("nonce")?, enc: enc.transpose()?, proof })
+}
+
+fn proof(body: &Members) -> Result<bool, MemberError> {
+    match body.text(PROOF)? {
+        None => Ok(false),
+        Some("inclusion") => Ok(true),
+        Some(found) => Err(invalid(PROOF, found)),
+    }
 }
 
 /// Wipes a body that has a private key in it, as far as it is ours: hyper's buffers are not, nor what custody reads from.

@@ -23,6 +23,17 @@ use crate::refusal::Refusal;
 use crate::vault::Vault;
 use crate::wire;
 
+/// An unwrapping to a TEE that happened.
+#[derive(Debug, Clone)]
+pub struct UnwrapAnswer {
+    /// The key that it was wrapped under.
+    pub key: Key,
+    /// A release's envelope.
+    pub envelope: String,
+    /// The proof that it is in the audit log, as text (C2SP tlog-proof), if it was asked for.
+    pub proof: Option<String>,
+}
+
 impl Vault {
     /// Makes a key of 256 bits and gives its wrapped form, to whoever may wrap.
     pub async fn secure_wrap(
@@ -59,7 +70,7 @@ impl Vault {
         &self,
         context: &Context<'_>,
         command: &SecureUnwrapCommand<'_>,
-    ) -> Result<(Key, String), Refusal> {
+    ) -> Result<UnwrapAnswer, Refusal> {
         self.check(context, Permission::UnwrapKey)?;
         let (found, floor) = self.find_under_floor(command.key).await?;
         let key = found.key;
@@ -107,9 +118,11 @@ impl Vault {
         key: Key,
         permit: Permit,
         result: &TrustedResult,
-    ) -> Result<(Key, String), Refusal> {
+    ) -> Result<UnwrapAnswer, Refusal> {
         self.custody.check_release(Algorithm::RsaAesKeyWrap256).map_err(Refusal::Release)?;
         let recorded = self.record(entries::unwrapping(context, &permit, result, command.wrapped)).await?;
+        let (entry, leaf) = (command.proof.then(|| recorded.entry_octets()), recorded.leaf());
+        let installation = Arc::clone(&self.installation);
         let (custody, mut rng) = (Arc::clone(&self.custody), (context.randomness)());
         let (binding, algorithm, wrapped) = (key.binding(self.id), command.algorithm, command.wrapped.to_vec());
         let unwrap = move || {
@@ -121,7 +134,8 @@ impl Vault {
                 error => Refusal::Release(error),
             })?;
             let envelope = wire::unwrapped(&unwrapped);
-            Ok((key, envelope))
+            let proof = entry.map(|entry| installation.proof(&leaf, entry)).transpose()?;
+            Ok(UnwrapAnswer { key, envelope, proof })
         };
         let unwrapped = self.work(unwrap).await?;
         self.meter.custody(Custody::Unwrap, &unwrapped);

@@ -54,8 +54,10 @@ impl Scene {
     ) -> Result<String, Refusal> {
         let (grant, name) = (grant(Permission::UnwrapKey), name(KEY));
         let key = Named { name: &name, version: None };
-        let command = SecureUnwrapCommand { key, algorithm, wrapped, target, issuer };
-        wait(self.vault.secure_unwrap(&context(&grant, "unwrap-1", NOW), &command)).map(|(_, envelope)| envelope)
+        let command = SecureUnwrapCommand { key, algorithm, wrapped, target, issuer, proof: false };
+        let answer = wait(self.vault.secure_unwrap(&context(&grant, "unwrap-1", NOW), &command))?;
+        assert_eq!(answer.proof, None, "nobody asked for it");
+        Ok(answer.envelope)
     }
 
     /// The refusal, which is the last thing on record, as a denial of this token; nothing was unwrapped since.

@@ -1,5 +1,6 @@
 //! Secure wrapping in a Managed HSM, and statements about keys, as SDKs ask for them.
 
+use skerry_client::{ProvedUnwrap, RecordProofError, UnwrapAsked};
 use skerry_jose::json::{Object, Value};
 use skerry_jose::{b64, json};
 use skerry_keywrap::{Algorithm, unwrap};
@@ -30,6 +31,48 @@ impl Scene {
 
 fn body(wrapped: &str, target: &str) -> Object {
     Object::new().with("alg", "RSA-OAEP-256").with("value", wrapped).with("target", target)
+}
+
+/// Who asks for a proof of an unwrapping gets one that holds for what he asked for; who does not has nothing of it in his answer. It
+/// proves no unwrapping of another key, by another token, to another TEE or under another version.
+#[test]
+fn unwrappings_are_proved_to_who_asks() {
+    runtime().block_on(async {
+        let scene = Scene::new().await;
+        let made = scene.of_hsm("create", &securing()).await.json();
+        let version = text(&made, &["key", "kid"]).rsplit('/').next().unwrap().to_owned();
+        let wrapped = scene.of_hsm("/securewrapkey", r#"{"alg":"RSA-OAEP-256"}"#).await.json();
+        let (value, token) = (text(&wrapped, &["value"]), attested(MEASUREMENT));
+        let plain = scene.of_hsm("secureunwrapkey", &body(value, &token).to_json()).await.json();
+        assert_eq!(names(&plain), ["alg", "kid", "value"]);
+        let asked = body(value, &token).with("x-skerry-proof", "inclusion").to_json();
+        let answer = scene.of_hsm("secureunwrapkey", &asked).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let answer = answer.json();
+        let proof = Some(text(&answer, &["x-skerry-proof"]));
+        let (n, e) = tee().public_components();
+        let public = skerry_jose::RsaPublicKey::new(n, e).unwrap();
+        let thumbprint = skerry_jose::PublicKey::Rsa(public).thumbprint();
+        let octets = b64::decode(value).unwrap();
+        let asked = UnwrapAsked { version: &version, wrapped: &octets, token: &token, target_thumbprint: &thumbprint };
+        let proved = ProvedUnwrap::verify(proof, &asked, &scene.log_key).unwrap();
+        assert!(proved.index() < proved.checkpoint().size());
+        assert_eq!(ProvedUnwrap::verify(None, &asked, &scene.log_key), Err(RecordProofError::Missing));
+        let other = "0".repeat(32);
+        for (asked, member) in [
+            (UnwrapAsked { version: &other, ..asked }, "version"),
+            (UnwrapAsked { wrapped: &octets[1..], ..asked }, "explanation"),
+            (UnwrapAsked { token: "x", ..asked }, "token"),
+            (UnwrapAsked { target_thumbprint: "x", ..asked }, "explanation"),
+        ] {
+            let refused = Err(RecordProofError::RecordOf(member));
+            assert_eq!(ProvedUnwrap::verify(proof, &asked, &scene.log_key), refused);
+        }
+        let stranger = skerry_tlog::SigningKey::from_seed("log.example/one", &[7; 32]).unwrap();
+        assert!(matches!(ProvedUnwrap::verify(proof, &asked, stranger.public()), Err(RecordProofError::Proof(_))));
+        let odd = body(value, &token).with("x-skerry-proof", "consistency").to_json();
+        assert_eq!(scene.of_hsm("secureunwrapkey", &odd).await.status, 400);
+    });
 }
 
 /// The round trip of the samples: a key is made and wrapped, and comes to the TEE whose token meets the policy, wrapped to it.
