@@ -9,6 +9,7 @@ mod cluster;
 mod demo;
 mod dev;
 mod disk;
+mod foreign;
 mod key;
 mod kill;
 mod migrate;

@@ -7,10 +7,10 @@ use std::os::unix::net::UnixStream;
 use crate::process::*;
 use crate::serve::Site;
 
-const WORDS: &str = "correct horse battery staple";
+pub(crate) const WORDS: &str = "correct horse battery staple";
 
 /// A site whose root is sealed, with a listener for operators.
-fn sealed_site() -> Site {
+pub(crate) fn sealed_site() -> Site {
     let site = Site::new();
     site.put("words", WORDS);
     site.put("other", "wrong horse battery staple");
@@ -38,7 +38,7 @@ fn unseal(site: &Site, file: &str, code: i32, word: &str) {
     said(&["unseal", "--config", &config, "--passphrase-file", &file], code, word);
 }
 
-fn operations(running: &Running) -> String {
+pub(crate) fn operations(running: &Running) -> String {
     running.said.iter().find_map(|line| line.strip_prefix("operations on ")).unwrap().to_owned()
 }
 
@@ -249,6 +249,59 @@ fn credentials_are_made_by_systemd() {
     assert!(said.contains(&format!("LoadCredentialEncrypted=skerry-root:{out}")), "{said}");
     assert!(!said.contains(&"5a".repeat(32)), "{said}");
     assert_eq!(std::fs::read_to_string(&out).unwrap(), "5a".repeat(32));
+}
+
+/// What systemd-creds really encrypts opens the server when it is decrypted again as systemd does at a service's start: into a folder
+/// that the environment names, in the credential's name. Under another name, or altered, it is not decrypted at all.
+#[test]
+#[ignore = "needs root and systemd-creds"]
+fn credentials_of_systemd_unseal() {
+    let site = Site::new();
+    let (root, out) = (site.text("root.key"), site.text("encrypted"));
+    let args = ["root", "seal", "--credential", "skerry-root", "--root-key", &root, "--out", &out];
+    let told = said(&args, 0, "LoadCredentialEncrypted=skerry-root:");
+    assert!(told.contains(&out), "{told}");
+    let encrypted = std::fs::read(&out).unwrap();
+    assert!(!encrypted.windows(8).any(|octets| octets == b"5a5a5a5a"), "in the clear");
+    std::fs::remove_file(&root).unwrap();
+    std::fs::create_dir(site.path("credentials")).unwrap();
+    let decrypt = |name: &str, from: &str, to: &str| {
+        let mut command = std::process::Command::new("systemd-creds");
+        let output = command.args(["decrypt", &format!("--name={name}")]).args([from, to]).output().unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let to = site.text("credentials/skerry-root");
+    assert!(!decrypt("another", &out, &to).0 && !site.path("credentials/skerry-root").exists());
+    let mut altered = encrypted;
+    let at = altered.len() / 2;
+    altered[at] = if altered[at] == b'A' { b'B' } else { b'A' };
+    std::fs::write(site.path("altered"), altered).unwrap();
+    assert!(!decrypt("skerry-root", &site.text("altered"), &to).0 && !site.path("credentials/skerry-root").exists());
+    let (decrypted, why) = decrypt("skerry-root", &out, &to);
+    assert!(decrypted, "{why}");
+    std::fs::set_permissions(&to, std::fs::Permissions::from_mode(0o400)).unwrap();
+
+    let config = std::fs::read_to_string(site.path("skerry.toml")).unwrap();
+    let root = "[root]\nseal = \"credential\"\ncredential = \"skerry-root\"\n[operations]\naddress = \"127.0.0.1:0\"\n";
+    site.put("skerry.toml", &(config.replace("root_key = \"root.key\"\n", "") + root));
+    let (config, folder) = (site.text("skerry.toml"), site.text("credentials"));
+    for _ in 0..2 {
+        let running = Running::start_with(
+            &["serve", "--config", &config],
+            "ready",
+            &[("CREDENTIALS_DIRECTORY", folder.as_str())],
+        );
+        let sealed = get_plain(&operations(&running), "/health/sealed");
+        assert_eq!(sealed, (200, r#"{"sealed":false,"seal":"credential"}"#.to_owned()));
+        let (status, complaints) = running.stop("TERM");
+        assert_eq!((status.code(), complaints.as_str()), (Some(0), ""));
+    }
+    // The root that it opened with is the one that was encrypted.
+    site.put("root.key", &"5a".repeat(32));
+    let text = std::fs::read_to_string(site.path("skerry.toml")).unwrap();
+    let text = text.replace("[root]\nseal = \"credential\"\ncredential = \"skerry-root\"\n", "");
+    site.put("skerry.toml", &text.replace("data = \"data\"\n", "data = \"data\"\nroot_key = \"root.key\"\n"));
+    said(&["verify", "--config", &config], 0, "every row is as it was last committed");
 }
 
 /// An emulated TPM with a state of its own, which ends with this.
