@@ -266,6 +266,28 @@ mod tests {
 
     #[test]
     #[ignore = "needs etcd"]
+    fn servers_that_went_back_are_not_believed() {
+        // What was acknowledged is not there any more: their data was put back, or is another's.
+        let cluster = Cluster::single();
+        runtime().block_on(async {
+            let options = || {
+                let mut options = cluster.options_of(None);
+                options.prefix = "back/".to_owned();
+                options
+            };
+            let store = open(options(), Make::New([1; 16])).await.unwrap();
+            let (_, newest) = commit(&store, 1).await;
+            let (core, _) = core(&options(), Make::Existing).await.unwrap();
+            assert_eq!(core.head().await.map(|head| head.revision), Ok(newest), "the control");
+            core.learn(Revision(newest.0 + 1));
+            let detail =
+                format!("servers went back from revision {} to {newest}: they hold an older state", newest.0 + 1);
+            assert_eq!(core.head().await, Err(StoreError::Damaged { detail }));
+        });
+    }
+
+    #[test]
+    #[ignore = "needs etcd"]
     fn compacted_twice_is_compacted() {
         // Doing again what somebody did is no error; what is older is not to be had, what is newer is.
         let cluster = Cluster::single();

@@ -29,4 +29,6 @@ mod sign;
 #[cfg(test)]
 mod strict;
 #[cfg(test)]
+mod strict_terms;
+#[cfg(test)]
 mod transfer;

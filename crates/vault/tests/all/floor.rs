@@ -221,7 +221,7 @@ impl Remote for Between {
     }
 
     fn holder<'a>(&'a self, name: &'a str) -> Answer<'a, Option<String>> {
-        Box::pin(self.inner.holder(name))
+        Box::pin(self.inner().holder(name))
     }
 }
 
