@@ -257,7 +257,7 @@ fn keep<T>(cache: &Cache<Vec<u8>, Read<T>>, at: Vec<u8>, found: &Read<T>) {
 #[cfg(test)]
 mod tests {
     use skerry_keys::{KeyType, OctBits, PublicKey, SealedMaterial};
-    use skerry_store::engine::{Answer, Remote};
+    use skerry_store::engine::{Answer, Exporting, Remote};
     use skerry_store::{Lease, Op, OpId, Outcome, Page, Settled, StoreError, Txn, Watch};
     use std::time::Duration;
     use zeroize::Zeroizing;
@@ -308,6 +308,14 @@ mod tests {
             Box::pin(self.inner.settle(op))
         }
 
+        fn export(&self) -> Answer<'_, Exporting> {
+            Box::pin(async { Err(StoreError::Failed) })
+        }
+
+        fn settled(&self, op: OpId) -> Answer<'_, Option<Settled>> {
+            Box::pin(self.inner.settled(op))
+        }
+
         fn watch(&self, prefix: &[u8], from: Revision) -> Result<Watch, StoreError> {
             self.inner.watch(prefix, from)
         }
@@ -322,6 +330,10 @@ mod tests {
 
         fn lease<'a>(&'a self, name: &'a str, holder: &'a str, ttl: Duration) -> Answer<'a, Option<Lease>> {
             Box::pin(self.inner.lease(name, holder, ttl))
+        }
+
+        fn holder<'a>(&'a self, name: &'a str) -> Answer<'a, Option<String>> {
+            Box::pin(self.inner.holder(name))
         }
     }
 
