@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::SystemTime;
 
 use anyhow::ensure;
+use indicatif::{ProgressBar, ProgressStyle};
 use skerry_audit::{Entry, Event, Verdict};
 use skerry_jose::SigningKey;
 use skerry_jose::json::Object;
@@ -32,6 +33,7 @@ use crate::common::{AUDIENCE, CALLER, TENANT, random, rng, rs256, token, unix_se
 /// A configuration with all that it names, and what a client needs.
 pub(crate) struct Folder {
     folder: tempfile::TempDir,
+    config: &'static str,
     pub(crate) root: Vec<u8>,
     pub(crate) bearer: String,
 }
@@ -41,7 +43,7 @@ impl Folder {
         let (now, folder) = (SystemTime::now(), tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?);
         let (ca, principals) = (Ca::generate("Skerry bench", now)?, rs256()?);
         let bearer = token::bearer(&principals, now)?.text;
-        let folder = Folder { folder, root: ca.root_der().to_vec(), bearer };
+        let folder = Folder { folder, config: "skerry.toml", root: ca.root_der().to_vec(), bearer };
         let octets = Zeroizing::new(random::<32>());
         folder.configure(&ca, &principals, &octets, now)?;
         DirBuilder::new().mode(0o700).create(folder.path("data"))?;
@@ -53,6 +55,18 @@ impl Folder {
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// What it is served with.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.path(self.config)
+    }
+
+    /// It is served from another store from now on.
+    pub(crate) fn configure_store(&mut self, store: &str) -> anyhow::Result<()> {
+        let config = std::fs::read_to_string(self.config())?;
+        self.config = "other.toml";
+        self.put(self.config, &format!("{config}{store}"))
     }
 
     pub(crate) fn mib(&self, name: &str) -> anyhow::Result<f64> {
@@ -94,7 +108,7 @@ impl Folder {
         let opening = Installation::open(store.clone(), root(), Kind::Serve, &log, limits, now, &randomizer);
         let (installation, _) = runtime.block_on(opening)?;
         let maker = Maker::new(&root(), now);
-        in_turn(MAKERS, keys.div_ceil(KEYS_PER_COMMIT), |number| {
+        in_turn("commits", MAKERS, keys.div_ceil(KEYS_PER_COMMIT), |number| {
             let first = number * KEYS_PER_COMMIT;
             let numbers = first..keys.min(first + KEYS_PER_COMMIT);
             let rows = numbers.map(|number| maker.rows(number)).collect::<anyhow::Result<Vec<_>>>()?;
@@ -103,7 +117,7 @@ impl Folder {
             Ok(())
         })?;
         // Two records for each key.
-        in_turn(RECORDERS, keys, |number| {
+        in_turn("records of keys", RECORDERS, keys, |number| {
             for verdict in [Verdict::Intended, Verdict::Committed] {
                 drop(installation.log().record(&entry(number, verdict, now))?);
             }
@@ -173,21 +187,31 @@ impl Maker {
 }
 
 /// Does the work for every number below `end`, on so many threads.
-fn in_turn(threads: usize, end: u32, work: impl Fn(u32) -> anyhow::Result<()> + Sync) -> anyhow::Result<()> {
-    let next = AtomicU32::new(0);
+fn in_turn(
+    what: &'static str,
+    threads: usize,
+    end: u32,
+    work: impl Fn(u32) -> anyhow::Result<()> + Sync,
+) -> anyhow::Result<()> {
+    let (next, bar) = (AtomicU32::new(0), ProgressBar::new(end.into()));
+    bar.set_style(ProgressStyle::with_template("{msg} {bar:40} {pos}/{len}, {eta} left")?);
+    bar.set_message(what);
     let one = || {
         loop {
             match next.fetch_add(1, Ordering::Relaxed) {
                 number if number < end => work(number)?,
                 _ => return Ok(()),
             }
+            bar.inc(1);
         }
     };
-    std::thread::scope(|scope| {
+    let done = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(one)).collect();
         let mut joined = threads.into_iter().map(|thread| thread.join());
         joined.try_for_each(|done| done.unwrap_or_else(|_| Err(anyhow::anyhow!("a thread panicked"))))
-    })
+    });
+    bar.finish_and_clear();
+    done
 }
 
 fn entry(number: u32, verdict: Verdict, now: SystemTime) -> Entry {

@@ -5,7 +5,11 @@
 //! row is checked), keys at random and pages of the list; stopped, started once more, killed after a change, and started again.
 //!
 //! `cargo bench --bench scale` measures 1,000 to 1,000,000 keys, which takes some minutes and 4 GB of disk below the target
-//! folder, and leaves nothing; `-- --keys N` takes one number, `-- --backup` measures backup and restore instead. Without `--bench` it is some tens of keys. Times are elapsed.
+//! folder, and leaves nothing; `-- --keys N` takes one number, `-- --backup` measures backup and restore instead. With `-- --engine
+//! etcd` the folder's store is then moved to three servers of etcd by `skerry store migrate`, and the program is a node on them: one
+//! column more says how long that took, and a million keys take some 10 GB more in the folder for temporary files (TMPDIR), which
+//! should be on a disk. A node that was killed waits until its name is free, some 15 s. Without `--bench` it is some tens of
+//! keys. Times are elapsed.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -13,6 +17,10 @@ mod common;
 mod https;
 
 mod backup;
+#[path = "../../../store-etcd/tests/all/cluster.rs"]
+#[allow(dead_code, clippy::unwrap_used, clippy::indexing_slicing)] // it serves tests: a panic is how they fail
+mod cluster;
+mod etcd;
 mod fill;
 mod program;
 
@@ -37,14 +45,26 @@ fn main() -> anyhow::Result<()> {
         writeln!(out, "{}", backup::HEADER)?;
         return counts.into_iter().try_for_each(|keys| backup::Figures::of(keys)?.print(&mut out));
     }
+    let engine = match args.iter().skip_while(|arg| *arg != "--engine").nth(1).map(String::as_str) {
+        None | Some("redb") => Engine::Redb,
+        Some("etcd") => Engine::Etcd,
+        Some(other) => anyhow::bail!("--engine {other} is neither redb nor etcd"),
+    };
     // What a server takes that has next to nothing.
-    let empty = Figures::of(1)?.resident_mib;
-    writeln!(out, "{HEADER}")?;
+    let empty = Figures::of(1, engine)?.resident_mib;
+    writeln!(out, "{HEADER}{}", if engine == Engine::Etcd { " |  moved s" } else { "" })?;
     for keys in counts {
-        let figures = Figures::of(keys)?;
+        let figures = Figures::of(keys, engine)?;
         figures.print(&mut out, empty)?;
     }
     Ok(())
+}
+
+/// Where the rows are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Engine {
+    Redb,
+    Etcd,
 }
 
 const FULL: [u32; 4] = [1_000, 10_000, 100_000, 1_000_000];
@@ -67,13 +87,20 @@ struct Figures {
     get_ms: (f64, f64),
     page_ms: (f64, f64),
     resident_mib: f64,
+    /// From one engine to the other.
+    moved_secs: Option<f64>,
 }
 
 impl Figures {
-    fn of(keys: u32) -> anyhow::Result<Figures> {
+    fn of(keys: u32, engine: Engine) -> anyhow::Result<Figures> {
         let begun = Instant::now();
-        let folder = Folder::filled(keys)?;
+        let mut folder = Folder::filled(keys)?;
         let fill_secs = begun.elapsed().as_secs_f64();
+        let servers = match engine {
+            Engine::Redb => None,
+            Engine::Etcd => Some(etcd::Servers::start()),
+        };
+        let moved_secs = servers.as_ref().map(|servers| servers.take(&mut folder)).transpose()?;
         let program = Program::start(&folder)?;
         let first_get_ms = program.time(|program| program.get(keys / 2))?;
         let first_sign_ms = program.time(|program| program.sign(keys / 2))?;
@@ -91,7 +118,10 @@ impl Figures {
         Ok(Figures {
             keys,
             fill_secs,
-            store_mib: folder.mib("store.redb")?,
+            store_mib: match &servers {
+                None => folder.mib("store.redb")?,
+                Some(servers) => servers.mib()?,
+            },
             log_mib: folder.mib("audit/audit.log")?,
             first_get_ms,
             first_sign_ms,
@@ -99,6 +129,7 @@ impl Figures {
             get_ms,
             page_ms: spread(page_ms.into_iter().map(Ok))?,
             resident_mib,
+            moved_secs,
         })
     }
 
@@ -109,11 +140,12 @@ impl Figures {
         writeln!(
             out,
             "{keys:>9} {fill_secs:>7.1} {store_mib:>9.1} {log_mib:>8.1} {:>8.0} | {first_get_ms:>9.0} {first_sign_ms:>10.0} \
-             {:>10.0} | {get:>7.2} {get_high:>7.2} {page:>7.2} {page_high:>7.2} | {:>8.1} {:>9.0}",
+             {:>10.0} | {get:>7.2} {get_high:>7.2} {page:>7.2} {page_high:>7.2} | {:>8.1} {:>9.0}{}",
             per_key(*store_mib),
             self.first_get_after_kill_ms,
             self.resident_mib,
             per_key(self.resident_mib - empty_mib),
+            self.moved_secs.map(|secs| format!(" | {secs:>8.1}")).unwrap_or_default(),
         )?;
         Ok(())
     }

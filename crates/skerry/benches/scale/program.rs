@@ -39,7 +39,7 @@ impl Program {
     pub(crate) fn start(folder: &Folder) -> anyhow::Result<Program> {
         let begun = Instant::now();
         let mut command = Command::new(env!("CARGO_BIN_EXE_skerry"));
-        command.args(["serve", "--json", "--config"]).arg(folder.path("skerry.toml"));
+        command.args(["serve", "--json", "--config"]).arg(folder.config());
         let mut process = Process(command.stdout(Stdio::piped()).spawn()?);
         let mut lines = BufReader::new(process.0.stdout.take().context("no pipe")?).lines();
         let ready: Value = serde_json::from_str(&lines.next().context("the program ended")??)?;
