@@ -8,6 +8,7 @@ use crate::failure::Failure;
 use crate::layout::Layout;
 use crate::limits::{READ_TIMEOUT, WATCH_PATIENCE};
 use crate::servers::Servers;
+use crate::spread::Spreads;
 use crate::wire::{self, Header, KeyValue, RangeResponse};
 use quick_cache::Weighter;
 use skerry_store::engine::{Commit, Published};
@@ -25,6 +26,7 @@ pub(crate) struct Core {
     /// The revision of etcd at which the store was made: 0 of ours.
     pub(crate) base: i64,
     pub(crate) published: Published<Cache>,
+    pub(crate) spreads: Spreads,
     /// The newest revision that is known of.
     known: AtomicU64,
     /// Whether the watch was too slow for a read since it last was where it should be.
@@ -51,6 +53,7 @@ impl Core {
             layout,
             base,
             published: Published::new(head.revision, cache),
+            spreads: Spreads::default(),
             known: AtomicU64::new(head.revision.0),
             behind: AtomicBool::new(false),
             lag: Notify::new(),

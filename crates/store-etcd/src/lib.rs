@@ -33,6 +33,7 @@ mod opening;
 mod options;
 mod page;
 mod servers;
+mod spread;
 mod upkeep;
 mod wire;
 

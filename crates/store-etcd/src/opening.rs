@@ -7,7 +7,7 @@ use crate::layout::{self, Layout};
 use crate::limits::READ_TIMEOUT;
 use crate::options::{Options, OptionsError};
 use crate::servers::Servers;
-use crate::wire::{self, RangeRequest, TxnRequest, TxnResponse};
+use crate::wire::{self, RangeRequest, RangeResponse, TxnRequest, TxnResponse};
 use skerry_store::{Store, StoreError};
 use std::time::Duration;
 
@@ -89,17 +89,33 @@ async fn look(servers: &Servers, layout: &Layout) -> Result<Option<Found>, Store
 }
 
 async fn look_with_id(servers: &Servers, layout: &Layout) -> Result<Option<(Found, [u8; 16])>, StoreError> {
+    let store = [wire::one(layout.marker()), wire::one(layout.head())];
+    let [marker, head] = ask(servers, store.clone()).await?;
+    if let Some(found) = store_of(marker, head)? {
+        return Ok(Some(found));
+    }
+    // Only now: for this etcd walks all keys there are, however few are asked for. What was made meanwhile is seen.
     let (key, range_end) = layout.all();
     let any = RangeRequest { key, range_end, limit: 1, keys_only: true, ..RangeRequest::default() };
-    let asked = wire::reads(vec![wire::one(layout.marker()), wire::one(layout.head()), any]);
+    let [marker, head] = store;
+    let [marker, head, any] = ask(servers, [marker, head, any]).await?;
+    match store_of(marker, head)? {
+        None if !any.kvs.is_empty() => Err(StoreError::Foreign),
+        found => Ok(found),
+    }
+}
+
+/// All of one revision.
+async fn ask<const N: usize>(servers: &Servers, asked: [RangeRequest; N]) -> Result<[RangeResponse; N], StoreError> {
+    let asked = wire::reads(asked.into_iter().collect());
     let answer: TxnResponse = servers.read(wire::TXN, &asked, READ_TIMEOUT).await.map_err(unexpected)?;
     header(answer.header.clone())?;
-    let Ok([marker, head, any]) = <[_; 3]>::try_from(answer.ranges()) else {
-        return Err(StoreError::Damaged { detail: "the server answers what was not asked".to_owned() });
-    };
-    let Some(marker) = marker.kvs.into_iter().next() else {
-        return if any.kvs.is_empty() { Ok(None) } else { Err(StoreError::Foreign) };
-    };
+    let damaged = |_| StoreError::Damaged { detail: "the server answers what was not asked".to_owned() };
+    answer.ranges().try_into().map_err(damaged)
+}
+
+fn store_of(marker: RangeResponse, head: RangeResponse) -> Result<Option<(Found, [u8; 16])>, StoreError> {
+    let Some(marker) = marker.kvs.into_iter().next() else { return Ok(None) };
     let id = layout::parse_marker(&marker.value)?;
     let base = marker.create_revision;
     Ok(Some((Found { base, head: head_of(head, base)? }, id)))

@@ -1,4 +1,5 @@
-//! One page of rows. etcd counts rows and not octets, so a page is read in parts that fit, all of one revision.
+//! One page of rows. etcd counts rows and not octets, so a page is read in parts that fit, all of one revision, and from ranges
+//! that have not many more rows than the page: see [`spread`](crate::spread).
 
 use crate::core::{Core, head_of, header, unexpected};
 use crate::failure::Failure;
@@ -20,10 +21,15 @@ pub(crate) async fn read(
     let mut pinned = at.map(|at| State::of(core, at));
     let (mut from, end) = (first(core, prefix, after), core.layout.data_end(prefix));
     let (mut asked, mut len) = (ROWS_AT_FIRST, 0_usize);
+    let mut spread = core.spreads.of(prefix);
+    let mut width = WIDTH_AT_FIRST;
     loop {
         // One more than the page has, to know whether it follows.
         let rows = asked.min(limit.saturating_sub(page.rows.len()).saturating_add(1));
-        let (part, state) = match part(core, range(core, &from, &end, rows), pinned).await {
+        let narrow = spread.as_ref().and_then(|spread| spread.end(&from, rows.saturating_mul(width)));
+        let narrow = narrow.filter(|narrow| *narrow < end);
+        let asked_range = range(core, &from, narrow.as_ref().unwrap_or(&end), rows);
+        let (part, state) = match part(core, asked_range, pinned).await {
             Err(Failure::TooLong) if asked > ROWS_AT_LEAST => {
                 asked = asked.checked_div(4).unwrap_or(0).max(ROWS_AT_LEAST);
                 continue;
@@ -38,12 +44,21 @@ pub(crate) async fn read(
             len = len.saturating_add(key.len()).saturating_add(row.value.len());
             if page.rows.len() == limit || (len > PAGE_LEN_MAX && !page.rows.is_empty()) {
                 page.more = true;
+                learn(core, prefix, &page.rows);
                 return Ok(page);
             }
             page.rows.push(Row { key, entry: core.entry(row) });
         }
-        let Some(last) = page.rows.last().filter(|_| part.more) else { return Ok(page) };
-        from = behind(core, &last.key);
+        from = match (page.rows.last().filter(|_| part.more), narrow) {
+            (Some(last), _) => behind(core, &last.key),
+            // There were fewer than was thought.
+            (None, Some(narrow)) => {
+                width = width.saturating_mul(WIDER);
+                spread = spread.filter(|_| width <= WIDTH_MAX);
+                narrow
+            }
+            (None, None) => return Ok(page),
+        };
         // As many as came take so much; four times as many fit if that is an eighth of what is taken.
         if len.saturating_sub(before) < ANSWER_LEN_MAX / 8 {
             asked = asked.saturating_mul(4);
@@ -65,6 +80,14 @@ fn range(core: &Core, from: &[u8], end: &[u8], rows: usize) -> RangeRequest {
     let nothing = || (core.layout.data(b""), Vec::new());
     let (key, range_end) = if from < end { (from.to_vec(), end.to_vec()) } else { nothing() };
     RangeRequest { key, range_end, limit, ..RangeRequest::default() }
+}
+
+/// What a page that has another behind it says of its prefix.
+fn learn(core: &Core, prefix: &[u8], rows: &[Row]) {
+    if let [first, .., last] = rows {
+        let (first, last) = (core.layout.data(&first.key), core.layout.data(&last.key));
+        core.spreads.learn(prefix, &first, &last, rows.len());
+    }
 }
 
 fn first(core: &Core, prefix: &[u8], after: Option<&[u8]>) -> Vec<u8> {
@@ -132,3 +155,9 @@ pub(crate) async fn refused(core: &Core, failure: Failure, at: Option<Revision>)
         _ => StoreError::Ahead { asked, newest },
     }
 }
+
+/// How many times the rows of a part its range is to have, at first; by how much it is widened when it has fewer than are asked
+/// for; and from where on it is all that is left: four ranges instead of one, and the last is what it would have been.
+const WIDTH_AT_FIRST: usize = 2;
+const WIDER: usize = 16;
+const WIDTH_MAX: usize = 2 * 16 * 16;

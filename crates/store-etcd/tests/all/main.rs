@@ -12,6 +12,8 @@ mod nodes;
 #[cfg(test)]
 mod opening;
 #[cfg(test)]
+mod pages;
+#[cfg(test)]
 mod proxy;
 #[cfg(test)]
 mod quorum;
