@@ -260,9 +260,35 @@ fn purges_wait_for_the_clock() {
     nodes.rounds(1);
     let refused = Refusal::ClockAhead { now: nodes.at(jump), others: nodes.now };
     assert_eq!(nodes.all[2].0.purge_due_at(KEY, nodes.at(jump)), Err(refused));
+    let due = |nodes: &Nodes, now| {
+        let purge = grant(Permission::Purge);
+        wait(nodes.all[2].0.vault.due_for_purge(&context(&purge, "jobs", now))).unwrap().keys
+    };
+    assert_eq!(due(&nodes, nodes.at(jump)), []);
     nodes.all.iter_mut().for_each(|node| node.1 = 0);
     nodes.now += 365 * 86_400;
     nodes.rounds(2);
     let now = nodes.now;
+    assert_eq!(due(&nodes, now), [name(KEY)], "the control");
     assert_eq!(nodes.all[2].0.purge_due_at(KEY, now), Ok(()), "the control");
+}
+
+/// A node's row has what its clock says, and one form.
+#[test]
+fn rows_of_nodes_have_one_form() {
+    let (store, folders) = two();
+    let (place, sealer) = (b"meta/memory/a", root().sealer("skerry installation", &[0; 16]));
+    let good = sealer.open(place, &row(&store, place)).unwrap().to_vec();
+    assert_eq!((good[0], good[1]), (0x8a, 4));
+    let head = |octets: [u8; 2]| [&octets[..], &good[2..]].concat();
+    for odd in
+        [good[..good.len() - 1].to_vec(), [&good[..], &[0]].concat(), head([0x89, 4]), head([0x8a, 3]), head([0x8a, 5])]
+    {
+        put(&store, place, &sealer.seal(place, &odd, &mut *randomness()).unwrap());
+        for (node, folder) in [("a", &folders[0]), ("b", &folders[1])] {
+            assert_eq!(refused(&named(node), &store, folder.path()), InstallationError::MemoryForm);
+        }
+    }
+    put(&store, place, &sealer.seal(place, &good, &mut *randomness()).unwrap());
+    assert!(open(&named("b"), &store, folders[1].path()).is_ok(), "the control");
 }
