@@ -40,6 +40,7 @@ use crate::command::{Randomizer, Randomness};
 use crate::entries;
 use crate::limits::DISK_FREE_MIN;
 use crate::node::{MEMORY, Node, NodeName, SHOWN};
+use crate::pool::Pool;
 use crate::publishing::{Publishing, Signing, StartError, signing_key};
 use crate::recorder::Recorder;
 use crate::refusal::Refusal;
@@ -578,7 +579,22 @@ impl Installation {
     pub(crate) async fn record(&self, entry: Entry) -> Result<Recorded, Refusal> {
         self.check_room(entry.verdict)?;
         self.verified().await?;
-        let recorded = self.recorder.record(entry).await;
+        self.noting_failure(self.recorder.record(entry).await)
+    }
+
+    /// Puts an entry on record as [`record`](Self::record) does, and then runs a job with the proof on a pool.
+    pub(crate) async fn record_then<T: Send + 'static>(
+        &self,
+        entry: Entry,
+        pool: &Arc<Pool>,
+        job: impl FnOnce(Recorded) -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        self.check_room(entry.verdict)?;
+        self.verified().await?;
+        self.noting_failure(self.recorder.record_then(entry, pool, job).await)
+    }
+
+    fn noting_failure<T>(&self, recorded: Result<T, Refusal>) -> Result<T, Refusal> {
         if let Err(Refusal::Audit(AuditError::Io { .. } | AuditError::Closed)) = &recorded {
             self.log_failed.store(true, Ordering::Relaxed);
         }

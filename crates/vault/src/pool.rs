@@ -28,7 +28,8 @@ pub struct Pool {
     shared: Arc<Shared>,
 }
 
-type Job = Box<dyn FnOnce() + Send>;
+/// Told that it is its turn, or why it never is.
+type Job = Box<dyn FnOnce(Result<(), PoolError>) + Send>;
 
 struct Shared {
     state: Mutex<State>,
@@ -76,14 +77,20 @@ impl Pool {
     /// Runs a job on one of the threads. A job whose caller has gone away before its turn is not run.
     pub async fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Result<T, PoolError> {
         let (sender, receiver) = oneshot::channel();
-        let job = move || {
+        self.give(move |turn| {
             if !sender.is_closed() {
                 // A caller that goes away while its job runs does not want the result.
-                let _ = sender.send(job());
+                let _ = sender.send(turn.map(|()| job()));
             }
-        };
-        self.shared.push(Box::new(job))?;
-        receiver.await.map_err(|_| PoolError::Panicked)
+        });
+        receiver.await.map_err(|_| PoolError::Panicked)?
+    }
+
+    /// Gives a job to the threads without waiting for it: it is told, at once and by this thread, if there is no room for it.
+    pub(crate) fn give(&self, job: impl FnOnce(Result<(), PoolError>) + Send + 'static) {
+        if let Err(refused) = self.shared.push(Box::new(job)) {
+            refused(Err(PoolError::Busy));
+        }
     }
 }
 
@@ -99,11 +106,12 @@ impl Shared {
         Shared { state, changed: Condvar::new(), queue_max, taken: Counter::default(), busy: Counter::default() }
     }
 
-    fn push(&self, job: Job) -> Result<(), PoolError> {
+    /// Takes a job, or gives it back.
+    fn push(&self, job: Job) -> Result<(), Job> {
         let mut state = self.lock();
         if state.queue.len() >= self.queue_max {
             self.busy.count();
-            return Err(PoolError::Busy);
+            return Err(job);
         }
         state.queue.push_back(job);
         self.taken.count();
@@ -115,7 +123,7 @@ impl Shared {
         while let Some(job) = self.next() {
             // A job's captures are dropped with it, so nothing half-changed is left to see. Its sender is dropped too,
             // which is how the caller learns of a panic.
-            let _ = catch_unwind(AssertUnwindSafe(job));
+            let _ = catch_unwind(AssertUnwindSafe(|| job(Ok(()))));
         }
     }
 

@@ -10,10 +10,12 @@ use std::{io, mem};
 use skerry_audit::{AuditError, Entry, Log, Recorded};
 use tokio::sync::oneshot;
 
+use crate::pool::Pool;
 use crate::refusal::Refusal;
+use crate::vault::refuse_pool;
 
-/// To whom the proof goes, or why there is none.
-type Done = oneshot::Sender<Result<Recorded, AuditError>>;
+/// What becomes of the proof, or of why there is none. It hands that on and does nothing else: it has the log's thread.
+type Done = Box<dyn FnOnce(Result<Recorded, AuditError>) + Send>;
 
 /// The way to the log.
 pub(crate) struct Recorder {
@@ -47,8 +49,31 @@ impl Recorder {
     /// Puts an entry on record: the proof comes when it is durable.
     pub(crate) async fn record(&self, entry: Entry) -> Result<Recorded, Refusal> {
         let (done, recorded) = oneshot::channel();
-        self.queue.push(entry, done)?;
+        // Who went away does not want it; it is on record all the same.
+        self.queue.push(entry, Box::new(move |recorded| drop(done.send(recorded))))?;
         recorded.await.map_err(|_| Refusal::Failed)?.map_err(Refusal::Audit)
+    }
+
+    /// Puts an entry on record and runs a job with the proof, on a pool to which the log's thread gives it: nobody is woken only
+    /// to hand it on. Nothing is done for a caller that has gone away before its turn.
+    pub(crate) async fn record_then<T: Send + 'static>(
+        &self,
+        entry: Entry,
+        pool: &Arc<Pool>,
+        job: impl FnOnce(Recorded) -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let (done, did) = oneshot::channel();
+        let pool = Arc::clone(pool);
+        let then = move |recorded: Result<Recorded, AuditError>| match recorded {
+            Err(error) => drop(done.send(Err(Refusal::Audit(error)))),
+            Ok(recorded) => pool.give(move |turn| {
+                if !done.is_closed() {
+                    drop(done.send(turn.map_err(refuse_pool).map(|()| job(recorded))));
+                }
+            }),
+        };
+        self.queue.push(entry, Box::new(then))?;
+        did.await.map_err(|_| Refusal::Failed)?
     }
 }
 
@@ -88,8 +113,7 @@ impl Queue {
     fn write(&self, log: &Log) {
         while let Some((entries, waiting)) = self.next() {
             for (done, recorded) in waiting.into_iter().zip(log.record_all(&entries)) {
-                // Who went away does not want it; it is on record all the same.
-                let _ = done.send(recorded);
+                done(recorded);
             }
         }
     }

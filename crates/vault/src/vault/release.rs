@@ -50,8 +50,10 @@ impl Vault {
     /// answered, and so is a release before the material is touched.
     pub async fn release(&self, context: &Context<'_>, command: &ReleaseCommand<'_>) -> Result<ReleaseAnswer, Refusal> {
         let decided = self.decided_or_denied(context, command).await?;
-        let recorded = self.record(decided.entry(context)).await?;
-        self.carry_out(context, command, decided, recorded).await
+        let entry = decided.entry(context);
+        let carry_out = self.carrying_out(context, command, decided);
+        let released = self.installation.record_then(entry, &self.pools.work, carry_out).await?;
+        self.counted(released)
     }
 
     /// The first half of [`release`](Self::release): all before the record, and the whole of a denial.
@@ -148,37 +150,43 @@ impl Vault {
         recorded: Recorded,
     ) -> Result<ReleaseAnswer, Refusal> {
         let own = self.installation.log().head().map_err(Refusal::Audit)?.log;
-        match *recorded.leaf().log() == own {
-            true => self.carry_out(context, command, decided, recorded).await,
-            false => Err(Refusal::Release(ReleaseError::NotRecorded)),
+        if *recorded.leaf().log() != own {
+            return Err(Refusal::Release(ReleaseError::NotRecorded));
         }
+        let carry_out = self.carrying_out(context, command, decided);
+        let released = self.work(move || carry_out(recorded)).await?;
+        self.counted(released)
     }
 
-    async fn carry_out(
+    /// What is done with the material once its release is on record.
+    fn carrying_out(
         &self,
         context: &Context<'_>,
         command: &ReleaseCommand<'_>,
         decided: Decided,
-        recorded: Recorded,
-    ) -> Result<ReleaseAnswer, Refusal> {
+    ) -> impl FnOnce(Recorded) -> Result<ReleaseAnswer, Refusal> + Send + use<> {
         let Decided { key, permit, algorithm, .. } = decided;
         let binding = key.binding(self.id);
-        let (entry, leaf) = (command.proof.then(|| recorded.entry_octets()), recorded.leaf());
         let (custody, mut rng) = (Arc::clone(&self.custody), (context.randomness)());
-        let (of, material) = (Arc::clone(&key.version), binding);
+        let of = Arc::clone(&key.version);
         let (rules, signer) = (self.rules, Arc::clone(&self.signer));
         let (host, request) = (command.host.to_owned(), wire::release_request(command, algorithm));
-        let installation = Arc::clone(&self.installation);
-        let carry_out = move || {
-            let exportable = ExportableKey::new(&of.material, &material).map_err(Refusal::Release)?;
+        // Not held: the log's thread may be the last to have this, and is what an installation waits for when it ends.
+        let (installation, with_proof) = (Arc::downgrade(&self.installation), command.proof);
+        move |recorded| {
+            let (entry, leaf) = (with_proof.then(|| recorded.entry_octets()), recorded.leaf());
+            let exportable = ExportableKey::new(&of.material, &binding).map_err(Refusal::Release)?;
             let released = skerry_keys::release(&*custody, exportable, permit, recorded, algorithm, &mut *rng)
                 .map_err(Refusal::Release)?;
             let payload = wire::release_payload(&rules, &host, request, &key, &released);
             let value = signer.sign(rules.kind, &payload.to_json()).map_err(|_| Refusal::Signing)?;
-            let proof = entry.map(|entry| installation.proof(&leaf, entry)).transpose()?;
+            let proof = |entry| installation.upgrade().ok_or(Refusal::Failed)?.proof(&leaf, entry);
+            let proof = entry.map(proof).transpose()?;
             Ok(ReleaseAnswer { value, proof })
-        };
-        let released = self.work(carry_out).await?;
+        }
+    }
+
+    fn counted(&self, released: Result<ReleaseAnswer, Refusal>) -> Result<ReleaseAnswer, Refusal> {
         self.meter.custody(Custody::Release, &released);
         if released.is_ok() {
             self.meter.released();
