@@ -125,15 +125,18 @@ pub(crate) fn print(rates: &[Rate<'_>]) -> anyhow::Result<()> {
     for rate in rates {
         let (per_sec, cpu) = (Spread::of(rate.per_sec.clone()), Spread::of(rate.cpu_us.clone()));
         let between = format!("{:.0}..{:.0}", per_sec.low, per_sec.high);
-        write!(out, "{:<44} {:>8.0} {between:>14} {:>8.1}", rate.name, per_sec.median, cpu.median)?;
+        let cpu = figure(cpu.median, 1);
+        write!(out, "{:<44} {:>8.0} {between:>14} {cpu:>8}", rate.name, per_sec.median)?;
         if let Some(ratio) = Ratio::of(rate, rates) {
             let aim =
                 ratio.aim.map_or_else(String::new, |aim| format!(" aim {aim:.2} {}", ratio.verdict().unwrap_or("")));
             let between = format!("{:.3}..{:.3}", ratio.rate.low, ratio.rate.high);
             write!(
                 out,
-                "  {:>6.3} {between:>12} {:>6.3}{aim}  of: {}",
-                ratio.rate.median, ratio.cpu.median, ratio.base
+                "  {:>6.3} {between:>12} {:>6}{aim}  of: {}",
+                ratio.rate.median,
+                figure(ratio.cpu.median, 3),
+                ratio.base
             )?;
         }
         for (what, values) in &rate.notes {
@@ -142,6 +145,11 @@ pub(crate) fn print(rates: &[Rate<'_>]) -> anyhow::Result<()> {
         writeln!(out)?;
     }
     Ok(())
+}
+
+/// Nothing where nothing was measured.
+fn figure(value: f64, digits: usize) -> String {
+    if value.is_nan() { String::new() } else { format!("{value:.digits$}") }
 }
 
 /// The table's rows, for machines.
