@@ -273,9 +273,9 @@ const LOG_MISSING: &str = "what is stored is not as it was left: restore its aud
 const OF_NODES: &str = "the store was shared by nodes, and this is the folder of none of them: take that of one";
 const FORGOTTEN: &str = "keep this folder for what its log says, and start this node with an empty one";
 const MOVED: &str = "this store was migrated: take the configuration of the one it was migrated to";
-const PUT_BACK: &str = "the store is an older one: bring back a newer, or restore a backup. Of a shared store of which there is no \
-                        newer, nodes take new names and empty folders, and this one is kept for what its log says came after \
-                        (docs/operate.md, Backup of etcd)";
+const PUT_BACK: &str = "what is stored is not as it was left: the store is an older one. Bring back a newer, restore a backup, or start \
+                        with an empty folder; of a shared store nodes take new names then, and this folder is kept for what its log \
+                        says came after (docs/operate.md, Backup of etcd)";
 const KEPT_ALTERED: &str =
     "what is kept beside the log of other nodes was altered: move the file `witnessed` away, it is made again";
 const ALTERED: &str = "what is stored is not as it was left: restore it, or start with an empty folder";

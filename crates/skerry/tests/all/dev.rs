@@ -289,7 +289,7 @@ fn store_and_log_belong_together() {
         assert!(said.contains("what is stored is not as it was left") && said.contains(why), "{said}");
     };
     std::fs::write(&store, older).unwrap();
-    refused("it is older than the log");
+    refused("it was put back");
     std::fs::write(&store, left).unwrap();
     let aside = folder.file("aside");
     std::fs::rename(&log, &aside).unwrap();
