@@ -114,6 +114,9 @@ pub enum Fault {
     /// The token went away, or another is in its place. It is looked for again at a later call.
     #[error("the token is away")]
     Gone,
+    /// The module did not answer in time. What was asked of it may be done still, and nobody waits for it.
+    #[error("the token does not answer")]
+    Silent,
     /// No session was free in time.
     #[error("no session of the token was free in time")]
     Busy,

@@ -5,7 +5,8 @@
 //! [`Fault::Gone`], and so is everybody until the module was closed and opened again, which the next caller tries, at most once in
 //! a while. What is found then has to be the token that was there: the same serial, and roots that still open what they wrapped.
 //!
-//! What the module itself does not answer cannot be waited for less: a module has time-outs of its own.
+//! What the module itself does not answer cannot be cut off: a thread that called it stays there as long as the module does. Who waits
+//! for that thread can go away, and [notes](Token::note_silence) it, until some call comes back.
 
 use crate::capabilities::Capabilities;
 use crate::error::{Fault, TokenError};
@@ -21,7 +22,7 @@ use cryptoki::slot::{Slot, TokenInfo};
 use cryptoki::types::AuthPin;
 use rand_core::CryptoRng;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
@@ -86,6 +87,8 @@ pub struct Token {
     state: RwLock<State>,
     /// The connection that was found dead, by its number.
     dead: AtomicU64,
+    /// Whether somebody gave up waiting, and no call has come back since.
+    silent: AtomicBool,
     idle: Mutex<Idle>,
     freed: Condvar,
     witnesses: Mutex<Vec<Witness>>,
@@ -148,6 +151,7 @@ impl Token {
             capabilities,
             state: RwLock::new(State { open: Some(connection), number: 1, tried: None, why: None }),
             dead: AtomicU64::new(0),
+            silent: AtomicBool::new(false),
             idle: Mutex::default(),
             freed: Condvar::new(),
             witnesses: Mutex::default(),
@@ -171,6 +175,21 @@ impl Token {
         self.state.try_read().ok().and_then(|state| state.why.clone())
     }
 
+    /// At most so many callers work at once.
+    pub fn sessions_max(&self) -> usize {
+        self.settings.sessions_max
+    }
+
+    /// Notes that a call was not answered in time.
+    pub fn note_silence(&self) {
+        self.silent.store(true, Ordering::Release);
+    }
+
+    /// Whether a call was not answered in time, and none has come back since.
+    pub fn is_silent(&self) -> bool {
+        self.silent.load(Ordering::Acquire)
+    }
+
     /// Has a job done in a session of its own. Anything that the job made there is gone when it ends.
     pub fn run<T>(&self, job: impl FnOnce(&Session<'_>) -> Result<T, Fault>) -> Result<T, Fault> {
         self.ensure_open()?;
@@ -183,6 +202,7 @@ impl Token {
         let roots = connection.roots();
         let session = Session::new(&raw, &roots, &self.capabilities, self.capabilities.kwp);
         let result = job(&session);
+        self.silent.store(false, Ordering::Release);
         let whole = !session.is_tainted();
         match &result {
             Err(Fault::Gone) => {

@@ -38,6 +38,7 @@ use crate::budget::Budgets;
 use crate::clock::{Look, Peers, Said, Standing, is_later};
 use crate::command::{Randomizer, Randomness};
 use crate::entries;
+use crate::held::Held;
 use crate::limits::DISK_FREE_MIN;
 use crate::node::{MEMORY, Node, NodeName, SHOWN};
 use crate::pool::Pool;
@@ -127,7 +128,7 @@ pub struct Installation {
     /// Logs of forgotten nodes that this process put on record.
     gone: Mutex<BTreeSet<[u8; 16]>>,
     remembered: bool,
-    token: Option<Arc<Token>>,
+    held: Option<Held>,
     /// Octets that the disk had left when somebody looked.
     room: AtomicU64,
     log_failed: AtomicBool,
@@ -203,7 +204,7 @@ impl Installation {
             clocks: Mutex::new((peers, look)),
             gone: Mutex::default(),
             remembered: memory.is_some(),
-            token: None,
+            held: None,
             room: AtomicU64::new(u64::MAX),
             log_failed: AtomicBool::new(false),
         };
@@ -245,14 +246,20 @@ impl Installation {
 
     /// The same, with keys held in a token from here on: to be said before there are vaults. Keys that this process holds are
     /// not used then.
-    pub fn held_in(self, token: Arc<Token>) -> Result<Installation, TokenError> {
-        Strict::admit(&token)?;
-        Ok(Installation { token: Some(token), ..self })
+    pub fn held_in(self, token: Arc<Token>) -> Result<Installation, HeldError> {
+        Strict::admit(&token).map_err(HeldError::Token)?;
+        let held = Held::start(token).map_err(|error| HeldError::Thread(error.kind()))?;
+        Ok(Installation { held: Some(held), ..self })
     }
 
     /// The token that holds the keys, if one does.
     pub fn token(&self) -> Option<&Arc<Token>> {
-        self.token.as_ref()
+        self.held.as_ref().map(|held| &held.token)
+    }
+
+    /// The same, with the threads that call it.
+    pub(crate) fn held(&self) -> Option<&Held> {
+        self.held.as_ref()
     }
 
     /// Whose store it is.
@@ -489,7 +496,7 @@ impl Installation {
         let id = vault.as_bytes();
         let sealer = |label| self.root.sealer(label, id);
         let (kek, kek_id) = self.root.kek("vault material", id);
-        let material = match &self.token {
+        let material = match self.token() {
             None => Custody::Software(Box::new(Software::new(kek, kek_id))),
             Some(token) => {
                 let own = self.root.kek("vault material in a token", id);
@@ -640,6 +647,18 @@ impl Installation {
         let entry = entries::service(Event::Started, now, Verdict::Permitted, text);
         self.log.record(&entry).map(drop).map_err(InstallationError::Audit)
     }
+}
+
+/// Why a token cannot hold an installation's keys.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HeldError {
+    /// The token does not do what it takes.
+    #[error(transparent)]
+    Token(TokenError),
+    /// Threads for it could not be started.
+    #[error("threads that call the token cannot be started: {0}")]
+    Thread(std::io::ErrorKind),
 }
 
 /// What the store remembers: the last time seen, in seconds since the epoch, how long the log was, and from where a start

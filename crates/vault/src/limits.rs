@@ -91,3 +91,10 @@ pub const CLOCK_LOOK: Duration = Duration::from_secs(10);
 
 /// Looks without news after which a node is gone: a few more than one or two that an election of etcd's delays.
 pub const CLOCK_QUIET_LOOKS: u32 = 5;
+
+/// How long a token may take for one piece of work: a token on its network makes an RSA key of 4096 bits in some 20 s, and a client is
+/// told 503 after a minute in any case.
+pub const TOKEN_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Work that waits for one of a token's sessions: at 10 ms each on 16 of them, a third of a second.
+pub const TOKEN_QUEUE_MAX: usize = 512;

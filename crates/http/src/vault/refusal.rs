@@ -325,7 +325,7 @@ impl Door<'_> {
             | (None, Refusal::Custody(CustodyError::OtherCustody { .. }))
             | (None, Refusal::Open(OpenError::Custody(CustodyError::OtherCustody { .. })))
             | (None, Refusal::Release(ReleaseError::Custody(CustodyError::OtherCustody { .. }))) => not_supported(),
-            (Some(Fault::Gone | Fault::Busy), _) => {
+            (Some(Fault::Gone | Fault::Silent | Fault::Busy), _) => {
                 let message = "The token that holds the keys of this vault does not answer now.";
                 Some(Answer::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message))
             }

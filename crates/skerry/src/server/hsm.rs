@@ -1,15 +1,18 @@
 //! The token, the root key that it seals, and keys that are moved to its newest root.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use skerry_jose::json::{self, Object};
 use skerry_keys::{Level, Token, TokenError};
-use skerry_pkcs11::{RootId, Settings};
+use skerry_pkcs11::{RootId, RootSet, Settings};
 use skerry_unseal::TokenSealError;
 use skerry_vault::command::Context;
-use skerry_vault::{Rewrap, Vault, explained};
-use tokio::sync::watch;
+use skerry_vault::limits::TOKEN_TIME_MAX;
+use skerry_vault::{HeldError, Rewrap, Vault, explained};
+use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use crate::edge::{self, Failure};
@@ -59,6 +62,13 @@ pub(crate) fn refuse(error: TokenError) -> Failure {
     }
 }
 
+pub(super) fn refuse_held(error: HeldError) -> Failure {
+    match error {
+        HeldError::Token(error) => refuse(error),
+        error => Failure::unavailable(error.into()),
+    }
+}
+
 pub(crate) fn refuse_seal(error: TokenSealError) -> Failure {
     match error {
         TokenSealError::Token(error) => refuse(error),
@@ -73,25 +83,54 @@ pub(crate) struct Moving {
     data: PathBuf,
     /// The root under which everything is known to be.
     done: Mutex<Option<RootId>>,
+    /// Whether a thread asks the token.
+    looking: Arc<AtomicBool>,
 }
 
 impl Moving {
     pub(crate) fn new(token: Arc<Token>, data: PathBuf) -> Moving {
-        Moving { token, data, done: Mutex::new(None) }
+        Moving { token, data, done: Mutex::new(None), looking: Arc::default() }
     }
 
     /// The root that keys are to be moved to; none if there is nothing to do.
     pub(crate) async fn due(&self) -> Result<Option<RootId>, String> {
-        let token = Arc::clone(&self.token);
-        let looked = tokio::task::spawn_blocking(move || token.refresh_roots()).await;
-        let roots = match looked {
+        let roots = match self.roots().await {
             Ok(Ok(roots)) => roots,
             Ok(Err(error)) => return Err(format!("roots of the token cannot be looked for: {}", edge::chain(error))),
-            Err(_) => return Err("roots of the token cannot be looked for".to_owned()),
+            Err(why) => return Err(format!("roots of the token cannot be looked for: {why}")),
         };
         let done = *self.done.lock().unwrap_or_else(PoisonError::into_inner);
         // With one root there is nothing that could be under another.
         Ok(roots.last().filter(|_| roots.len() > 1).map(|newest| newest.id).filter(|id| Some(*id) != done))
+    }
+
+    /// Asked on a thread of its own, which is left to itself when the token does not answer: until it comes back no other is sent, and
+    /// nobody who ends waits for it.
+    async fn roots(&self) -> Result<Result<Vec<RootSet>, TokenError>, &'static str> {
+        const SILENT: &str = "the token does not answer";
+        let (token, (answer, answered)) = (Arc::clone(&self.token), oneshot::channel());
+        let looking = Arc::clone(&self.looking);
+        if looking.swap(true, Ordering::AcqRel) {
+            return Err(SILENT);
+        }
+        let look = move || {
+            let roots = token.refresh_roots();
+            looking.store(false, Ordering::Release);
+            // Who asked may have gone.
+            let _ = answer.send(roots);
+        };
+        if std::thread::Builder::new().name("roots".to_owned()).spawn(look).is_err() {
+            self.looking.store(false, Ordering::Release);
+            return Err("no thread can be started");
+        }
+        match timeout(TOKEN_TIME_MAX, answered).await {
+            Ok(Ok(roots)) => Ok(roots),
+            Ok(Err(_)) => Err("the thread that looked ended"),
+            Err(_) => {
+                self.token.note_silence();
+                Err(SILENT)
+            }
+        }
     }
 
     /// One pass over all vaults; what went wrong.

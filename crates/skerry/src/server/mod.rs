@@ -237,6 +237,9 @@ fn demand(health: &Health, installation: &Arc<Installation>) {
     health.demand("store-not-verified", move || verified.load(Ordering::Acquire));
     let log = Arc::clone(installation.log());
     health.demand("audit-log-closed", move || log.head().is_ok());
+    if let Some(token) = installation.token().map(Arc::clone) {
+        health.demand("token-silent", move || !token.is_silent());
+    }
     let reached = Arc::new(AtomicBool::new(true));
     tokio::spawn({
         let (installation, reached) = (Arc::clone(installation), Arc::clone(&reached));

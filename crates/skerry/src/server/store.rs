@@ -74,7 +74,7 @@ pub(crate) async fn open(
     }
     installation.publish(&log).map_err(|error| refuse(error, folder))?;
     let installation = match token {
-        Some(token) => installation.held_in(token).map_err(super::hsm::refuse)?,
+        Some(token) => installation.held_in(token).map_err(super::hsm::refuse_held)?,
         None => installation,
     };
     let installation = Arc::new(installation);

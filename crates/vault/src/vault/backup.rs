@@ -136,7 +136,7 @@ impl Vault {
             let head = KeyHead { versions: versions.iter().map(of).collect(), deletion: None, ..backup.head.clone() };
             Ok((head, versions))
         };
-        let resealed = self.work(reseal).await?;
+        let resealed = self.key_work(reseal).await?;
         self.meter.custody(Custody::Reseal, &resealed);
         resealed
     }

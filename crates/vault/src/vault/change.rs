@@ -143,7 +143,10 @@ impl Vault {
             (None, None) => custody.generate(binding, &mut *rng).map_err(Refusal::Custody),
         };
         let what = if matches!(origin, Origin::Generated) { Custody::Generate } else { Custody::Import };
-        let made = pool.run(make).await.map_err(refuse_pool)?;
+        let made = match self.installation.held() {
+            Some(held) => held.run(make).await?,
+            None => pool.run(make).await.map_err(refuse_pool)?,
+        };
         self.meter.custody(what, &made);
         let (public, material) = made?;
         Ok(Made { id: binding.key.key, version: binding.key.version, public, material, origin })

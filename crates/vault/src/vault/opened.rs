@@ -53,7 +53,7 @@ impl Vault {
             meter.custody(Custody::Use, &done);
             Ok((opened, done))
         };
-        let (opened, done) = self.work(work).await??;
+        let (opened, done) = self.key_work(work).await??;
         // Kept after a refusal too: a text that does not decrypt shall not cost more than one that does.
         self.opened.insert(place, Kept { state, opened });
         Ok((key, done?))

@@ -52,7 +52,13 @@ impl Vault {
         let decided = self.decided_or_denied(context, command).await?;
         let entry = decided.entry(context);
         let carry_out = self.carrying_out(context, command, decided);
-        let released = self.installation.record_then(entry, &self.pools.work, carry_out).await?;
+        let released = match self.installation.held() {
+            None => self.installation.record_then(entry, &self.pools.work, carry_out).await?,
+            Some(held) => {
+                let recorded = self.record(entry).await?;
+                held.run(move || carry_out(recorded)).await?
+            }
+        };
         self.counted(released)
     }
 
@@ -154,7 +160,7 @@ impl Vault {
             return Err(Refusal::Release(ReleaseError::NotRecorded));
         }
         let carry_out = self.carrying_out(context, command, decided);
-        let released = self.work(move || carry_out(recorded)).await?;
+        let released = self.key_work(move || carry_out(recorded)).await?;
         self.counted(released)
     }
 

@@ -144,7 +144,7 @@ impl Vault {
             Custody::Strict(custody) => custody.rewrap(&version.material, &binding, &mut *rng),
             Custody::Software(_) => Ok(None),
         };
-        self.work(rewrap).await?.map_err(Refusal::Custody)
+        self.key_work(rewrap).await?.map_err(Refusal::Custody)
     }
 }
 
@@ -157,7 +157,8 @@ fn with(head: &KeyHead, versions: &[KeyVersion]) -> KeyHead {
 }
 
 fn is_of_the_token(refusal: &Refusal) -> bool {
-    matches!(refusal.fault(), Some(skerry_keys::Fault::Gone | skerry_keys::Fault::Busy))
+    use skerry_keys::Fault;
+    matches!(refusal.fault(), Some(Fault::Gone | Fault::Silent | Fault::Busy))
 }
 
 /// Each is an operation of the transaction, and each has to be opened and closed in the token.

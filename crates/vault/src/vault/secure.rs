@@ -60,7 +60,7 @@ impl Vault {
         }
         let (version, custody) = (Arc::clone(&found.key.version), Arc::clone(&self.custody));
         let wrap = move || custody.secure_wrap(&version.public, algorithm, &mut *rng);
-        let wrapped = self.work(wrap).await?.map_err(Refusal::Cipher)?;
+        let wrapped = self.key_work(wrap).await?.map_err(Refusal::Cipher)?;
         Ok((found.key, wrapped))
     }
 
@@ -137,7 +137,7 @@ impl Vault {
             let proof = entry.map(|entry| installation.proof(&leaf, entry)).transpose()?;
             Ok(UnwrapAnswer { key, envelope, proof })
         };
-        let unwrapped = self.work(unwrap).await?;
+        let unwrapped = self.key_work(unwrap).await?;
         self.meter.custody(Custody::Unwrap, &unwrapped);
         if unwrapped.is_ok() {
             self.meter.released();

@@ -515,6 +515,74 @@ fn older_roots_of_a_sealed_root_are_destroyed() {
     served.stopped();
 }
 
+/// A token that does not answer, and does not go away either: whoever needs it is told so in half a minute, and not by the limit of all
+/// requests; who comes when all its sessions wait, too; what needs no token goes on; health says it. When it answers again all is as
+/// before, and a server that is told to stop meanwhile does.
+#[test]
+#[ignore = "needs softhsm2, and a minute"]
+fn tokens_that_do_not_answer_hold_up_nothing_else() {
+    let held = Held::new("hsm-strict");
+    held.says(&["hsm", "init"], 0, &[]);
+    let (module, hangs) = hanging(&held.site);
+    held.configure("hsm-strict", &module, "sessions = 2\n[operations]\naddress = \"127.0.0.1:0\"\n");
+    let served = held.start();
+    let operations = served.running.said.iter().find_map(|line| line.strip_prefix("operations on ")).unwrap();
+    served.make("ec", json!({"kty": "EC-HSM", "crv": "P-256"}));
+    let digest = skerry_jose::b64::encode([5; 32]);
+    let text = json!({"alg": "ES256", "value": digest});
+    let signature = served.operator("/keys/ec/sign", text.clone()).json["value"].clone();
+    let operator = held.site.fetched("operator");
+    let asks = |count: usize| {
+        std::thread::scope(|scope| {
+            let asks: Vec<_> = (0..count)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let begun = std::time::Instant::now();
+                        let answer = served.post("/keys/ec/sign", &operator, text.clone());
+                        (begun.elapsed(), answer.status, answer.json["error"]["message"].clone())
+                    })
+                })
+                .collect();
+            // Beside them, until the last is answered.
+            let mut rounds = 0_u32;
+            while !asks.iter().all(|ask| ask.is_finished()) || rounds == 0 {
+                let begun = std::time::Instant::now();
+                let body = json!({"alg": "ES256", "digest": digest, "value": signature});
+                assert_eq!(served.operator("/keys/ec/verify", body).json["value"], json!(true));
+                served.attributes("ec");
+                assert!(begun.elapsed() < Duration::from_secs(10), "held up for {:?}", begun.elapsed());
+                rounds += 1;
+            }
+            asks.into_iter().map(|ask| ask.join().unwrap()).collect::<Vec<_>>()
+        })
+    };
+    let ready = (200, r#"{"ready":true}"#.to_owned());
+    while get_plain(operations, "/health/ready") != ready {
+        std::thread::yield_now();
+    }
+    for stop in [false, true] {
+        std::fs::write(&hangs, "").unwrap();
+        let said = "The token that holds the keys of this vault does not answer now.";
+        // More than it has sessions, threads of the pool and cores.
+        for (took, status, message) in asks(6) {
+            assert_eq!((status, &message), (503, &json!(said)), "after {took:?}");
+            assert!((28..55).contains(&took.as_secs()), "{took:?}");
+        }
+        let silent = (503, r#"{"ready":false,"reasons":["token-silent"]}"#.to_owned());
+        assert_eq!(get_plain(operations, "/health/ready"), silent);
+        if stop {
+            break;
+        }
+        std::fs::remove_file(&hangs).unwrap();
+        while get_plain(operations, "/health/ready") != ready {
+            std::thread::yield_now();
+        }
+        served.signs("ec", "ES256");
+        assert!(asks(3).iter().all(|(_, status, _)| *status == 200));
+    }
+    served.stopped();
+}
+
 /// A pass that ends with keys left is said to, and a rotation is not waited for that cannot be done.
 #[test]
 #[ignore = "needs softhsm2"]
@@ -547,37 +615,78 @@ const ROTATIONS_MAX: usize = 6;
 
 /// SoftHSM behind a module that writes an octet into a file with each login: the module, and the file.
 fn counting(site: &Site) -> (String, PathBuf) {
-    let (source, module, logins) = (site.path("counting.c"), site.path("counting.so"), site.path("logins"));
-    let text = COUNTING.replace("MODULE", MODULE).replace("LOGINS", logins.to_str().unwrap());
-    std::fs::write(&source, text).unwrap();
+    relay(site, "counting", COUNTING)
+}
+
+/// SoftHSM behind a module that unwraps no key, and looks for none, while a file is there: the module, and the file.
+fn hanging(site: &Site) -> (String, PathBuf) {
+    relay(site, "hanging", HANGING)
+}
+
+/// A module of this source, in which FILE is that of the second path.
+fn relay(site: &Site, name: &str, source: &str) -> (String, PathBuf) {
+    let (file, text) = (site.path(&format!("{name}.file")), format!("{source}{RELAY}"));
+    let (source, module) = (site.path(&format!("{name}.c")), site.path(&format!("{name}.so")));
+    std::fs::write(&source, text.replace("MODULE", MODULE).replace("FILE_NAME", file.to_str().unwrap())).unwrap();
     let mut cc = Command::new("cc");
     let done = cc.args(["-shared", "-fPIC", "-o"]).args([&module, &source]).arg("-ldl").output().unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    (module.to_str().unwrap().to_owned(), logins)
+    (module.to_str().unwrap().to_owned(), file)
 }
 
 /// C_Login is the nineteenth function of the list (PKCS#11 2.40, pkcs11f.h).
 const COUNTING: &str = r#"
-#include <dlfcn.h>
 #include <stdio.h>
 typedef unsigned long UL;
-typedef struct { unsigned char major, minor; void *f[68]; } List;
-static List list;
 static UL (*real)(UL, UL, unsigned char *, UL);
 static UL login(UL session, UL user, unsigned char *pin, UL len) {
-    FILE *file = fopen("LOGINS", "a");
+    FILE *file = fopen("FILE_NAME", "a");
     fputc('1', file);
     fclose(file);
     return real(session, user, pin, len);
 }
+static void relay(void **f) {
+    real = (UL (*)(UL, UL, unsigned char *, UL))f[18];
+    f[18] = (void *)login;
+}
+"#;
+
+/// C_FindObjectsInit is the 27th, C_UnwrapKey the 62nd.
+const HANGING: &str = r#"
+#include <unistd.h>
+typedef unsigned long UL;
+static UL (*find_init)(UL, void *, UL);
+static UL (*unwrap)(UL, void *, UL, unsigned char *, UL, void *, UL, UL *);
+static void hang(void) {
+    while (access("FILE_NAME", F_OK) == 0) usleep(10000);
+}
+static UL find(UL session, void *template, UL count) {
+    hang();
+    return find_init(session, template, count);
+}
+static UL unwrap_key(UL session, void *mechanism, UL under, unsigned char *wrapped, UL len, void *template, UL count, UL *key) {
+    hang();
+    return unwrap(session, mechanism, under, wrapped, len, template, count, key);
+}
+static void relay(void **f) {
+    find_init = (UL (*)(UL, void *, UL))f[26];
+    f[26] = (void *)find;
+    unwrap = (UL (*)(UL, void *, UL, unsigned char *, UL, void *, UL, UL *))f[61];
+    f[61] = (void *)unwrap_key;
+}
+"#;
+
+const RELAY: &str = r#"
+#include <dlfcn.h>
+typedef struct { unsigned char major, minor; void *f[68]; } List;
+static List list;
 UL C_GetFunctionList(List **out) {
     void *module = dlopen("MODULE", RTLD_NOW);
     UL (*get)(List **) = module ? (UL (*)(List **))dlsym(module, "C_GetFunctionList") : 0;
     List *found;
     if (!get || get(&found)) return 5;
     list = *found;
-    real = (UL (*)(UL, UL, unsigned char *, UL))list.f[18];
-    list.f[18] = (void *)login;
+    relay(list.f);
     *out = &list;
     return 0;
 }
