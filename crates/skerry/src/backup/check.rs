@@ -156,6 +156,10 @@ pub(super) const LOG_FILE: &str = "audit.log";
 const BUFFER_LEN: usize = 256 * 1024;
 
 #[cfg(test)]
+#[path = "check_tests.rs"]
+mod altered;
+
+#[cfg(test)]
 mod tests {
     use rcgen::{CertificateParams, KeyPair};
     use skerry_audit::{End, Limits};
