@@ -193,6 +193,7 @@ mod tests {
         assert_eq!(std::fs::read_dir(&elsewhere).unwrap().count(), 0, "not even a lock");
         std::fs::remove_file(&work).unwrap();
         std::fs::write(&work, b"").unwrap();
+        std::fs::set_permissions(&work, Permissions::from_mode(0o700)).unwrap();
         assert!(refused());
         std::fs::remove_file(&work).unwrap();
         for mode in [0o701, 0o710, 0o777] {
@@ -202,9 +203,16 @@ mod tests {
             std::fs::remove_dir(&work).unwrap();
         }
         DirBuilder::new().mode(0o700).create(&work).unwrap();
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&work, Some(1000), None).unwrap();
+            assert!(refused(), "of another user");
+            std::os::unix::fs::chown(&work, Some(0), None).unwrap();
+        }
         std::fs::create_dir(work.join("data")).unwrap();
+        std::fs::write(work.join("data").join("left"), b"").unwrap();
         let target = Target::begin(&data).map_err(|failure| failure.text()).unwrap();
         assert!(Target::begin(&data).err().is_some_and(|failure| failure.text().contains("by another process")));
+        assert!(!target.data().join("left").exists() && target.log().is_dir());
         drop(target);
         assert!(!work.exists());
         std::fs::create_dir(&data).unwrap();
