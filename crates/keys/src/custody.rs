@@ -51,6 +51,24 @@ pub struct Binding {
     pub exportable: bool,
 }
 
+impl Binding {
+    /// What is brought in, iff its components are consistent and of this binding's type.
+    pub(crate) fn admit(&self, key: &ImportKey) -> Result<(PublicKey, Material), ImportError> {
+        let (found, public, material) = material::import(key)?;
+        if found == self.key_type {
+            Ok((public, material))
+        } else {
+            Err(ImportError::OtherType { expected: self.key_type, found })
+        }
+    }
+
+    /// Whether a key has the same terms in another place: its type, and whether it may leave.
+    pub(crate) fn check_terms(&self, place: &Binding) -> Result<(), CustodyError> {
+        let same = (place.key_type, place.exportable) == (self.key_type, self.exportable);
+        if same { Ok(()) } else { Err(CustodyError::OtherTerms) }
+    }
+}
+
 /// A sealed record, as it is stored. Says nothing about whether it opens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SealedMaterial(Vec<u8>);
@@ -120,10 +138,7 @@ impl Software {
         key: &ImportKey,
         rng: &mut dyn CryptoRng,
     ) -> Result<(PublicKey, SealedMaterial), ImportError> {
-        let (found, public, material) = material::import(key)?;
-        if found != binding.key_type {
-            return Err(ImportError::OtherType { expected: binding.key_type, found });
-        }
+        let (public, material) = binding.admit(key)?;
         let sealed = self.seal(&binding, &material, rng).map_err(ImportError::Custody)?;
         Ok((public, sealed))
     }
@@ -138,9 +153,7 @@ impl Software {
         rng: &mut dyn CryptoRng,
     ) -> Result<SealedMaterial, CustodyError> {
         let (custody, place) = to;
-        if (place.key_type, place.exportable) != (binding.key_type, binding.exportable) {
-            return Err(CustodyError::OtherTerms);
-        }
+        binding.check_terms(place)?;
         custody.seal(place, &self.open(sealed, binding)?, rng)
     }
 

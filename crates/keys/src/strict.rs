@@ -25,7 +25,7 @@ use crate::cipher::{CipherError, WrapAlgorithm, check_secure};
 use crate::custody::{Binding, CustodyError, Level, SealedMaterial, Software};
 use crate::import::{ImportError, ImportKey};
 use crate::key_type::{KeyType, PublicKey};
-use crate::material::{self, Material};
+use crate::material::Material;
 use crate::opened::{OpenError, OpenedKey};
 use crate::release::ReleaseError;
 use rand_core::CryptoRng;
@@ -87,10 +87,7 @@ impl Strict {
         rng: &mut dyn CryptoRng,
     ) -> Result<(PublicKey, SealedMaterial), ImportError> {
         let custody = |error| ImportError::Custody(error);
-        let (found, public, material) = material::import(key)?;
-        if found != binding.key_type {
-            return Err(ImportError::OtherType { expected: binding.key_type, found });
-        }
+        let (public, material) = binding.admit(key)?;
         let mut transport = Zeroizing::new([0; 32]);
         rng.fill_bytes(transport.as_mut_slice());
         let take_in = |session: &skerry_pkcs11::Session<'_>| {
@@ -110,9 +107,7 @@ impl Strict {
         rng: &mut dyn CryptoRng,
     ) -> Result<SealedMaterial, CustodyError> {
         let (custody, place) = to;
-        if (place.key_type, place.exportable) != (binding.key_type, binding.exportable) {
-            return Err(CustodyError::OtherTerms);
-        }
+        binding.check_terms(place)?;
         let blob = self.blob(sealed, binding)?;
         let anew = self.token.run(|session| made::rewrap(session, binding, &blob)).map_err(CustodyError::Token)?;
         custody.sealed(place, anew, rng)
