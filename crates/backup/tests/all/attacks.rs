@@ -129,6 +129,13 @@ fn other_recovery_keys_are_told() {
     altered[138 + 67 + 9] ^= 1;
     assert_eq!(refusal(&altered), Some(ReadError::Digest));
     assert_eq!(refusal(&mended(altered)), Some(ReadError::DataKey));
+    // How it is wrapped, which is not how this key unwraps.
+    let curve = p256();
+    for (file, custodian, how) in [(file, rsa(), 2), (small(&[curve.recipient()]), &curve, 3)] {
+        let mut altered = file;
+        altered[138 + 64] = how;
+        assert_eq!(read(&mended(altered), &custodian.key()).err(), Some(ReadError::DataKey));
+    }
 }
 
 /// Other files, and formats that are not known, each by its name.

@@ -8,7 +8,7 @@ use aws_lc_rs::agreement::{ECDH_P256, PrivateKey, UnparsedPublicKey, agree};
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
 use aws_lc_rs::hmac;
-use aws_lc_rs::rsa::{OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey, PrivateDecryptingKey};
+use aws_lc_rs::rsa::{OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey, OaepPublicEncryptingKey, PrivateDecryptingKey};
 use skerry_backup::{About, Backup, ReadError, Writer};
 use skerry_store::stamp::Kind;
 
@@ -321,4 +321,25 @@ fn chunks_of_all_sizes_are_read() {
     // Which is not what the header says, so that it is told at the end.
     assert_eq!(of(most), Some(ReadError::Content { index: 2, what: "counts in the header" }));
     assert_eq!(of(most + 1), Some(ReadError::ChunkForm { index: 1 }));
+}
+
+/// A data key of another length, wrapped as one is, is none.
+#[test]
+fn data_keys_have_a_length() {
+    let file = small(&[rsa().recipient()]);
+    let forge = Forge::of(&file);
+    let public = PrivateDecryptingKey::from_pkcs8(&rsa().pkcs8).unwrap().public_key();
+    let public = OaepPublicEncryptingKey::new(public).unwrap();
+    let of = |octets: &[u8]| {
+        let mut wrapped = vec![0; public.ciphertext_size()];
+        public.encrypt(&OAEP_SHA256_MGF1SHA256, octets, &mut wrapped, None).unwrap();
+        let header = [&file[..FIRST + RECIPIENT_HEAD], &wrapped].concat();
+        let data_key = forge.data_key;
+        refusal(&Forge { header, data_key }.ended(&parts(&forge, &file), COUNTS))
+    };
+    assert_eq!(of(&forge.data_key), None, "the control");
+    let longer = [forge.data_key.as_slice(), &[0]].concat();
+    for octets in [&forge.data_key[..31], &longer, &[]] {
+        assert_eq!(of(octets), Some(ReadError::DataKey), "{} octets", octets.len());
+    }
 }

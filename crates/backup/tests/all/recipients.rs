@@ -35,6 +35,20 @@ fn unfit_certificates_are_refused() {
     assert_eq!(refusal(&signs.certificate), Some(RecipientError::KeyUsage { needed: "keyAgreement" }));
 }
 
+/// A certificate with something large in it is none: it is read for its key.
+#[test]
+fn large_certificates_are_refused() {
+    let of = |len: usize| {
+        let mut params = CertificateParams::default();
+        params.custom_extensions.push(rcgen::CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 1], vec![0; len]));
+        let pair = KeyPair::generate().unwrap();
+        Custodian::of(Vec::new(), &pair, params).certificate
+    };
+    let (small, large) = (of(15 * 1024), of(16 * 1024));
+    assert!(small.len() < 16 * 1024 && large.len() > 16 * 1024);
+    assert_eq!([refusal(&small), refusal(&large)], [None, Some(RecipientError::NotACertificate)]);
+}
+
 /// 1024 bits, a certificate that openssl made: too few, and how many is said.
 #[test]
 fn weak_keys_are_refused() {
