@@ -72,7 +72,7 @@ pub(crate) fn rates<'a>(asking: &'a Asking<'a>, places: &'a [Place], size: &'a S
             let run = move |block| asking.run(place, with, callers, size.share(block), false);
             rates.push(Rate::new(row("with"), run).against(row("without"), AIM));
         }
-        rates.push(Rate::new(format!("tiles published, {}", place.words), move |_| publish(place)));
+        rates.push(Rate::new(format!("publishing what is in the log, {}", place.words), move |_| publish(place)));
     }
     rates
 }
