@@ -9,6 +9,8 @@ use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
 use aws_lc_rs::hmac;
 use aws_lc_rs::rsa::{OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey, OaepPublicEncryptingKey, PrivateDecryptingKey};
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng as _;
 use skerry_backup::{About, Backup, ReadError, Writer};
 use skerry_store::stamp::Kind;
 
@@ -151,6 +153,17 @@ fn backups_are_as_they_are_drawn() {
     assert_eq!(chunks[3].1[1..], *LOG);
     assert_eq!(forge.ended(&parts(&forge, &file), COUNTS), file);
     assert_eq!((&file[48..49], &file[138..170]), ([2].as_slice(), rsa().recipient().certificate().as_slice()));
+}
+
+/// Each backup has a data key of its own, of whatever gives randomness.
+#[test]
+fn data_keys_are_fresh() {
+    let of = |seed: u8| {
+        let mut rng = ChaCha20Rng::from_seed([seed; 32]);
+        Forge::of(&write(Vec::new(), &rows(), &[rsa().recipient()], &mut rng).unwrap().0).data_key
+    };
+    let keys = [of(1), of(2), [0; 32]];
+    assert!(keys[0] != keys[1] && keys[0] != keys[2] && keys[1] != keys[2]);
 }
 
 /// The data key under what two points agree on, as drawn.
