@@ -223,7 +223,8 @@ impl Installation {
         store.stamped(kind, root).await.map_err(InstallationError::Stamp)?;
         let meta = root.sealer(META, &[0; 16]);
         let all = Memory::all(store, &meta).await?;
-        let memory = all.get(node.memory().as_slice());
+        // As a start finds it: a log may have been another node's, or that of one of several.
+        let memory = remembered(node, &all, log_folder)?.map(|(_, memory)| memory);
         if let (false, Some(memory)) = (log_folder.join(LOG_FILE).exists(), memory) {
             return Err(InstallationError::LogMissing { records: memory.head.records });
         }

@@ -65,6 +65,10 @@ fn older_ones_are_destroyed() {
             Attribute::Id(vec![4; 16]),
             Attribute::Sensitive(true),
             Attribute::Extractable(false),
+            Attribute::Encrypt(true),
+            Attribute::Decrypt(true),
+            Attribute::Wrap(false),
+            Attribute::Unwrap(false),
         ];
         session.generate_key(&Mechanism::AesKeyGen, &template).unwrap();
         assert_eq!(token.older_roots(), Ok(vec![first, second]));
