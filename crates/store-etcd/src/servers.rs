@@ -219,6 +219,13 @@ where
     let mut failures = Failures::of(servers);
     let mut attempts = Attempts::new();
     loop {
+        // Not by a timer, whose ticks are a millisecond: a read takes half of one.
+        let now = Instant::now();
+        if now >= next {
+            attempts.add(turn, ask(turn));
+            turn = turn.saturating_add(1).checked_rem(servers).unwrap_or(0);
+            next = now.checked_add(interval).unwrap_or(now);
+        }
         tokio::select! {
             biased;
             (server, answer) = attempts.next() => {
@@ -241,12 +248,7 @@ where
                 let now = Instant::now();
                 next = next.min(if round_over { now.checked_add(PAUSE).unwrap_or(now) } else { now });
             }
-            () = sleep_until(next) => {
-                attempts.add(turn, ask(turn));
-                turn = turn.saturating_add(1).checked_rem(servers).unwrap_or(0);
-                let now = Instant::now();
-                next = now.checked_add(interval).unwrap_or(now);
-            }
+            () = sleep_until(next) => {}
             () = sleep_until(end) => return Err(Failure::Refused(failures.worst())),
         }
     }
