@@ -62,9 +62,8 @@ pub(crate) async fn is_in_use(store: &Store, patience: Duration) -> Result<bool,
 /// Whether the name of a node that the store remembers is held.
 async fn runs(store: &Store) -> Result<bool, StoreError> {
     for node in Installation::nodes_of(store).await? {
-        match store.lease(&format!("node/{node}"), "a migration", NAME_TTL).await? {
-            Some(lease) => lease.release().await,
-            None => return Ok(true),
+        if store.holder(&lease_of(&node)).await?.is_some() {
+            return Ok(true);
         }
     }
     Ok(false)
@@ -119,8 +118,8 @@ pub(super) async fn witness_forgotten(installation: &Installation, machine: &Mac
     }
 }
 
-/// Puts on record how far the other nodes' logs have come, and which nodes were forgotten. What is wrong with one of them is for an operator to look at: it stops
-/// nobody here.
+/// Puts on record how far the other nodes' logs have come, and which nodes were forgotten. What is wrong with one of them is for
+/// an operator to look at: it stops nobody here.
 pub(super) async fn witness(installation: &Installation, machine: &Machine) {
     witness_forgotten(installation, machine).await;
     let shown = match installation.shown_checkpoints().await {
