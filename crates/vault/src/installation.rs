@@ -389,15 +389,8 @@ impl Installation {
 
     /// The nodes that a store remembers. One that comes to be known is so before it answers anything.
     pub async fn nodes_of(store: &Store) -> Result<Vec<NodeName>, StoreError> {
-        let (mut all, mut after) = (Vec::new(), None);
-        loop {
-            let page = store.range(MEMORY, after.as_deref(), PAGE_ROWS_MAX, At::Linearizable).await?;
-            after = page.rows.last().map(|row| row.key.clone());
-            all.extend(page.rows.iter().filter_map(|row| Node::of_memory(&row.key)));
-            if !page.more {
-                return Ok(all);
-            }
-        }
+        let rows = rows_under(store, MEMORY).await?;
+        Ok(rows.iter().filter_map(|row| Node::of_memory(&row.key)).collect())
     }
 
     /// Counts a request that was refused before there was anything to put on record: 401 or 404. What was counted is put on
@@ -686,21 +679,13 @@ impl Memory {
         store: &Store,
         meta: &Sealer,
     ) -> Result<Vec<(Vec<u8>, Revision, Memory)>, InstallationError> {
-        let (mut all, mut at) = (Vec::new(), At::Linearizable);
-        loop {
-            let after = all.last().map(|(at, _, _): &(Vec<u8>, Revision, Memory)| at.clone());
-            let page = store.range(MEMORY, after.as_deref(), PAGE_ROWS_MAX, at).await;
-            let page = page.map_err(InstallationError::Store)?;
-            for Row { key, entry } in page.rows {
-                let plain = meta.open(&key, &entry.value).map_err(InstallationError::Memory)?;
-                let memory = Memory::from_bytes(&plain).ok_or(InstallationError::MemoryForm)?;
-                all.push((key, entry.modified, memory));
-            }
-            if !page.more {
-                return Ok(all);
-            }
-            at = At::Snapshot(page.revision);
-        }
+        let rows = rows_under(store, MEMORY).await.map_err(InstallationError::Store)?;
+        let opened = |Row { key, entry }: Row| {
+            let plain = meta.open(&key, &entry.value).map_err(InstallationError::Memory)?;
+            let memory = Memory::from_bytes(&plain).ok_or(InstallationError::MemoryForm)?;
+            Ok((key, entry.modified, memory))
+        };
+        rows.into_iter().map(opened).collect()
     }
 
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
@@ -763,18 +748,26 @@ fn of_others<'a>(
 
 /// The newest checkpoints that nodes show, by their names, but for the one that is at `own`.
 async fn shown(store: &Store, meta: &Sealer, own: Option<&Vec<u8>>) -> Result<Vec<(String, Vec<u8>)>, Refusal> {
-    let (mut all, mut after) = (Vec::new(), None);
+    let rows = rows_under(store, SHOWN).await?;
+    let opened = |Row { key, entry }: Row| {
+        let note = meta.open(&key, &entry.value).map_err(Corrupted::Seal)?;
+        let node = String::from_utf8_lossy(key.get(SHOWN.len()..).unwrap_or_default()).into_owned();
+        Ok((node, note.to_vec()))
+    };
+    rows.into_iter().filter(|row| own != Some(&row.key)).map(opened).collect()
+}
+
+/// All rows whose keys begin so, of one revision: of nodes there are few.
+pub(crate) async fn rows_under(store: &Store, prefix: &[u8]) -> Result<Vec<Row>, StoreError> {
+    let (mut rows, mut at) = (Vec::new(), At::Linearizable);
     loop {
-        let page = store.range(SHOWN, after.as_deref(), PAGE_ROWS_MAX, At::Linearizable).await?;
-        after = page.rows.last().map(|row| row.key.clone());
-        for Row { key, entry } in page.rows.into_iter().filter(|row| own != Some(&row.key)) {
-            let note = meta.open(&key, &entry.value).map_err(Corrupted::Seal)?;
-            let node = String::from_utf8_lossy(key.get(SHOWN.len()..).unwrap_or_default()).into_owned();
-            all.push((node, note.to_vec()));
-        }
+        let after = rows.last().map(|row: &Row| row.key.clone());
+        let page = store.range(prefix, after.as_deref(), PAGE_ROWS_MAX, at).await?;
+        rows.extend(page.rows);
         if !page.more {
-            return Ok(all);
+            return Ok(rows);
         }
+        at = At::Snapshot(page.revision);
     }
 }
 

@@ -17,16 +17,15 @@ use std::time::SystemTime;
 use skerry_attestation_result::unix_secs;
 use skerry_audit::limits::UNSETTLED_MAX;
 use skerry_audit::{AuditError, End, Entry, Event, Head, Limits, Log, Verdict};
-use skerry_store::limits::PAGE_ROWS_MAX;
 use skerry_store::seal::{Root, SealError, Sealer};
 use skerry_store::stamp::Kind;
-use skerry_store::{At, Export, Op, OpId, Outcome, Row, Store, Txn};
+use skerry_store::{Export, Op, OpId, Outcome, Row, Store, Txn};
 use uuid::Uuid;
 
 use crate::appraisal;
 use crate::command::Randomizer;
 use crate::entries::{self, sha256};
-use crate::installation::{Installation, InstallationError, META, Memory, was_made};
+use crate::installation::{Installation, InstallationError, META, Memory, rows_under, was_made};
 use crate::limits::RECOVERED_AT_ONCE;
 use crate::node::{MEMORY, SHOWN};
 use crate::publishing::origin;
@@ -163,19 +162,12 @@ impl Known {
 
 /// The checkpoints that nodes have shown each other, with where they are.
 async fn shown(store: &Store, meta: &Sealer) -> Result<Vec<(Vec<u8>, Vec<u8>)>, InstallationError> {
-    let (mut all, mut after) = (Vec::new(), None);
-    loop {
-        let page = store.range(SHOWN, after.as_deref(), PAGE_ROWS_MAX, At::Linearizable).await;
-        let page = page.map_err(InstallationError::Store)?;
-        after = page.rows.last().map(|row| row.key.clone());
-        for Row { key, entry } in page.rows {
-            let note = meta.open(&key, &entry.value).map_err(InstallationError::Memory)?;
-            all.push((key, note.to_vec()));
-        }
-        if !page.more {
-            return Ok(all);
-        }
-    }
+    let rows = rows_under(store, SHOWN).await.map_err(InstallationError::Store)?;
+    let opened = |Row { key, entry }: Row| {
+        let note = meta.open(&key, &entry.value).map_err(InstallationError::Memory)?;
+        Ok((key, note.to_vec()))
+    };
+    rows.into_iter().map(opened).collect()
 }
 
 /// What the first record of a restored server says.

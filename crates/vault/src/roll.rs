@@ -10,15 +10,14 @@ use std::time::SystemTime;
 use minicbor::{Decoder, Encoder};
 use skerry_attestation_result::unix_secs;
 use skerry_audit::{Entry, Event, Head, Limits, Log, Verdict};
-use skerry_store::limits::PAGE_ROWS_MAX;
 use skerry_store::seal::{Root, Sealer};
 use skerry_store::stamp::Kind;
-use skerry_store::{At, Check, Op, OpId, Outcome, Row, Settled, Store, Txn};
+use skerry_store::{Check, Op, OpId, Outcome, Row, Settled, Store, Txn};
 
 use crate::clock::is_later;
 use crate::command::Randomizer;
 use crate::entries::{self, sha256};
-use crate::installation::{Installation, InstallationError, META, Memory};
+use crate::installation::{Installation, InstallationError, META, Memory, rows_under};
 use crate::node::{FORGOTTEN, MEMORY, Node, NodeName};
 use crate::refusal::Refusal;
 use crate::vault::{op_id_of, random};
@@ -236,19 +235,12 @@ impl Forgotten {
 
 /// Those that the store was told to forget, by the ids of their logs.
 async fn forgotten(store: &Store, meta: &Sealer) -> Result<Vec<Forgotten>, InstallationError> {
-    let (mut all, mut after) = (Vec::new(), None::<Vec<u8>>);
-    loop {
-        let page = store.range(FORGOTTEN, after.as_deref(), PAGE_ROWS_MAX, At::Linearizable).await;
-        let page = page.map_err(InstallationError::Store)?;
-        for Row { key, entry } in page.rows {
-            let plain = meta.open(&key, &entry.value).map_err(InstallationError::Memory)?;
-            all.push(Forgotten::from_bytes(&plain).ok_or(InstallationError::MemoryForm)?);
-            after = Some(key);
-        }
-        if !page.more {
-            return Ok(all);
-        }
-    }
+    let rows = rows_under(store, FORGOTTEN).await.map_err(InstallationError::Store)?;
+    let opened = |Row { key, entry }: Row| {
+        let plain = meta.open(&key, &entry.value).map_err(InstallationError::Memory)?;
+        Forgotten::from_bytes(&plain).ok_or(InstallationError::MemoryForm)
+    };
+    rows.into_iter().map(opened).collect()
 }
 
 /// Refuses a log that was forgotten: it ended where the store says, and nothing goes on with it.
